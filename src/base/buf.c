@@ -1,0 +1,113 @@
+#include "base/buf.h"
+
+#include "base/mem.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+void buf_init(struct buf *b, size_t max) { *b = (struct buf){ .max = max }; }
+
+void buf_done(struct buf *b)
+{
+	mem_free(b->p);
+	*b = (struct buf){ .max = b->max };
+}
+
+void buf_wipe(struct buf *b)
+{
+	if (b->p)
+		mem_wipe(b->p, b->cap);
+	buf_done(b);
+}
+
+void buf_clear(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+bool buf_room(struct buf *b, size_t more)
+{
+	if (b->failed || more > b->max - b->len) /* len <= max always, so no overflow */
+		return !(b->failed = true);
+	size_t need = b->len + more;
+	if (need <= b->cap)
+		return true;
+	size_t cap = b->cap ? b->cap : 64;
+	while (cap < need)
+		cap = cap > b->max / 2 ? b->max : cap * 2;
+	char *p = mem_grow(b->p, b->cap, cap);
+	if (!p)
+		return !(b->failed = true);
+	b->p = p;
+	b->cap = cap;
+	return true;
+}
+
+void buf_add(struct buf *b, struct str s)
+{
+	if (s.n == 0 || !buf_room(b, s.n))
+		return;
+	memcpy(b->p + b->len, s.p, s.n);
+	b->len += s.n;
+}
+
+void buf_byte(struct buf *b, char c)
+{
+	if (buf_room(b, 1))
+		b->p[b->len++] = c;
+}
+
+void buf_addf(struct buf *b, const char *fmt, ...)
+{
+	char tmp[2048];
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vsnprintf(tmp, sizeof tmp, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof tmp)
+		b->failed = true; /* never emit a truncated line */
+	else
+		buf_add(b, (struct str){ tmp, (size_t)n });
+}
+
+void buf_num(struct buf *b, uint64_t v)
+{
+	char tmp[20];
+	size_t i = sizeof tmp;
+	do
+		tmp[--i] = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_add(b, (struct str){ tmp + i, sizeof tmp - i });
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+	size_t k = n < b->len ? n : b->len;
+	if (k && k < b->len)
+		memmove(b->p, b->p + k, b->len - k);
+	b->len -= k;
+}
+
+static void add_be(struct buf *b, uint64_t v, unsigned n)
+{
+	if (!buf_room(b, n))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		b->p[b->len + i] = (char)(v >> (8 * (n - 1 - i)));
+	b->len += n;
+}
+
+void buf_u8(struct buf *b, uint8_t v) { add_be(b, v, 1); }
+void buf_u16(struct buf *b, uint16_t v) { add_be(b, v, 2); }
+void buf_u32(struct buf *b, uint32_t v) { add_be(b, v, 4); }
+void buf_u64(struct buf *b, uint64_t v) { add_be(b, v, 8); }
+
+void buf_run(struct buf *b, struct str s)
+{
+	if (s.n > UINT32_MAX) {
+		b->failed = true;
+		return;
+	}
+	buf_u32(b, (uint32_t)s.n);
+	buf_add(b, s);
+}

@@ -1,0 +1,31 @@
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+long mem_fail_at = -1, mem_count;
+
+static int fail_now(void)
+{
+	return __builtin_expect(mem_fail_at >= 0, 0) && __atomic_fetch_add(&mem_count, 1, __ATOMIC_RELAXED) == mem_fail_at;
+}
+
+void *mem_new(size_t n) { return fail_now() ? NULL : calloc(1, n ? n : 1); }
+
+void *mem_grow(void *p, size_t old_n, size_t n)
+{
+	if (fail_now())
+		return NULL;
+	char *q = realloc(p, n ? n : 1);
+	if (q && n > old_n)
+		memset(q + old_n, 0, n - old_n);
+	return q;
+}
+
+void mem_free(void *p) { free(p); }
+
+void mem_wipe(void *p, size_t n)
+{
+	if (n)
+		explicit_bzero(p, n);
+}

@@ -1,0 +1,32 @@
+#pragma once
+#include "base/buf.h"
+#include "crypto/crypto.h"
+#include "os/stream.h"
+
+/* TLS server side for streams. The private key is not here: each handshake asks `sign`, which may suspend the fiber
+ * (the vault answers). TLS 1.2 and 1.3 only; session tickets under keys handed in by the vault. */
+struct tls_server;
+struct tls_key_hook {
+	void *house;
+	/* An ECDSA P-256 signature (DER) over a 32..64 octet digest by the key with this id. */
+	enum rc (*sign)(void *house, uint64_t key_id, struct str digest, struct buf *out_signature);
+};
+MUST_USE enum rc tls_server_new(const struct tls_key_hook *hook, struct tls_server **out, struct why *why);
+void tls_server_free(struct tls_server **t);
+/* A certificate chain (PEM, leaf first) whose private half the hook knows as `key_id`. May be called again for a reload:
+ * new handshakes take the new chain, running ones finish with the old. The first one is used without SNI. */
+MUST_USE enum rc tls_server_chain(struct tls_server *t, uint64_t key_id, struct str pem, struct why *why);
+void tls_server_clear(struct tls_server *t); /* forget all chains before loading a new set */
+/* Ticket keys, newest first: 48 octets each (16 name, 32 key). */
+void tls_server_tickets(struct tls_server *t, struct str keys);
+/* What a stream needs; lives as long as the server. */
+const struct tls_provider *tls_server_provider(struct tls_server *t);
+
+/* For the vault and the demo: P-256 keys, signatures, and a small CA. PEM in and out. */
+MUST_USE enum rc tls_key_make(struct buf *out_private_pem);
+MUST_USE enum rc tls_key_sign(struct str private_pem, struct str digest, struct buf *out_signature, struct why *why);
+MUST_USE enum rc tls_key_fits(struct str private_pem, struct str chain_pem, struct why *why); /* RC_DENIED: not a pair */
+MUST_USE enum rc tls_ca_make(struct str ca_private_pem, const char *name, struct buf *out_cert_pem, struct why *why);
+/* A leaf for these DNS names and IP addresses (comma-separated), 90 days. */
+MUST_USE enum rc tls_leaf_make(struct str ca_private_pem, struct str ca_cert_pem, struct str leaf_private_pem,
+                               const char *names, struct buf *out_cert_pem, struct why *why);

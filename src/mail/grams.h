@@ -1,0 +1,18 @@
+#pragma once
+#include "base/buf.h"
+#include "base/why.h"
+
+/* Search signatures: a bloom filter over the folded trigrams of a message's decoded text and header values. Two filters in one:
+ * body and header trigrams, so that BODY and TEXT can be told apart. Form: u8 version, u8 log2 size in octets, u8 hash count,
+ * bits. Another version than ours: always a candidate. Sized to about 10 bits per trigram, 64 octets to 16 KiB. */
+enum { GRAMS_VERSION = 1, GRAMS_BODY = 1, GRAMS_HEADER = 2 };
+/* May the text contain `needle_folded`? False only when it certainly does not. Needles under 3 characters: true. */
+bool grams_maybe(struct str signature, unsigned where, struct str needle_folded);
+
+/* Building: add text as it is decoded, in any number of pieces (a trigram may span two of them). */
+struct grams;
+MUST_USE enum rc grams_new(struct grams **out);
+void grams_add(struct grams *g, unsigned where, struct str folded);
+void grams_gap(struct grams *g);                       /* the next piece does not follow the last one */
+MUST_USE enum rc grams_format(struct grams *g, struct buf *out);
+void grams_free(struct grams **g);

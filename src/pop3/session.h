@@ -1,0 +1,26 @@
+#pragma once
+#include "os/stream.h"
+
+/* The server side of POP3: RFC 1939, CAPA (2449), STLS (2595), SASL PLAIN (5034), RESP-CODES, AUTH-RESP-CODE (3206), UTF8 (6856),
+ * PIPELINING. A function of a stream and its hooks. */
+struct pop3_config {
+	struct str hostname;
+	bool plaintext_login;      /* USER/PASS and AUTH PLAIN without TLS (demo on loopback only) */
+	unsigned idle_ms;          /* RFC 1939: at least 10 minutes */
+	unsigned max_errors;
+};
+struct pop3_entry { uint32_t uid; uint32_t size; };  /* size: octets as RETR will send them before dot-stuffing */
+struct pop3_hooks {
+	void *house;
+	enum rc (*connect)(void *house, const struct stream_facts *facts, struct why *why);
+	/* RC_OK; RC_DENIED wrong credentials -> [AUTH]; RC_BUSY -> [IN-USE] or [SYS/TEMP]; others -> [SYS/TEMP]. `why` text goes to the client. */
+	enum rc (*login)(void *house, struct str user, struct str password, struct why *why);
+	/* The maildrop as it is now, in UID order; valid until logout. */
+	enum rc (*list)(void *house, const struct pop3_entry **out, size_t *out_n, uint32_t *out_uidvalidity, struct why *why);
+	/* Message `i`: body bytes from `offset`, some at a time (<= 64 KiB); borrowed until the next call. Empty = end. */
+	enum rc (*read)(void *house, size_t i, uint64_t offset, struct str *out, struct why *why);
+	/* At QUIT: expunge these (indices). All or nothing. */
+	enum rc (*expunge)(void *house, const size_t *index, size_t n, struct why *why);
+	void (*logout)(void *house);      /* always called once after a successful login */
+};
+enum rc pop3_serve(struct stream *stream, const struct pop3_config *config, const struct pop3_hooks *hooks);

@@ -1,0 +1,54 @@
+#pragma once
+#include "base/arena.h"
+#include "crypto/crypto.h"
+#include "os/loop.h"
+
+/* Secrets and what is done with them (role `vault`). Everything in vault/ is sealed under the root key, which is not in the
+ * data directory. Calls that hash a password suspend the fiber (a worker runs Argon2id, at most one per core). */
+struct vault;
+struct vault_options {
+	const char *dir;                /* vault/ */
+	struct secret root;             /* copied, locked */
+	unsigned argon2_at_once;        /* 0 = number of cores */
+	unsigned remember_ms;           /* verified passwords, default 600,000 */
+};
+MUST_USE enum rc vault_open(struct loop *l, const struct vault_options *o, struct vault **out, struct why *why);
+void vault_close(struct vault **v);
+/* The root key from where the configuration says: "file:/path" (64 hex digits or 32 octets), "credential:NAME" ($CREDENTIALS_DIRECTORY),
+ * or made there when it is missing and `make`. Never inside `data_dir` unless `demo`. */
+MUST_USE enum rc root_key_load(const char *where, const char *data_dir, bool make, bool demo, struct secret *out, struct why *why);
+
+/* ---- accounts ---- */
+enum vault_mode { MODE_ORGANISATION, MODE_PRIVATE };
+/* Makes id and key pair, wraps the private half under the password (Argon2id) and, in mode organisation, under the
+ * organisation's key. */
+MUST_USE enum rc vault_account_make(struct vault *v, enum vault_mode mode, struct str password, uint64_t *out_id,
+                                    uint8_t out_public[PUB_LEN], struct str *out_recovery /* in `a`: shown once */, struct arena *a, struct why *why);
+/* A new password by the administrator: possible only in mode organisation (RC_DENIED otherwise, use the recovery key). */
+MUST_USE enum rc vault_password_set(struct vault *v, uint64_t id, struct str password, struct why *why);
+MUST_USE enum rc vault_password_change(struct vault *v, uint64_t id, struct str old_password, struct str password, struct why *why);
+MUST_USE enum rc vault_recover(struct vault *v, uint64_t id, struct str recovery_key, struct str password, struct why *why);
+MUST_USE enum rc vault_account_drop(struct vault *v, uint64_t id, struct why *why); /* destroys wraps, rewrites the file compact */
+
+/* Verifies and hands out the account's key pair. RC_DENIED: wrong (also for an unknown id: same time, same answer); RC_BUSY with
+ * `why` when this client network must wait (limiter: distinct failures per network; a stranger cannot lock a user out). id 0 = no such
+ * account. */
+struct vault_login { uint64_t id; struct str password; uint8_t client_network[16]; struct str protocol; };
+MUST_USE enum rc vault_login(struct vault *v, const struct vault_login *in, struct secret *out_private, uint8_t out_public[PUB_LEN], struct why *why);
+
+/* ---- keys that stay ---- */
+/* TLS: loads chain + key from files (or the demo's CA), keeps the key, answers signatures. */
+MUST_USE enum rc vault_tls_add(struct vault *v, struct str chain_pem, struct str key_pem, uint64_t *out_key_id, struct why *why);
+size_t vault_tls_count(const struct vault *v);
+void vault_tls_get(const struct vault *v, size_t i, uint64_t *out_key_id, struct str *out_chain_pem);
+MUST_USE enum rc vault_tls_sign(struct vault *v, uint64_t key_id, struct str digest, struct buf *out, struct why *why);
+void vault_tls_clear(struct vault *v);           /* before a reload */
+/* Session-ticket keys, newest first, 48 octets each, at most 3; rotated hourly. */
+void vault_tickets(struct vault *v, struct buf *out);
+/* A 16-octet key for keyed hashes of addresses and message ids (edge). */
+void vault_hash_key(struct vault *v, uint8_t out[16]);
+/* Signs an audit checkpoint (Ed25519, key made on first use). */
+MUST_USE enum rc vault_audit_sign(struct vault *v, struct str checkpoint, uint8_t out[64], uint8_t out_public[32], struct why *why);
+/* Every record opens under the root key (for `verify`). */
+MUST_USE enum rc vault_verify(struct vault *v, void (*damage)(void *arg, const char *what), void *arg, struct why *why);
+MUST_USE enum rc vault_backup(struct vault *v, int dir, struct why *why); /* consistent copy of the vault's files into `dir` */
