@@ -8,6 +8,7 @@ struct row {
 	uint64_t keywords, modseq, size;
 	struct str record, grams;          /* sealed; "" when not wanted */
 	struct blob_place place;           /* length 0 when not wanted */
+	bool damaged;                      /* its stored bytes fail their checksum: uid is right, the rest is zero or empty */
 };
 MUST_USE enum rc row_next(struct cursor *c, unsigned want, struct row *out); /* RC_NOTFOUND at the end, RC_SYNTAX when broken */
 /* Segments, read by `access` and `relay`: name of segment n below segments/, and reading from it. */

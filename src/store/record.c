@@ -1,0 +1,265 @@
+#include "store/record.h"
+
+#include "base/cursor.h"
+#include "base/mem.h"
+#include <string.h>
+
+/* clear part: version u8, internal u64, save u64, blob id 16, email id u64, owner u64, epoch u64, nonce u64; then AEAD(secret).
+ * The AEAD context is what never changes about an email: all of the clear part but the save date (a copy has its own). */
+enum { VERSION = 1, CLEAR_LEN = 1 + 8 + 8 + BLOB_ID_LEN + 4 * 8, CONTEXT_LEN = 1 + CLEAR_LEN, RUN_MAX = 64 << 20 };
+#define NONCE_MAX (1ull << 62)
+
+struct epoch_keys { struct aead *record, *grams; };
+
+static enum rc derive(const struct secret *key, struct str info, struct aead **out)
+{
+	struct secret sub;
+	enum rc rc = hkdf(str_of(key->k, sizeof key->k), STR(""), info, &sub);
+	if (rc == RC_OK)
+		rc = aead_new(&sub, out);
+	secret_done(&sub);
+	return rc;
+}
+
+enum rc epoch_keys_new(const struct secret *epoch_key, struct epoch_keys **out)
+{
+	struct epoch_keys *k = mem_new(sizeof *k);
+	if (!k)
+		return RC_NOMEM;
+	enum rc rc = derive(epoch_key, STR("letterlock record 1"), &k->record);
+	if (rc == RC_OK)
+		rc = derive(epoch_key, STR("letterlock grams 1"), &k->grams);
+	if (rc != RC_OK)
+		epoch_keys_free(&k);
+	else
+		*out = k;
+	return rc;
+}
+
+void epoch_keys_free(struct epoch_keys **k)
+{
+	if (!*k)
+		return;
+	aead_free(&(*k)->record);
+	aead_free(&(*k)->grams);
+	mem_free(*k);
+	*k = NULL;
+}
+
+/* Big-endian writing into fixed memory: this runs once per row of a FETCH, without an allocation. */
+struct pen { char *p; };
+static void pen_int(struct pen *p, uint64_t v, unsigned n)
+{
+	while (n--)
+		*p->p++ = (char)(v >> (8 * n));
+}
+
+static void write_clear(const struct record_clear *c, int64_t save_ms, struct pen *p)
+{
+	pen_int(p, VERSION, 1);
+	pen_int(p, (uint64_t)c->internal_ms, 8);
+	pen_int(p, (uint64_t)save_ms, 8);
+	memcpy(p->p, c->blob.b, BLOB_ID_LEN);
+	p->p += BLOB_ID_LEN;
+	pen_int(p, c->email_id, 8);
+	pen_int(p, c->owner, 8);
+	pen_int(p, c->epoch, 8);
+	pen_int(p, c->nonce, 8);
+}
+
+static struct str context(const struct record_clear *c, char part, char out[CONTEXT_LEN])
+{
+	struct pen p = { out };
+	pen_int(&p, (uint8_t)part, 1);
+	write_clear(c, 0, &p);
+	return str_of(out, CONTEXT_LEN);
+}
+
+enum rc record_seal(struct epoch_keys *k, const struct record_clear *clear, const struct record_secret *secret, struct buf *out)
+{
+	if (clear->nonce >= NONCE_MAX)
+		return RC_LIMIT;
+	struct buf plain;
+	buf_init(&plain, 5 * (size_t)RUN_MAX);
+	buf_add(&plain, str_of(secret->body_key.k, KEY_LEN));
+	const struct str *runs[] = { &secret->envelope, &secret->structure, &secret->parts, &secret->preview, &secret->fields };
+	for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+		buf_run(&plain, *runs[i]);
+	enum rc rc = plain.failed ? RC_NOMEM : RC_OK;
+	if (rc == RC_OK && !buf_room(out, CLEAR_LEN + plain.len + TAG_LEN))
+		rc = RC_LIMIT;
+	if (rc == RC_OK) {
+		char ctx[CONTEXT_LEN];
+		struct pen p = { out->p + out->len };
+		write_clear(clear, clear->save_ms, &p);
+		rc = aead_seal_with(k->record, 2 * clear->nonce, context(clear, 'R', ctx), buf_str(&plain), (uint8_t *)p.p);
+		if (rc == RC_OK)
+			out->len += CLEAR_LEN + plain.len + TAG_LEN;
+	}
+	buf_wipe(&plain);
+	return rc;
+}
+
+enum rc record_clear_parse(struct str value, struct record_clear *out, struct str *out_sealed)
+{
+	struct cursor c = cursor_of(value);
+	if (cursor_u8(&c) != VERSION || c.failed)
+		return RC_DAMAGED;
+	struct record_clear r = { 0 };
+	r.internal_ms = (int64_t)cursor_u64(&c);
+	r.save_ms = (int64_t)cursor_u64(&c);
+	struct str id = cursor_take(&c, BLOB_ID_LEN);
+	r.email_id = cursor_u64(&c);
+	r.owner = cursor_u64(&c);
+	r.epoch = cursor_u64(&c);
+	r.nonce = cursor_u64(&c);
+	if (c.failed || c.in.n < TAG_LEN || r.nonce >= NONCE_MAX)
+		return RC_DAMAGED;
+	memcpy(r.blob.b, id.p, BLOB_ID_LEN);
+	*out = r;
+	*out_sealed = c.in;
+	return RC_OK;
+}
+
+enum rc record_open(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, struct buf *scratch, struct record_secret *out)
+{
+	buf_clear(scratch);
+	if (sealed.n < TAG_LEN)
+		return RC_DAMAGED;
+	if (!buf_room(scratch, sealed.n))
+		return RC_LIMIT;
+	char ctx[CONTEXT_LEN];
+	TRY(aead_open_with(k->record, 2 * clear->nonce, context(clear, 'R', ctx), sealed, (uint8_t *)scratch->p));
+	scratch->len = sealed.n - TAG_LEN;
+	struct cursor c = cursor_of(buf_str(scratch));
+	struct record_secret r;
+	struct str key = cursor_take(&c, KEY_LEN);
+	r.envelope = cursor_run(&c, RUN_MAX);
+	r.structure = cursor_run(&c, RUN_MAX);
+	r.parts = cursor_run(&c, RUN_MAX);
+	r.preview = cursor_run(&c, RUN_MAX);
+	r.fields = cursor_run(&c, RUN_MAX);
+	if (!cursor_at_end(&c))
+		return RC_DAMAGED;
+	memcpy(r.body_key.k, key.p, KEY_LEN);
+	*out = r;
+	return RC_OK;
+}
+
+enum rc grams_seal(struct epoch_keys *k, const struct record_clear *clear, struct str grams, struct buf *out)
+{
+	if (clear->nonce >= NONCE_MAX)
+		return RC_LIMIT;
+	if (!buf_room(out, 1 + grams.n + TAG_LEN))
+		return RC_LIMIT;
+	char ctx[CONTEXT_LEN];
+	out->p[out->len] = VERSION;
+	TRY(aead_seal_with(k->grams, 2 * clear->nonce + 1, context(clear, 'G', ctx), grams, (uint8_t *)out->p + out->len + 1));
+	out->len += 1 + grams.n + TAG_LEN;
+	return RC_OK;
+}
+
+enum rc grams_open(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, struct buf *scratch, struct str *out)
+{
+	buf_clear(scratch);
+	if (sealed.n < 1 + TAG_LEN || sealed.p[0] != VERSION)
+		return RC_DAMAGED;
+	if (!buf_room(scratch, sealed.n))
+		return RC_LIMIT;
+	char ctx[CONTEXT_LEN];
+	TRY(aead_open_with(k->grams, 2 * clear->nonce + 1, context(clear, 'G', ctx), str_skip(sealed, 1), (uint8_t *)scratch->p));
+	scratch->len = sealed.n - 1 - TAG_LEN;
+	*out = buf_str(scratch);
+	return RC_OK;
+}
+
+/* ---- epochs ---- */
+enum { OWNER_CONTEXT_LEN = 1 + 8 + 8, ROLLUP_MAX = 1000, ENTRY_LEN = 8 + KEY_LEN, SALT_LEN = 16 };
+
+static struct str owner_context(char part, uint64_t owner, uint64_t id, char out[OWNER_CONTEXT_LEN])
+{
+	struct pen p = { out };
+	pen_int(&p, (uint8_t)part, 1);
+	pen_int(&p, owner, 8);
+	pen_int(&p, id, 8);
+	return str_of(out, OWNER_CONTEXT_LEN);
+}
+
+enum rc epoch_seal(const struct secret *epoch_key, uint64_t owner, uint64_t epoch, const uint8_t owner_public[PUB_LEN], struct buf *out)
+{
+	char ctx[OWNER_CONTEXT_LEN];
+	return seal_to(owner_public, owner_context('E', owner, epoch, ctx), str_of(epoch_key->k, KEY_LEN), out);
+}
+
+enum rc epoch_open(const struct secret *owner_private, const uint8_t owner_public[PUB_LEN], uint64_t owner, uint64_t epoch, struct str sealed,
+                   struct secret *out_epoch_key)
+{
+	if (sealed.n != KEY_LEN + SEAL_OVERHEAD)
+		return RC_DAMAGED;
+	struct buf b;
+	buf_init(&b, 256);
+	char ctx[OWNER_CONTEXT_LEN];
+	enum rc rc = seal_open(owner_private, owner_public, owner_context('E', owner, epoch, ctx), sealed, &b);
+	if (rc == RC_OK && b.len != KEY_LEN)
+		rc = RC_DAMAGED;
+	if (rc == RC_OK)
+		memcpy(out_epoch_key->k, b.p, KEY_LEN);
+	buf_wipe(&b);
+	return rc;
+}
+
+/* Each seal has its own key (the salt is fresh), so a roll-up made twice under one id never repeats a nonce under one key. */
+static enum rc rollup_key(const struct secret *owner_private, uint64_t owner, uint64_t id, struct str salt, struct secret *out)
+{
+	char ctx[OWNER_CONTEXT_LEN];
+	return hkdf(str_of(owner_private->k, KEY_LEN), salt, owner_context('U', owner, id, ctx), out);
+}
+
+enum rc rollup_seal(const struct secret *owner_private, uint64_t owner, uint64_t rollup_id, const struct epoch_entry *e, size_t n, struct buf *out)
+{
+	if (n > ROLLUP_MAX)
+		return RC_LIMIT;
+	uint8_t salt[SALT_LEN];
+	struct secret key;
+	TRY(random_bytes(salt, sizeof salt));
+	TRY(rollup_key(owner_private, owner, rollup_id, str_of(salt, sizeof salt), &key));
+	struct buf plain;
+	buf_init(&plain, ROLLUP_MAX * ENTRY_LEN);
+	for (size_t i = 0; i < n; i++) {
+		buf_u64(&plain, e[i].epoch);
+		buf_add(&plain, str_of(e[i].key.k, KEY_LEN));
+	}
+	char ctx[OWNER_CONTEXT_LEN];
+	buf_u8(out, VERSION);
+	buf_add(out, str_of(salt, sizeof salt));
+	enum rc rc = plain.failed || out->failed ? RC_NOMEM : aead_seal(&key, 0, owner_context('U', owner, rollup_id, ctx), buf_str(&plain), out);
+	secret_done(&key);
+	buf_wipe(&plain);
+	return rc;
+}
+
+enum rc rollup_open(const struct secret *owner_private, uint64_t owner, uint64_t rollup_id, struct str sealed,
+                    void (*each)(void *arg, const struct epoch_entry *e), void *arg)
+{
+	struct cursor c = cursor_of(sealed);
+	uint8_t version = cursor_u8(&c);
+	struct str salt = cursor_take(&c, SALT_LEN);
+	if (c.failed || version != VERSION || c.in.n < TAG_LEN || c.in.n > TAG_LEN + ROLLUP_MAX * ENTRY_LEN || (c.in.n - TAG_LEN) % ENTRY_LEN)
+		return RC_DAMAGED;
+	struct secret key;
+	TRY(rollup_key(owner_private, owner, rollup_id, salt, &key));
+	struct buf plain;
+	buf_init(&plain, TAG_LEN + ROLLUP_MAX * ENTRY_LEN);
+	char ctx[OWNER_CONTEXT_LEN];
+	enum rc rc = aead_open(&key, 0, owner_context('U', owner, rollup_id, ctx), c.in, &plain);
+	secret_done(&key);
+	struct cursor p = cursor_of(buf_str(&plain));
+	while (rc == RC_OK && p.in.n) {
+		struct epoch_entry e = { .epoch = cursor_u64(&p) };
+		memcpy(e.key.k, cursor_take(&p, KEY_LEN).p, KEY_LEN);
+		each(arg, &e);
+		secret_done(&e.key);
+	}
+	buf_wipe(&plain);
+	return rc;
+}
