@@ -5,4 +5,5 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#undef alloca
 #pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat strtok gets atoi atol alloca gmtime localtime asctime ctime system popen
