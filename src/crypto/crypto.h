@@ -12,6 +12,15 @@ enum { KEY_LEN = 32, TAG_LEN = 16, NONCE_LEN = 12, HASH_LEN = 32, PUB_LEN = 32 }
 
 struct secret { uint8_t k[KEY_LEN]; };   /* no log or trace function takes this type */
 void secret_done(struct secret *s);      /* wipes; works with AUTO() */
+static inline struct str secret_str(const struct secret *s) { return str_of(s->k, KEY_LEN); } /* key material for hkdf() */
+/* Secrets that live long: locked pages, left out of core dumps, zeroed at birth and wiped at death. NULL: no room (256 KiB a
+ * process). Where the kernel refuses to lock (RLIMIT_MEMLOCK), the pages are still kept out of dumps. */
+struct secret *secret_new(void);
+void secret_free(struct secret **s);
+
+/* Gives back what this thread has cached. For threads that end before the process, which do it by themselves, and for the end of
+ * main(); the next call makes it again. */
+void crypto_thread_done(void);
 
 MUST_USE enum rc random_bytes(void *p, size_t n);
 bool ct_eq(const void *a, const void *b, size_t n); /* constant time */
@@ -48,3 +57,13 @@ MUST_USE enum rc seal_open(const struct secret *private_key, const uint8_t publi
 struct argon2_cost { uint32_t memory_kib, passes, lanes; };
 extern const struct argon2_cost argon2_default; /* 19 MiB, t = 2, p = 1 */
 MUST_USE enum rc argon2id(struct str password, struct str salt, struct argon2_cost cost, struct secret *out);
+/* The same with the RFC's optional inputs: a secret value (pepper) and associated data. */
+MUST_USE enum rc argon2id_keyed(struct str password, struct str salt, struct str pepper, struct str data, struct argon2_cost cost,
+                                struct secret *out);
+
+/* Ed25519 (RFC 8032): `key` is the 32-octet seed. */
+MUST_USE enum rc ed25519_public(const struct secret *key, uint8_t out_public[PUB_LEN]);
+MUST_USE enum rc ed25519_sign(const struct secret *key, struct str in, uint8_t out[64]);
+MUST_USE enum rc ed25519_verify(const uint8_t public_key[PUB_LEN], struct str in, const uint8_t signature[64]); /* RC_DAMAGED */
+/* X25519 (RFC 7748) alone. RC_DAMAGED: the result is all zero (a point of small order). */
+MUST_USE enum rc x25519(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct secret *out);

@@ -1,0 +1,141 @@
+#include "crypto/crypto.h"
+
+#include "base/mem.h"
+#include "crypto/thread.h"
+#include <limits.h>
+#include <openssl/err.h>
+
+/* One key, its schedule expanded once; each call sets only the nonce. GCM's key schedule serves both directions. */
+struct aead { EVP_CIPHER_CTX *ctx; };
+
+static void put_nonce(uint64_t nonce, uint8_t out[NONCE_LEN])
+{
+	memset(out, 0, 4);
+	for (unsigned i = 0; i < 8; i++)
+		out[4 + i] = (uint8_t)(nonce >> (56 - 8 * i));
+}
+
+/* Nonce and associated data: the same for both directions. */
+static bool begin(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, int sealing)
+{
+	uint8_t iv[NONCE_LEN];
+	int n = 0;
+	put_nonce(nonce, iv);
+	return EVP_CipherInit_ex2(c, NULL, NULL, iv, sealing, NULL) == 1 &&
+	       (aad.n == 0 || EVP_CipherUpdate(c, NULL, &n, (const uint8_t *)aad.p, (int)aad.n) == 1);
+}
+
+static enum rc seal(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
+{
+	int n = 0, tail = 0;
+	if (in.n > INT_MAX - TAG_LEN || aad.n > INT_MAX)
+		return RC_LIMIT;
+	if (!begin(c, nonce, aad, 1) || (in.n && EVP_EncryptUpdate(c, out, &n, (const uint8_t *)in.p, (int)in.n) != 1) ||
+	    EVP_EncryptFinal_ex(c, out + n, &tail) != 1 || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, out + in.n) != 1)
+		return RC_NOMEM;
+	return RC_OK;
+}
+
+static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
+{
+	int n = 0, tail = 0;
+	if (in.n < TAG_LEN)
+		return RC_DAMAGED;
+	if (in.n > INT_MAX || aad.n > INT_MAX)
+		return RC_LIMIT;
+	size_t plain = in.n - TAG_LEN;
+	uint8_t tag[TAG_LEN], none[1];
+	memcpy(tag, in.p + plain, TAG_LEN);
+	if (!out)
+		out = none; /* nothing but a tag: no octet is written */
+	if (!begin(c, nonce, aad, 0) || (plain && EVP_DecryptUpdate(c, out, &n, (const uint8_t *)in.p, (int)plain) != 1) ||
+	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) != 1)
+		return RC_NOMEM;
+	if (EVP_DecryptFinal_ex(c, out + n, &tail) == 1)
+		return RC_OK;
+	mem_wipe(out, plain); /* nobody sees what did not verify */
+	ERR_clear_error();
+	return RC_DAMAGED;
+}
+
+/* The thread's scratch context under this key; NULL: no memory. */
+static EVP_CIPHER_CTX *keyed(const struct secret *key)
+{
+	struct crypto_thread *t = crypto_thread();
+	return t && EVP_CipherInit_ex2(t->aead, t->aes, key->k, NULL, 1, NULL) == 1 ? t->aead : NULL;
+}
+
+/* A one-shot key does not stay behind in the thread's context. */
+static enum rc unkey(EVP_CIPHER_CTX *c, enum rc rc)
+{
+	EVP_CIPHER_CTX_reset(c);
+	return rc;
+}
+
+enum rc aead_seal(const struct secret *key, uint64_t nonce, struct str aad, struct str in, struct buf *out)
+{
+	if (in.n > INT_MAX - TAG_LEN)
+		return RC_LIMIT;
+	if (!buf_room(out, in.n + TAG_LEN))
+		return out->len + in.n + TAG_LEN > out->max ? RC_LIMIT : RC_NOMEM;
+	EVP_CIPHER_CTX *c = keyed(key);
+	if (!c)
+		return RC_NOMEM;
+	TRY(unkey(c, seal(c, nonce, aad, in, (uint8_t *)out->p + out->len)));
+	out->len += in.n + TAG_LEN;
+	return RC_OK;
+}
+
+enum rc aead_open(const struct secret *key, uint64_t nonce, struct str aad, struct str in, struct buf *out)
+{
+	if (in.n < TAG_LEN)
+		return RC_DAMAGED;
+	size_t plain = in.n - TAG_LEN;
+	if (!buf_room(out, plain))
+		return out->len + plain > out->max ? RC_LIMIT : RC_NOMEM;
+	TRY(aead_open_into(key, nonce, aad, in, plain ? (uint8_t *)out->p + out->len : NULL));
+	out->len += plain;
+	return RC_OK;
+}
+
+enum rc aead_open_into(const struct secret *key, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
+{
+	EVP_CIPHER_CTX *c = keyed(key);
+	return c ? unkey(c, open_sealed(c, nonce, aad, in, out)) : RC_NOMEM;
+}
+
+enum rc aead_new(const struct secret *key, struct aead **out)
+{
+	struct crypto_thread *t = crypto_thread();
+	struct aead *a = t ? mem_new(sizeof *a) : NULL;
+	if (!a)
+		return RC_NOMEM;
+	a->ctx = EVP_CIPHER_CTX_new();
+	if (!a->ctx || EVP_CipherInit_ex2(a->ctx, t->aes, key->k, NULL, 1, NULL) != 1) {
+		aead_free(&a);
+		return RC_NOMEM;
+	}
+	*out = a;
+	return RC_OK;
+}
+
+void aead_free(struct aead **a)
+{
+	if (!*a)
+		return;
+	EVP_CIPHER_CTX_free((*a)->ctx); /* wipes the schedule */
+	mem_free(*a);
+	*a = NULL;
+}
+
+enum rc aead_seal_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
+{
+	ERR_clear_error();
+	return seal(a->ctx, nonce, aad, in, out);
+}
+
+enum rc aead_open_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
+{
+	ERR_clear_error();
+	return open_sealed(a->ctx, nonce, aad, in, out);
+}
