@@ -69,6 +69,7 @@ struct ipc_config {
 	ipc_handler *on[MSG_COUNT];                              /* NULL = we do not take it */
 	void (*gone)(void *house, struct ipc_peer *p);           /* the peer's channel ended; it is freed after this call */
 	void (*came)(void *house, struct ipc_peer *p);           /* its HELLO was right */
+	void (*violation)(void *house, struct ipc_peer *p, const char *what); /* it said what it may not; gone() follows */
 	unsigned max_calls;                                      /* under way per peer; default 1,024 */
 };
 MUST_USE enum rc ipc_node_new(struct loop *l, const struct ipc_config *c, struct ipc_node **out);
