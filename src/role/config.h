@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/why.h"
 #include "os/net.h"
+#include <stdbool.h>
 
 /* Machine facts, checked once by `master` (src/cmd/config_file.c reads the file) and handed to every role packed. Every scalar key is
  * one row of role/config.def, from which parsing, defaults, checks, `config explain` and docs/configuration.md come. */
@@ -37,3 +38,28 @@ void config_init(struct config *c);                        /* defaults */
 void config_done(struct config *c);
 void config_pack(const struct config *c, struct buf *out);
 MUST_USE enum rc config_unpack(struct str in, struct config *out, struct why *why);
+
+/* ---- the table that parsing, defaults, checks, `config explain` and docs/configuration.md share ---- */
+enum config_kind { CONFIG_STRING, CONFIG_SIZE, CONFIG_TIME, CONFIG_COUNT, CONFIG_FLAG };
+struct config_row {
+	enum config_kind kind;
+	const char *section, *name, *doc;
+	size_t offset;                   /* of its field in struct config */
+	const char *text;                /* default of a STRING */
+	uint64_t dflt, least, most;      /* of the others */
+};
+extern const struct config_row config_rows[];
+extern const size_t config_row_n;
+const struct config_row *config_row_find(struct str section, struct str name); /* NULL: no such key */
+
+/* One value from its text in the file: units required ("50 MiB" or "50MiB", "30 min"), FLAG: true/false/yes/no/on/off. `why` says what
+ * would be right. RC_SYNTAX, RC_LIMIT (outside least..most), RC_NOMEM. */
+MUST_USE enum rc config_set(struct config *c, const struct config_row *row, struct str text, struct why *why);
+void config_value(const struct config *c, const struct config_row *row, struct buf *out);   /* the value in force, as the file would say it */
+void config_number(enum config_kind kind, uint64_t v, struct buf *out);                     /* "50 MiB", "31 min", "20" */
+/* RC_SYNTAX: not an address, RC_LIMIT: too many. `proxy`: the key is the protocol's name with "_proxy" after it. */
+MUST_USE enum rc config_listen(struct config *c, enum listener_proto proto, bool proxy, struct str address, struct why *why);
+MUST_USE enum rc config_add_tls(struct config *c, const struct config_tls *t, struct why *why);
+MUST_USE enum rc config_add_proxy(struct config *c, struct str network, struct why *why);
+/* What no single key can say: the name is set, somebody listens, the root key is not in the data directory, a demo is on loopback. */
+MUST_USE enum rc config_check(const struct config *c, struct why *why);
