@@ -113,7 +113,7 @@ static size_t logged(char *out, size_t max, void (*say)(void))
 	return (size_t)n;
 }
 
-static void say_hostile(void) { log_event(LEVEL_WARN, EV_SMTP_REFUSED, F("command", STR("x\r\n{\"level\":\"info\"}")), F("code", 550), F("tls", true)); }
+static void say_hostile(void) { log_event(LEVEL_WARN, EV_SMTP_REFUSED, F("command", STR("x\r\n{\"level\":\"info\"}")), F("code", 550), F("tls", (bool)true)); }
 static void say_quiet(void) { log_event(LEVEL_DEBUG, EV_READY); }
 static void say_much(void)
 {
