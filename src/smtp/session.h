@@ -24,6 +24,7 @@ struct smtp_config {
 	unsigned command_ms, data_ms;/* RFC 5321 4.5.3.2: 300,000 and 180,000 by default */
 	bool tls_required;          /* 530 5.7.0 before STARTTLS for MAIL */
 	bool utf8;                  /* offer SMTPUTF8 */
+	bool dsn;                   /* offer DSN; its parameters are understood in any case. Only where the reports are sent, too */
 };
 
 struct smtp_mail {                 /* valid until the transaction ends */
