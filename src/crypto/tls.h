@@ -26,6 +26,14 @@ const struct tls_provider *tls_server_provider(struct tls_server *t);
 MUST_USE enum rc tls_key_make(struct buf *out_private_pem);
 MUST_USE enum rc tls_key_sign(struct str private_pem, struct str digest, struct buf *out_signature, struct why *why);
 MUST_USE enum rc tls_key_fits(struct str private_pem, struct str chain_pem, struct why *why); /* RC_DENIED: not a pair */
+/* The key kept ready for use, its private number in locked memory: what a process signs with all day. Only P-256, and never one
+ * under a passphrase (RC_DENIED with the reason). */
+struct tls_key;
+MUST_USE enum rc tls_key_load(struct str private_pem, struct tls_key **out, struct why *why);
+void tls_key_free(struct tls_key **k);
+MUST_USE enum rc tls_key_sign_with(struct tls_key *k, struct str digest, struct buf *out_signature); /* digest of 20..64 octets, else RC_SYNTAX */
+/* First 8 octets of SHA-256 over the public key: the same key has the same id in every process and after every restart. */
+MUST_USE enum rc tls_key_id(const struct tls_key *k, uint64_t *out_id);
 MUST_USE enum rc tls_ca_make(struct str ca_private_pem, const char *name, struct buf *out_cert_pem, struct why *why);
 /* A leaf for these DNS names and IP addresses (comma-separated), 90 days. */
 MUST_USE enum rc tls_leaf_make(struct str ca_private_pem, struct str ca_cert_pem, struct str leaf_private_pem,

@@ -1,0 +1,14 @@
+#pragma once
+#include "base/str.h"
+#include "base/why.h"
+#include <openssl/x509.h>
+
+/* PEM text to OpenSSL's objects, for the files of src/crypto. */
+enum { PEM_MAX = 128 * 1024, CHAIN_MAX = 10 };
+/* Leaf first; RC_SYNTAX, or RC_LIMIT past CHAIN_MAX certificates or PEM_MAX octets. */
+MUST_USE enum rc pem_chain(struct str pem, STACK_OF(X509) **out, struct why *why);
+MUST_USE enum rc pem_private(struct str pem, EVP_PKEY **out, struct why *why); /* P-256 only; RC_SYNTAX, RC_DENIED */
+bool pkey_is_p256(EVP_PKEY *k);
+void x509_stack_free(STACK_OF(X509) **s);
+void x509_free(X509 **x);
+void pkey_free(EVP_PKEY **k);

@@ -1,0 +1,199 @@
+#include "crypto/tls.h"
+
+#include "base/mem.h"
+#include "crypto/pem.h"
+#include "crypto/tls_internal.h"
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+/* One SSL_CTX per chain. A connection holds a reference to the one it started with, so forgetting chains breaks no handshake.
+ * Rules: the error queue is emptied before each call; nothing of OpenSSL's per-thread state is relied on over a suspension. */
+enum { CHAINS_MAX = 256 };
+struct chain { SSL_CTX *ctx; };
+struct tls_server {
+	struct tls_key_hook hook;
+	struct tls_provider provider;
+	struct tls_tickets tickets;
+	SSL_CTX *bare;                 /* when there is no chain: every handshake fails */
+	struct chain chains[CHAINS_MAX];
+	size_t n;
+};
+
+/* ---- contexts ---- */
+
+static int pick_by_name(SSL *ssl, int *alert, void *arg)
+{
+	struct tls_server *t = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	if (!name)
+		return SSL_TLSEXT_ERR_OK;
+	for (size_t i = 0; i < t->n; i++) {
+		X509 *leaf = SSL_CTX_get0_certificate(t->chains[i].ctx);
+		if (X509_check_host(leaf, name, 0, 0, NULL) != 1)
+			continue;
+		SSL_set_SSL_CTX(ssl, t->chains[i].ctx);
+		break;
+	}
+	/* RFC 6066 3: a server that does not know the name may go on; mail clients often send none that fits. */
+	ERR_clear_error();
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *new_ctx(struct tls_server *t)
+{
+	ERR_clear_error();
+	SSL_CTX *c = SSL_CTX_new(TLS_server_method());
+	if (!c)
+		return NULL;
+	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* tickets only: no state here */
+	SSL_CTX_set_num_tickets(c, 1);
+	SSL_CTX_set_timeout(c, 2 * 3600); /* not longer than ticket keys live */
+	SSL_CTX_set_tlsext_servername_callback(c, pick_by_name);
+	SSL_CTX_set_tlsext_servername_arg(c, t);
+	if (SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1 &&
+	    SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") == 1 &&
+	    SSL_CTX_set_cipher_list(c, "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305") == 1 &&
+	    SSL_CTX_set1_groups_list(c, "X25519:P-256") == 1 && tls_tickets_attach(c, &t->tickets))
+		return c;
+	SSL_CTX_free(c);
+	return NULL;
+}
+
+enum rc tls_server_chain(struct tls_server *t, uint64_t key_id, struct str pem, struct why *why)
+{
+	STACK_OF(X509) *certs AUTO(x509_stack_free) = NULL;
+	EVP_PKEY *key AUTO(pkey_free) = NULL;
+	if (t->n == CHAINS_MAX)
+		FAIL(why, RC_LIMIT, "more than %d certificates", CHAINS_MAX);
+	TRY(pem_chain(pem, &certs, why));
+	TRY(tls_hook_key(sk_X509_value(certs, 0), &t->hook, key_id, &key, why));
+	SSL_CTX *c = new_ctx(t);
+	if (!c)
+		return RC_NOMEM;
+	bool ok = SSL_CTX_use_certificate(c, sk_X509_value(certs, 0)) == 1 && SSL_CTX_use_PrivateKey(c, key) == 1;
+	for (int i = 1; ok && i < sk_X509_num(certs); i++)
+		ok = SSL_CTX_add1_chain_cert(c, sk_X509_value(certs, i)) == 1;
+	ERR_clear_error();
+	if (!ok) {
+		SSL_CTX_free(c);
+		FAIL(why, RC_SYNTAX, "the certificate cannot be used for TLS");
+	}
+	t->chains[t->n++].ctx = c;
+	return RC_OK;
+}
+
+void tls_server_clear(struct tls_server *t)
+{
+	while (t->n)
+		SSL_CTX_free(t->chains[--t->n].ctx);
+}
+
+void tls_server_tickets(struct tls_server *t, struct str keys) { tls_tickets_set(&t->tickets, keys); }
+
+/* ---- what a stream calls ---- */
+
+static void *start(void *house, int fd)
+{
+	struct tls_server *t = house;
+	ERR_clear_error();
+	SSL *ssl = SSL_new(t->n ? t->chains[0].ctx : t->bare);
+	if (!ssl || SSL_set_fd(ssl, fd) != 1) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	if (t->tickets.n == 0)
+		SSL_set_options(ssl, SSL_OP_NO_TICKET), SSL_set_num_tickets(ssl, 0);
+	SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+static int outcome(SSL *ssl, int ret)
+{
+	int e = SSL_get_error(ssl, ret);
+	ERR_clear_error();
+	switch (e) {
+	case SSL_ERROR_WANT_READ: return TLS_WANT_READ;
+	case SSL_ERROR_WANT_WRITE: return TLS_WANT_WRITE;
+	case SSL_ERROR_ZERO_RETURN: return 0;
+	default: return TLS_BROKEN;
+	}
+}
+
+static int handshake(void *tls)
+{
+	ERR_clear_error();
+	int r = SSL_do_handshake(tls);
+	if (r == 1)
+		return 1;
+	int o = outcome(tls, r);
+	return o == 0 ? TLS_BROKEN : o;
+}
+
+static long read_some(void *tls, void *p, size_t n)
+{
+	size_t got = 0;
+	ERR_clear_error();
+	int r = SSL_read_ex(tls, p, n, &got);
+	return r == 1 ? (long)got : outcome(tls, r);
+}
+
+static long write_some(void *tls, const void *p, size_t n)
+{
+	size_t put = 0;
+	if (n == 0)
+		return TLS_BROKEN; /* a caller's mistake: SSL_write of nothing is undefined */
+	ERR_clear_error();
+	int r = SSL_write_ex(tls, p, n, &put);
+	if (r == 1)
+		return (long)put;
+	int o = outcome(tls, r);
+	return o == 0 ? TLS_BROKEN : o;
+}
+
+static void facts(void *tls, struct stream_facts *out)
+{
+	const char *cipher = SSL_get_cipher_name(tls);
+	(void)snprintf(out->tls_version, sizeof out->tls_version, "%s", SSL_get_version(tls));
+	(void)snprintf(out->tls_cipher, sizeof out->tls_cipher, "%s", cipher ? cipher : "");
+}
+
+static void stop(void *tls)
+{
+	ERR_clear_error();
+	if (SSL_is_init_finished(tls))
+		(void)SSL_shutdown(tls); /* our close_notify; the peer's is not waited for */
+	SSL_free(tls);
+	ERR_clear_error();
+}
+
+enum rc tls_server_new(const struct tls_key_hook *hook, struct tls_server **out, struct why *why)
+{
+	struct tls_server *t = mem_new(sizeof *t);
+	if (!t)
+		return RC_NOMEM;
+	t->hook = *hook;
+	t->provider = (struct tls_provider){ t, start, handshake, read_some, write_some, facts, stop };
+	t->bare = new_ctx(t);
+	if (!t->bare) {
+		tls_server_free(&t);
+		FAIL(why, RC_NOMEM, "TLS does not start");
+	}
+	*out = t;
+	return RC_OK;
+}
+
+void tls_server_free(struct tls_server **t)
+{
+	if (!*t)
+		return;
+	tls_server_clear(*t);
+	SSL_CTX_free((*t)->bare);
+	tls_tickets_set(&(*t)->tickets, STR(""));
+	mem_free(*t);
+	*t = NULL;
+}
+
+const struct tls_provider *tls_server_provider(struct tls_server *t) { return &t->provider; }

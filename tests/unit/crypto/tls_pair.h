@@ -1,0 +1,105 @@
+#pragma once
+#include "unit/crypto/hex.h"
+#include "crypto/tls.h"
+#include <fcntl.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A demo authority with one server key, and a verifying OpenSSL client, for the tests of TLS. */
+struct house {
+	struct buf ca_key, ca, key, leaf;
+	struct tls_key *sign;
+	unsigned signatures;
+	uint64_t asked;
+};
+
+static inline enum rc house_sign(void *arg, uint64_t key_id, struct str digest, struct buf *out)
+{
+	struct house *h = arg;
+	h->signatures++;
+	h->asked = key_id;
+	return tls_key_sign_with(h->sign, digest, out);
+}
+
+static inline void house_init(struct house *h, const char *names)
+{
+	*h = (struct house){ 0 };
+	struct why why = { 0 };
+	struct buf *all[] = { &h->ca_key, &h->ca, &h->key, &h->leaf };
+	for (size_t i = 0; i < 4; i++)
+		buf_init(all[i], 8192);
+	assert_int_equal(tls_key_make(&h->ca_key), RC_OK);
+	assert_int_equal(tls_key_make(&h->key), RC_OK);
+	assert_int_equal(tls_ca_make(buf_str(&h->ca_key), "Test CA", &h->ca, &why), RC_OK);
+	assert_int_equal(tls_leaf_make(buf_str(&h->ca_key), buf_str(&h->ca), buf_str(&h->key), names, &h->leaf, &why), RC_OK);
+	assert_int_equal(tls_key_load(buf_str(&h->key), &h->sign, &why), RC_OK);
+}
+
+static inline void house_done(struct house *h)
+{
+	struct buf *all[] = { &h->ca_key, &h->ca, &h->key, &h->leaf };
+	for (size_t i = 0; i < 4; i++)
+		buf_wipe(all[i]);
+	tls_key_free(&h->sign);
+}
+
+static inline struct tls_server *house_server(struct house *h, uint64_t key_id)
+{
+	struct tls_server *t = NULL;
+	struct why why = { 0 };
+	assert_int_equal(tls_server_new(&(struct tls_key_hook){ h, house_sign }, &t, &why), RC_OK);
+	assert_int_equal(tls_server_chain(t, key_id, buf_str(&h->leaf), &why), RC_OK);
+	return t;
+}
+
+/* A client that trusts only the house's CA and wants `name` in the certificate. */
+static inline SSL_CTX *house_client(struct house *h)
+{
+	SSL_CTX *c = SSL_CTX_new(TLS_client_method());
+	BIO *b = BIO_new_mem_buf(h->ca.p, (int)h->ca.len);
+	X509 *ca = PEM_read_bio_X509(b, NULL, NULL, NULL);
+	assert_non_null(ca);
+	assert_int_equal(X509_STORE_add_cert(SSL_CTX_get_cert_store(c), ca), 1);
+	X509_free(ca);
+	BIO_free(b);
+	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT);
+	return c;
+}
+
+static inline SSL *client_on(SSL_CTX *c, int fd, const char *name)
+{
+	SSL *s = SSL_new(c);
+	assert_non_null(s);
+	SSL_set_fd(s, fd);
+	SSL_set_connect_state(s);
+	if (name) {
+		SSL_set_tlsext_host_name(s, name);
+		SSL_set1_host(s, name);
+	}
+	return s;
+}
+
+static inline void socket_pair(int fd[2]) { assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0); }
+
+/* Both sides step by step in one thread until both are done (true) or one has failed. */
+static inline bool shake(const struct tls_provider *p, void *server, SSL *client)
+{
+	bool s = false, c = false;
+	for (int i = 0; i < 100 && !(s && c); i++) {
+		if (!c) {
+			int r = SSL_do_handshake(client), e = SSL_get_error(client, r);
+			c = r == 1;
+			if (!c && e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE)
+				return false;
+		}
+		if (!s) {
+			int r = p->handshake(server);
+			s = r == 1;
+			if (!s && r != TLS_WANT_READ && r != TLS_WANT_WRITE)
+				return false;
+		}
+	}
+	return s && c;
+}
