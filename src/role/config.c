@@ -7,7 +7,7 @@
 enum { CONFIG_FORMAT = 1, ARENA_MAX = 1 << 20, LISTENERS_MAX = 64, TLS_MAX = 256, PROXIES_MAX = 256, TEXT_MAX_ = 4096 };
 
 const char *const listener_proto_names[LISTEN_PROTOS] = {
-	[LISTEN_SMTP] = "smtp", [LISTEN_LMTP] = "lmtp",   [LISTEN_IMAP] = "imap",       [LISTEN_IMAPS] = "imaps",
+	[LISTEN_SMTP] = "smtp", [LISTEN_SMTPS] = "smtps", [LISTEN_LMTP] = "lmtp", [LISTEN_IMAP] = "imap",       [LISTEN_IMAPS] = "imaps",
 	[LISTEN_POP3] = "pop3", [LISTEN_POP3S] = "pop3s", [LISTEN_METRICS] = "metrics",
 };
 
@@ -308,7 +308,7 @@ static enum rc check_listeners(const struct config *c, struct why *why)
 			FAIL(why, RC_DENIED, "LMTP has no login: a unix: socket or loopback only, not %.*s", PSTR(str_head(l->address, 60)));
 		if (l->proxy && c->proxy_n == 0)
 			FAIL(why, RC_SYNTAX, "listen.%s_proxy needs listen.trusted_proxies", proto);
-		if ((l->proto == LISTEN_IMAPS || l->proto == LISTEN_POP3S) && c->tls_n == 0)
+		if ((l->proto == LISTEN_SMTPS || l->proto == LISTEN_IMAPS || l->proto == LISTEN_POP3S) && c->tls_n == 0)
 			FAIL(why, RC_SYNTAX, "listen.%s needs a tls \"name\" { cert key } section", proto);
 	}
 	return RC_OK;
