@@ -65,34 +65,44 @@ static bool begin(struct smtp_session *s, bool plain)
 	return true;
 }
 
-static void check_lines(struct smtp_session *s)
+/* RFC 5321 2.3.8: "MUST NOT recognize or generate any other character or character sequence as a line terminator" */
+static const char *line_offence(const struct smtp_session *s)
 {
-	/* RFC 5321 2.3.8: "MUST NOT recognize or generate any other character or character sequence as a line terminator" */
 	if (s->text.bare_lf)
-		refuse(s, 550, "5.6.0 bare LF in the message; lines end with CR LF");
-	else if (s->text.bare_cr)
-		refuse(s, 550, "5.6.0 bare CR in the message; lines end with CR LF");
-	else if (s->text.long_line) {
-		char text[100];
-		(void)snprintf(text, sizeof text, "5.6.0 line longer than %d octets", SMTP_TEXT_LINE_MAX);
-		refuse(s, 550, text);
-	}
+		return "5.6.0 bare LF in the message; lines end with CR LF";
+	if (s->text.bare_cr)
+		return "5.6.0 bare CR in the message; lines end with CR LF";
+	return s->text.long_line ? "5.6.0 line longer than " WHY_STR(SMTP_TEXT_LINE_MAX) " octets" : NULL;
+}
+
+/* What is wrong with the lines is worse than any other reason, in whatever order the two were found: so the answer does not depend on how the
+ * message was cut into packets. */
+static void settle_refusal(struct smtp_session *s)
+{
+	const char *offence = line_offence(s);
+	if (!offence)
+		return;
+	s->refusal_code = 0;
+	refuse(s, 550, offence);
 }
 
 /* Some octets of the message, already without the stuffing. */
 static void put(struct smtp_session *s, struct str run)
 {
 	struct why why = { 0 };
+	const char *offence = line_offence(s);
+	if (offence)
+		refuse(s, 550, offence);
 	if (s->refusal_code || !run.n)
 		return;
-	s->size += run.n;
-	if (s->config->max_size && s->size > s->config->max_size) {
-		refuse_size(s);
-		return;
-	}
-	enum rc rc = s->hooks->body_write(s->hooks->house, run, &why);
+	uint64_t room = s->config->max_size ? s->config->max_size - s->size : UINT64_MAX;
+	struct str fits = run.n > room ? str_head(run, (size_t)room) : run;
+	s->size += fits.n;
+	enum rc rc = fits.n ? s->hooks->body_write(s->hooks->house, fits, &why) : RC_OK;
 	if (rc != RC_OK)
 		refuse_outcome(s, rc, &why);
+	else if (run.n > room)
+		refuse_size(s);
 }
 
 /* A refused message may still be long; nobody may send junk for ever. */
@@ -115,7 +125,6 @@ static enum rc read_data(struct smtp_session *s)
 		size_t got = in.n;
 		while (in.n && s->text.at != TEXT_END) {
 			struct str run = smtp_text_run(&s->text, &in);
-			check_lines(s);
 			put(s, run);
 		}
 		stream_unread(s->io, in.n);
@@ -174,6 +183,7 @@ static void finish(struct smtp_session *s)
 {
 	char id[16] = "";
 	struct why why = { 0 };
+	settle_refusal(s);
 	if (s->refusal_code) {
 		answer_all(s, s->refusal_code, s->refusal);
 		return;
@@ -254,7 +264,6 @@ static enum rc read_chunk(struct smtp_session *s, uint64_t left, bool keep)
 			struct str run = s->mail.body_binary ? in : smtp_text_run(&s->text, &in);
 			if (s->mail.body_binary)
 				in = STR("");
-			check_lines(s);
 			put(s, run);
 		}
 	}
@@ -291,16 +300,15 @@ static void drop_chunk(struct smtp_session *s, uint64_t size)
 static void chunk_done(struct smtp_session *s, uint64_t size, bool last)
 {
 	if (!last) {
+		settle_refusal(s);
 		if (s->refusal_code)
 			smtp_reply(s, s->refusal_code, "%s", s->refusal);
 		else
 			smtp_reply(s, 250, "2.0.0 %llu octets received", (unsigned long long)size);
 		return;
 	}
-	if (!s->mail.body_binary) {
+	if (!s->mail.body_binary)
 		smtp_text_finish(&s->text);
-		check_lines(s);
-	}
 	finish(s);
 	smtp_end_transaction(s);
 }

@@ -12,7 +12,7 @@ static size_t piece(struct smtp_text *t, const char *p, size_t n)
 		t->at = TEXT_LINE;
 		t->line += len;
 	}
-	if (t->line > SMTP_TEXT_LINE_MAX)
+	if (t->line > SMTP_TEXT_LINE_MAX + (size_t)t->cr) /* its CRLF does not count */
 		t->long_line = true;
 	if (!lf)
 		return len;

@@ -6,7 +6,7 @@
  * ends a line here; it is noted, and the session refuses the message after having read it to its real end. Pure, and blind to where the
  * input is cut. */
 
-enum { SMTP_TEXT_LINE_MAX = 65536 };   /* octets of a line; RFC 5321 4.5.3.1.6 asks for 998, real mail has more */
+#define SMTP_TEXT_LINE_MAX 65536   /* octets of a line; RFC 5321 4.5.3.1.6 asks for 998, real mail has more */
 
 struct smtp_text {
 	enum { TEXT_START /* of a line */, TEXT_LINE, TEXT_DOT /* first of its line */, TEXT_DOT_CR, TEXT_END } at;
