@@ -25,7 +25,7 @@ struct uv_loop_s *loop_uv(struct loop *l);   /* for os, crypto, ipc, role only *
  * One per loop. */
 void loop_on_idle(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* A timer without a fiber; `fn` is called every `ms`. */
+/* A timer without a fiber; `fn` is called every `ms`. Stop tickers before loop_close(). */
 struct ticker;
 MUST_USE enum rc ticker_start(struct loop *l, unsigned ms, void (*fn)(void *arg), void *arg, struct ticker **out);
 void ticker_stop(struct ticker **t);
@@ -35,11 +35,13 @@ MUST_USE enum rc loop_on_signal(struct loop *l, int signo, void (*fn)(void *arg,
 
 /* ---- fibers: 256 KiB reserved stacks with a guard page, from a pool ---- */
 
-/* Starts `run(arg)` on a fresh stack in this loop's next turn. RC_NOMEM, or RC_BUSY past the loop's fiber ceiling. */
+/* Starts `run(arg)` on a fresh stack in this loop's next turn. RC_NOMEM, RC_BUSY past the loop's fiber ceiling (60,000),
+ * RC_CLOSED while the loop drains. */
 MUST_USE enum rc fiber_start(struct loop *l, void (*run)(void *arg), void *arg, struct fiber **out_or_null);
 struct fiber *fiber_self(void);              /* NULL outside a fiber */
 struct loop *fiber_loop(void);               /* the running fiber's loop */
-void fiber_cancel(struct fiber *f);          /* every wait of it answers RC_CLOSED from now on */
+void fiber_cancel(struct fiber *f);          /* every wait of it answers RC_CLOSED from now on; `f` is valid until its run() returns */
+bool fiber_cancelled(void);                  /* the running fiber has been cancelled; false outside a fiber */
 void fiber_yield(void);                      /* let others run; comes back next turn */
 MUST_USE enum rc fiber_sleep(unsigned ms);   /* RC_OK, or RC_CLOSED when cancelled */
 
@@ -57,7 +59,9 @@ MUST_USE enum rc io_wait(int fd, enum io_want want, int64_t deadline);
 struct io_poll;
 MUST_USE enum rc io_poll_open(struct loop *l, int fd, struct io_poll **out);
 MUST_USE enum rc io_poll_wait(struct io_poll *p, enum io_want want, int64_t deadline);
-void io_poll_close(struct io_poll **p, bool close_fd); /* the descriptor is closed after the handle is gone */
+/* The same for a caller that has just been told EAGAIN (and only then): saves the look that io_poll_wait() takes first. */
+MUST_USE enum rc io_poll_wait_drained(struct io_poll *p, enum io_want want, int64_t deadline);
+void io_poll_close(struct io_poll **p, bool close_fd); /* ends waits with RC_CLOSED; the descriptor is closed after the handle is gone */
 
 /* Runs `fn(arg)` on a worker thread and suspends the fiber until it is back. Workers start at the first use (so after
  * the sandbox) and inherit it. `fn` is a pure function or plain I/O. Never cut short by cancelling. */

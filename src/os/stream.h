@@ -67,7 +67,8 @@ void stream_free(struct stream **s); /* closes; unsent output is dropped unless 
 
 /* A stream that reads `in`, handing out at most `chunk` octets at a time, and appends what is written to `out`.
  * `fail_at` >= 0: after that many octets read or written the stream breaks with RC_CLOSED (fault tests). `can_tls`
- * makes stream_starttls() succeed and change nothing but stream_is_tls(). `in` is borrowed. */
+ * makes stream_starttls() succeed and change nothing but stream_is_tls(); with `more` set, each of its answers counts as
+ * what had arrived by then, and the unread rest of it is thrown away as on a socket. `in` is borrowed. */
 struct stream_memory {
 	struct str in;
 	size_t chunk;                  /* 0 = everything at once */
@@ -75,7 +76,8 @@ struct stream_memory {
 	long fail_at;                  /* < 0: never */
 	bool can_tls, is_tls;
 	struct stream_facts facts;
-	/* Called when input has run out, before RC_CLOSED is given: may set more input. For dialog tests (may be NULL). */
+	/* Called when input has run out, before RC_CLOSED is given: may set more input. For dialog tests (may be NULL).
+	 * True with nothing set plays a silent peer: RC_LATE (or RC_AGAIN from stream_wait() when it called stream_wake()). */
 	bool (*more)(void *arg, struct str *out_in);
 	void *arg;
 };
