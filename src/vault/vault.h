@@ -11,6 +11,11 @@ struct vault_options {
 	struct secret root;             /* copied, locked */
 	unsigned argon2_at_once;        /* 0 = number of cores */
 	unsigned remember_ms;           /* verified passwords, default 600,000 */
+	bool read_only;                 /* offline tools: no account is made or changed, and no lock is taken */
+	/* The limiter: this many different (account, password) pairs may fail per client network within the window. */
+	unsigned failures;              /* 0 = 10 */
+	unsigned failures_window_ms;    /* 0 = 600,000 */
+	unsigned networks_max;          /* 0 = 4,096 */
 };
 MUST_USE enum rc vault_open(struct loop *l, const struct vault_options *o, struct vault **out, struct why *why);
 void vault_close(struct vault **v);
@@ -31,8 +36,9 @@ MUST_USE enum rc vault_recover(struct vault *v, uint64_t id, struct str recovery
 MUST_USE enum rc vault_account_drop(struct vault *v, uint64_t id, struct why *why); /* destroys wraps, rewrites the file compact */
 
 /* Verifies and hands out the account's key pair. RC_DENIED: wrong (also for an unknown id: same time, same answer); RC_BUSY with
- * `why` when this client network must wait (limiter: distinct failures per network; a stranger cannot lock a user out). id 0 = no such
- * account. */
+ * `why` when this client network must wait (limiter: distinct failures per network; a stranger cannot lock a user out), or when too
+ * many logins wait already. id 0 = no such account; a caller that knows the name asked for better passes a keyed hash of it instead
+ * of 0, so that guesses at different unknown names count as different. Remembered logins are answered before the limiter is asked. */
 struct vault_login { uint64_t id; struct str password; uint8_t client_network[16]; struct str protocol; };
 MUST_USE enum rc vault_login(struct vault *v, const struct vault_login *in, struct secret *out_private, uint8_t out_public[PUB_LEN], struct why *why);
 
@@ -47,6 +53,8 @@ void vault_tls_clear(struct vault *v);           /* before a reload */
 void vault_tickets(struct vault *v, struct buf *out);
 /* A 16-octet key for keyed hashes of addresses and message ids (edge). */
 void vault_hash_key(struct vault *v, uint8_t out[16]);
+/* The key that seals the ledger's columns. */
+MUST_USE enum rc vault_ledger_key(struct vault *v, struct secret *out);
 /* Signs an audit checkpoint (Ed25519, key made on first use). */
 MUST_USE enum rc vault_audit_sign(struct vault *v, struct str checkpoint, uint8_t out[64], uint8_t out_public[32], struct why *why);
 /* Every record opens under the root key (for `verify`). */

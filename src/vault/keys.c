@@ -1,0 +1,107 @@
+#include "vault/internal.h"
+
+#include "base/mem.h"
+
+/* ---- TLS ---- */
+
+void tls_set_done(struct tls_set *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		tls_key_free(&s->entry[i].key);
+		buf_done(&s->entry[i].chain);
+	}
+	mem_free(s->entry);
+	*s = (struct tls_set){ 0 };
+}
+
+enum rc vault_tls_add(struct vault *v, struct str chain_pem, struct str key_pem, uint64_t *out_key_id, struct why *why)
+{
+	struct tls_entry e = { .chain = { .max = 256 * 1024 } };
+	if (v->tls.n >= TLS_MAX)
+		FAIL(why, RC_LIMIT, "more than %d certificates", TLS_MAX);
+	TRY(tls_key_fits(key_pem, chain_pem, why));
+	TRY(tls_key_load(key_pem, &e.key, why));
+	enum rc rc = tls_key_id(e.key, &e.id);
+	buf_add(&e.chain, chain_pem);
+	struct tls_entry *grown = rc == RC_OK && !e.chain.failed
+		? mem_grow(v->tls.entry, v->tls.n * sizeof e, (v->tls.n + 1) * sizeof e) : NULL;
+	if (!grown) {
+		tls_key_free(&e.key);
+		buf_done(&e.chain);
+		return RC_NOMEM;
+	}
+	v->tls.entry = grown;
+	v->tls.entry[v->tls.n++] = e;
+	*out_key_id = e.id;
+	return RC_OK;
+}
+
+size_t vault_tls_count(const struct vault *v) { return v->tls.n; }
+
+void vault_tls_get(const struct vault *v, size_t i, uint64_t *out_key_id, struct str *out_chain_pem)
+{
+	*out_key_id = v->tls.entry[i].id;
+	*out_chain_pem = buf_str(&v->tls.entry[i].chain);
+}
+
+static struct tls_key *key_of(const struct tls_set *s, uint64_t id)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->entry[i].id == id)
+			return s->entry[i].key;
+	return NULL;
+}
+
+enum rc vault_tls_sign(struct vault *v, uint64_t key_id, struct str digest, struct buf *out, struct why *why)
+{
+	struct tls_key *k = key_of(&v->tls, key_id);
+	if (!k)
+		k = key_of(&v->tls_before, key_id);
+	if (!k)
+		FAIL(why, RC_NOTFOUND, "no TLS key with this id");
+	enum rc rc = tls_key_sign_with(k, digest, out);
+	if (rc == RC_SYNTAX)
+		FAIL(why, rc, "a digest of %zu octets", digest.n);
+	return rc;
+}
+
+void vault_tls_clear(struct vault *v)
+{
+	tls_set_done(&v->tls_before);
+	v->tls_before = v->tls;
+	v->tls = (struct tls_set){ 0 };
+}
+
+/* ---- tickets ---- */
+
+enum { HOUR_MS = 3600 * 1000, HALF = TICKET_LEN / 2 };
+
+static bool fresh_ticket(struct vault *v)
+{
+	struct secret *a = secret_new(), *b = secret_new();
+	if (!a || !b || random_bytes(a->k, HALF) != RC_OK || random_bytes(b->k, HALF) != RC_OK) {
+		secret_free(&a);
+		secret_free(&b);
+		return false;
+	}
+	secret_free(&v->ticket[TICKETS - 1][0]);
+	secret_free(&v->ticket[TICKETS - 1][1]);
+	memmove(&v->ticket[1], &v->ticket[0], sizeof v->ticket[0] * (TICKETS - 1));
+	v->ticket[0][0] = a;
+	v->ticket[0][1] = b;
+	return true;
+}
+
+void vault_tickets(struct vault *v, struct buf *out)
+{
+	int64_t now = vault_now(v);
+	if (!v->ticket[0][0] || now - v->ticket_at >= HOUR_MS)
+		if (fresh_ticket(v))
+			v->ticket_at = now;
+	if (!buf_room(out, TICKETS * TICKET_LEN))
+		return;
+	for (unsigned i = 0; i < TICKETS && v->ticket[i][0]; i++) {
+		buf_add(out, str_of(v->ticket[i][0]->k, HALF));
+		buf_add(out, str_of(v->ticket[i][1]->k, HALF));
+	}
+}
