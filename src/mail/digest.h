@@ -65,6 +65,16 @@ struct mail_fields {             /* borrowed; text is UTF-8, decoded; `*_folded`
 };
 MUST_USE enum rc mail_fields_parse(struct str packed, struct mail_fields *out);
 
+/* ---- attachments ---- */
+struct mail_attachment {         /* borrowed */
+	struct str name;         /* UTF-8, "" = none */
+	struct str declared;     /* "application/pdf", lower case */
+	struct str true_type;    /* by magic bytes: "pdf", "exe", "zip", ... ; "" = not recognized */
+	uint64_t size;           /* octets; for base64 decoded ones (computed from the encoded length), else as stored */
+};
+/* The next attachment of what is left of *packed. RC_NOTFOUND at the end, RC_DAMAGED. */
+MUST_USE enum rc mail_attachment_next(struct str *packed, struct mail_attachment *out);
+
 /* Unicode case folding plus white-space collapsing, the form all searching compares in (ICU; use in scan only). */
 MUST_USE enum rc mail_fold(struct str utf8, struct buf *out);
 
@@ -72,3 +82,10 @@ MUST_USE enum rc mail_fold(struct str utf8, struct buf *out);
 enum mail_match_where { MATCH_BODY, MATCH_TEXT, MATCH_HEADER };
 struct mail_match { enum mail_match_where where; struct str field; struct str needle_folded; };
 MUST_USE enum rc mail_matches(struct str message, const struct mail_match *m, size_t n, const struct mail_limits *limits, bool *out);
+
+/* What `letterlock probe mime` prints. JSON: one object on one line (headers, tree with offsets, ENVELOPE, BODYSTRUCTURE, BODY, preview,
+ * attachments, defects); else text for people. `name` stands in it as the file's name. */
+MUST_USE enum rc mail_describe(struct str name, struct str message, const struct mail_limits *limits, bool json, struct buf *out, struct why *why);
+
+/* Frees what this thread keeps for charsets; the next use makes it again. At the end of a thread or process. */
+void mail_thread_done(void);

@@ -1,0 +1,138 @@
+/* The signature. A trigram of folded octets is first narrowed to 18 bits (6 a octet), so that collecting the distinct ones is one bit set in
+ * 32 KiB, without hashing; hashing happens once per distinct trigram. Narrowing only adds candidates, never hides one. */
+#include "mail/grams.h"
+
+#include "base/mem.h"
+
+enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 4, LOG2_LEAST = 6, LOG2_MOST = 14, HEAD = 3 };
+
+/* Letters 0-25, digits 26-35, space 36, the marks that mail is full of one each, what else is ASCII together; UTF-8 octets their low 6 bits. */
+static const unsigned char narrow[256] = {
+	61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61, 61,
+	36, 58, 47, 54, 59, 52, 53, 48, 49, 50, 57, 51, 44, 38, 37, 40, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 42, 55, 45, 43, 46, 56,
+	39, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 60, 60, 60, 60, 41,
+	60, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 60, 60, 60, 60, 61,
+	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+	32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
+	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+	32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
+};
+
+struct grams {
+	uint64_t seen[2][WORDS];   /* body, header */
+	uint32_t distinct;
+	uint32_t last[2];          /* the two octets before, narrowed */
+	unsigned have[2];          /* how many of them there are */
+};
+
+enum rc grams_new(struct grams **out)
+{
+	struct grams *g = mem_new(sizeof *g);
+	if (!g)
+		return RC_NOMEM;
+	*out = g;
+	return RC_OK;
+}
+
+void grams_free(struct grams **g)
+{
+	mem_free(*g);
+	*g = NULL;
+}
+
+static void add(struct grams *g, unsigned k, struct str s)
+{
+	uint32_t v = g->last[k], distinct = 0;
+	size_t i = 0;
+	for (; i < s.n && g->have[k] < 2; i++, g->have[k]++)
+		v = v << 6 | narrow[(unsigned char)s.p[i]];
+	uint64_t *seen = g->seen[k];
+	for (; i < s.n; i++) {
+		v = (v << 6 | narrow[(unsigned char)s.p[i]]) & ((1u << GRAM_BITS) - 1);
+		uint64_t w = seen[v >> 6], bit = 1ull << (v & 63);
+		distinct += (w & bit) == 0;
+		seen[v >> 6] = w | bit;
+	}
+	g->distinct += distinct;
+	g->last[k] = v & 0xfff;
+}
+
+void grams_add(struct grams *g, unsigned where, struct str folded)
+{
+	if (where & GRAMS_BODY)
+		add(g, 0, folded);
+	if (where & GRAMS_HEADER)
+		add(g, 1, folded);
+}
+
+void grams_gap(struct grams *g) { g->have[0] = g->have[1] = 0; }
+
+/* Two independent halves for double hashing (Kirsch and Mitzenmacher): bit i is a + i * b. */
+static uint64_t mix(uint32_t gram, unsigned k)
+{
+	uint64_t x = ((uint64_t)k << GRAM_BITS | gram) + 0x9e3779b97f4a7c15u;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+enum rc grams_format(struct grams *g, struct buf *out)
+{
+	unsigned log2 = LOG2_LEAST;
+	while (log2 < LOG2_MOST && ((uint64_t)8 << log2) < (uint64_t)g->distinct * 15 / 2) /* 7.5 to 15 bits a trigram: 10 on average */
+		log2++;
+	size_t n = (size_t)1 << log2;
+	buf_u8(out, GRAMS_VERSION);
+	buf_u8(out, (uint8_t)log2);
+	buf_u8(out, HASHES);
+	if (!buf_room(out, n))
+		return RC_NOMEM;
+	unsigned char *bits = (unsigned char *)out->p + out->len;
+	memset(bits, 0, n);
+	out->len += n;
+	uint32_t mask = (uint32_t)(n * 8 - 1);
+	for (unsigned k = 0; k < 2; k++)
+		for (uint32_t w = 0; w < WORDS; w++)
+			for (uint64_t left = g->seen[k][w]; left; left &= left - 1) {
+				uint64_t h = mix(w << 6 | (uint32_t)__builtin_ctzll(left), k);
+				uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
+				for (unsigned i = 0; i < HASHES; i++, a += b)
+					bits[(a & mask) >> 3] |= (unsigned char)(1u << (a & 7));
+			}
+	return RC_OK;
+}
+
+static bool has(struct str bits, uint32_t mask, unsigned hashes, uint32_t gram, unsigned k)
+{
+	uint64_t h = mix(gram, k);
+	uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
+	for (unsigned i = 0; i < hashes; i++, a += b)
+		if (!((unsigned char)bits.p[(a & mask) >> 3] & 1u << (a & 7)))
+			return false;
+	return true;
+}
+
+static bool all_in(struct str bits, uint32_t mask, unsigned hashes, struct str needle, unsigned k)
+{
+	uint32_t v = (uint32_t)narrow[(unsigned char)needle.p[0]] << 6 | narrow[(unsigned char)needle.p[1]];
+	for (size_t i = 2; i < needle.n; i++) {
+		v = (v << 6 | narrow[(unsigned char)needle.p[i]]) & ((1u << GRAM_BITS) - 1);
+		if (!has(bits, mask, hashes, v, k))
+			return false;
+	}
+	return true;
+}
+
+bool grams_maybe(struct str signature, unsigned where, struct str needle_folded)
+{
+	if (needle_folded.n < 3 || signature.n < HEAD || signature.p[0] != GRAMS_VERSION)
+		return true;
+	unsigned log2 = (unsigned char)signature.p[1], hashes = (unsigned char)signature.p[2];
+	if (log2 < LOG2_LEAST || log2 > LOG2_MOST || hashes == 0 || signature.n != HEAD + ((size_t)1 << log2))
+		return true;
+	struct str bits = str_skip(signature, HEAD);
+	uint32_t mask = (8u << log2) - 1;
+	/* one text holds all of the needle, so one filter must */
+	return ((where & GRAMS_BODY) && all_in(bits, mask, hashes, needle_folded, 0)) ||
+	       ((where & GRAMS_HEADER) && all_in(bits, mask, hashes, needle_folded, 1));
+}
