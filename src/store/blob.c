@@ -205,6 +205,21 @@ enum rc blob_chunk_at(struct str header_bytes_, const struct blob_header *h, uin
 	return RC_OK;
 }
 
+enum rc blob_stored_len(struct str header, const struct blob_header *h, uint64_t *out)
+{
+	uint64_t total = h->header_len + CRC_LEN;
+	if (header.n < h->header_len)
+		return RC_LIMIT;
+	for (uint32_t i = 0; i < h->chunks; i++) {
+		uint32_t len = chunk_len(header, i);
+		if (len < CHUNK_EXTRA || len > BLOB_CHUNK + CHUNK_EXTRA)
+			return RC_DAMAGED;
+		total += len;
+	}
+	*out = total;
+	return RC_OK;
+}
+
 static enum rc unpack(struct str packed, char *to, size_t n)
 {
 	struct codecs *z = codecs();
@@ -263,13 +278,9 @@ enum rc blob_check(struct str stored, const struct blob_id *id, struct why *why)
 		return rc;
 	if (memcmp(h.id.b, id->b, sizeof id->b) != 0)
 		FAIL(why, RC_DAMAGED, "sealed body carries another blob's id");
-	uint64_t total = h.header_len + CRC_LEN;
-	for (uint32_t i = 0; i < h.chunks; i++) {
-		uint32_t len = chunk_len(stored, i);
-		if (len < CHUNK_EXTRA || len > BLOB_CHUNK + CHUNK_EXTRA)
-			FAIL(why, RC_DAMAGED, "sealed body: chunk %u has an impossible length", i);
-		total += len;
-	}
+	uint64_t total;
+	if (blob_stored_len(stored, &h, &total) != RC_OK)
+		FAIL(why, RC_DAMAGED, "sealed body with an impossible chunk length");
 	if (total != stored.n)
 		FAIL(why, RC_DAMAGED, "sealed body: %zu octets stored, its header says %llu", stored.n, (unsigned long long)total);
 	if (crc32c(0, str_head(stored, stored.n - CRC_LEN)) != get32(stored.p + stored.n - CRC_LEN))

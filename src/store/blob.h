@@ -19,6 +19,8 @@ enum { BLOB_HEAD_MAX = 4096 };
 MUST_USE enum rc blob_header_parse(struct str first, struct blob_header *out, size_t *out_need, struct why *why);
 /* Stored range of plain chunk `i` (relative to the blob's start), from the chunk table in the header. */
 MUST_USE enum rc blob_chunk_at(struct str header_bytes, const struct blob_header *h, uint32_t i, uint64_t *out_off, uint32_t *out_len);
+/* How many octets the whole blob has as stored: header, chunks, checksum. RC_DAMAGED when its table is impossible. */
+MUST_USE enum rc blob_stored_len(struct str header_bytes, const struct blob_header *h, uint64_t *out);
 /* Opens chunk `i`; appends its plain bytes. RC_DAMAGED when the seal does not hold. */
 MUST_USE enum rc blob_chunk_open(const struct secret *body_key, const struct blob_header *h, uint32_t i, struct str stored, struct buf *out);
 /* Structure only, without a key: what `verify` can check of every blob (lengths add up, magic, id) plus a CRC32C over the stored bytes. */

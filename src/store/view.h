@@ -19,7 +19,7 @@ MUST_USE enum rc view_accounts(struct view *v, struct str after_address, size_t 
 struct box_info {
 	uint64_t id;
 	struct str name;
-	uint32_t special_use; bool subscribed;
+	uint32_t special_use; bool subscribed, selectable; /* not selectable: a removed folder whose children remain */
 	uint32_t uidvalidity, uidnext, exists, unseen, recent_unused, first_unseen_uid;
 	uint64_t highestmodseq, size;
 	struct str keywords[64];

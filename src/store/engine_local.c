@@ -1,0 +1,480 @@
+#include "store/engine_local.h"
+
+#include "base/mem.h"
+#include "os/file.h"
+#include <errno.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+/* The engine `local`: one LMDB environment and segments. All verbs that are under way in one turn of the loop share a group:
+ * one write transaction, one set of syncs. Invariants:
+ * 1. The group's transaction is opened by the first call that needs it and ends in group_close() or engine_abort(); nothing in
+ *    between suspends while it reads and applies, so what a verb read is still true when its batch is applied.
+ * 2. Bodies are on disk before the transaction that names them commits; LMDB syncs its pages before its header.
+ * 3. A group that failed leaves nothing: LMDB's transaction is aborted, segment rows go back, unnamed files go away. */
+enum { OFFERS_MAX = 1 << 16, NOTICES_MAX = 1 << 20 };
+
+/* ---- groups ---- */
+static void group_unref(struct group **gp)
+{
+	struct group *g = *gp;
+	*gp = NULL;
+	if (!g || g->refs > 0 || !g->closed)
+		return;
+	mem_free(g->notices);
+	mem_free(g);
+}
+
+enum rc engine_begin(struct engine *e, struct why *why)
+{
+	if (e->txn)
+		return RC_OK;
+	struct group *g = mem_new(sizeof *g);
+	if (!g)
+		FAIL(why, RC_NOMEM, "no memory for a commit group");
+	int err = mdb_txn_begin(e->index->env, NULL, e->index->writable ? 0 : MDB_RDONLY, &e->txn);
+	if (err == MDB_PANIC && e->index->refs == 1) { /* LMDB saw its header write fail: only a fresh environment knows what is on disk */
+		index_close(&e->index);
+		enum rc rc = index_open(e->dir, e->map_size, true, &e->index, why);
+		err = rc == RC_OK ? mdb_txn_begin(e->index->env, NULL, 0, &e->txn) : MDB_PANIC;
+	}
+	if (err) {
+		e->txn = NULL;
+		mem_free(g);
+		return index_error(err, "index: begin", why);
+	}
+	e->group = g;
+	return RC_OK;
+}
+
+static void offers_settle(struct engine *e)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < e->offer_n; i++)
+		if (!e->offers[i].named)
+			e->offers[kept++] = e->offers[i];
+	e->offer_n = kept;
+}
+
+/* Ends the open group for everybody in it. The transaction is gone already. */
+static void group_end(struct engine *e, enum rc rc, const struct why *why)
+{
+	struct group *g = e->group;
+	e->txn = NULL;
+	e->group = NULL;
+	segments_settle(e, rc == RC_OK);
+	offers_settle(e);
+	g->closed = true;
+	g->rc = rc;
+	if (why)
+		g->why = *why;
+	for (size_t i = 0; rc == RC_OK && e->watch && i < g->notice_n; i++)
+		e->watch(e->watch_arg, g->notices[i].account, g->notices[i].box, g->notices[i].modseq);
+	wake_all(&g->wait);
+	group_unref(&g);
+}
+
+void engine_abort(struct engine *e, enum rc rc, const struct why *why)
+{
+	if (!e->group)
+		return;
+	mdb_txn_abort(e->txn);
+	group_end(e, rc, why);
+}
+
+static void group_close(struct engine *e)
+{
+	if (!e->group)
+		return;
+	struct why why = { 0 };
+	if (!e->group->dirty) { /* only reads: nothing to promise */
+		engine_abort(e, RC_OK, NULL);
+		return;
+	}
+	enum rc rc = segments_put_rows(e, &why);
+	if (rc == RC_OK)
+		rc = segments_sync(e, &why);
+	if (rc != RC_OK) {
+		engine_abort(e, rc, &why);
+		return;
+	}
+	rc = index_error(mdb_txn_commit(e->txn), "index: commit", &why);
+	if (rc == RC_OK)
+		e->stats.commits++;
+	group_end(e, rc == RC_NOTFOUND || rc == RC_AGAIN ? RC_IO : rc, &why);
+}
+
+static void on_idle(void *arg) { group_close(arg); }
+
+enum rc engine_wait(struct engine *e, struct why *why)
+{
+	struct group *g = e->group;
+	if (!g)
+		return RC_OK;
+	g->refs++;
+	if (!e->loop || !fiber_self()) {
+		group_close(e);
+	} else if (g->dirty) {
+		enum rc rc = wait_on(&g->wait, NO_DEADLINE);
+		/* Cancelled while the server stops: the answer is still owed and must be true, so the group ends here and now. */
+		if (rc != RC_OK && !g->closed)
+			group_close(e);
+	}
+	enum rc rc = g->closed ? g->rc : RC_OK;
+	if (rc != RC_OK && why)
+		*why = g->why;
+	g->refs--;
+	if (g->closed)
+		group_unref(&g);
+	return rc;
+}
+
+void engine_settle(struct engine *e)
+{
+	if (!e->loop || !fiber_self())
+		group_close(e);
+}
+
+/* ---- reading ---- */
+enum rc engine_get(struct engine *e, enum table t, struct str key, struct buf *out)
+{
+	TRY(engine_begin(e, NULL));
+	struct str v;
+	TRY(index_get(e->index, e->txn, t, key, &v));
+	buf_clear(out);
+	buf_add(out, v);
+	return out->failed ? RC_NOMEM : RC_OK;
+}
+
+enum rc engine_scan(struct engine *e, enum table t, struct str from, struct str to, size_t max,
+                    bool (*each)(void *arg, const struct engine_row *r), void *arg, uint64_t *out_version)
+{
+	TRY(engine_begin(e, NULL));
+	if (out_version)
+		*out_version = mdb_txn_id(e->txn);
+	MDB_cursor *c = NULL;
+	int err = mdb_cursor_open(e->txn, e->index->dbi[t], &c);
+	if (err)
+		return index_error(err, "index: cursor", NULL);
+	MDB_val k = val_of(from), v;
+	err = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+	for (size_t i = 0; i < max && !err && str_cmp(str_val(k), to) < 0; i++) {
+		struct engine_row r = { .key = str_val(k), .value = STR("") };
+		r.damaged = !index_value(r.key, v, &r.value);
+		if (!each(arg, &r))
+			break;
+		err = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+	}
+	mdb_cursor_close(c);
+	return err && err != MDB_NOTFOUND ? index_error(err, "index: scan", NULL) : RC_OK;
+}
+
+/* ---- applying ---- */
+static enum rc check_expectation(struct engine *e, const struct op *o, struct why *why)
+{
+	struct str v;
+	enum rc rc = index_get(e->index, e->txn, o->table, o->key, &v);
+	if (rc == RC_NOTFOUND ? o->value.n == 0 : rc == RC_OK && o->value.n && str_eq(v, o->value))
+		return RC_OK;
+	if (rc == RC_OK || rc == RC_NOTFOUND)
+		FAIL(why, RC_CONFLICT, "changed meanwhile");
+	FAIL(why, rc, "index: %s row fails its checksum", index_table_names[o->table]);
+}
+
+static enum rc apply_delete(struct engine *e, const struct op *o, struct why *why)
+{
+	MDB_val k = val_of(o->key);
+	int err = mdb_del(e->txn, e->index->dbi[o->table], &k, NULL);
+	return err == MDB_NOTFOUND ? RC_OK : index_error(err, "index: delete", why);
+}
+
+static enum rc apply_copy(struct engine *e, const struct op *o, struct why *why)
+{
+	struct str v;
+	enum rc rc = index_get(e->index, e->txn, o->table, o->key, &v);
+	if (o->optional && (rc == RC_NOTFOUND || rc == RC_DAMAGED))
+		return RC_OK;
+	if (rc == RC_NOTFOUND)
+		FAIL(why, RC_DAMAGED, "a %s row is missing", index_table_names[o->table]);
+	if (rc != RC_OK)
+		FAIL(why, rc, "a %s row fails its checksum", index_table_names[o->table]);
+	char *copy = mem_new(v.n); /* a put may move the page that `v` points into */
+	if (!copy)
+		FAIL(why, RC_NOMEM, "no memory for a row");
+	memcpy(copy, v.p, v.n);
+	if (o->at + o->value.n <= v.n)
+		memcpy(copy + o->at, o->value.p, o->value.n);
+	int err = index_put(e->index, e->txn, o->table, o->to, str_of(copy, v.n));
+	mem_free(copy);
+	return index_error(err, "index: put", why);
+}
+
+static struct offer *offer_find(struct engine *e, struct str id)
+{
+	for (size_t i = e->offer_n; i > 0; i--)
+		if (memcmp(e->offers[i - 1].id.b, id.p, BLOB_ID_LEN) == 0)
+			return &e->offers[i - 1];
+	return NULL;
+}
+
+static enum rc name_blob(struct engine *e, struct str id, struct blob_row *out, struct why *why)
+{
+	struct offer *f = offer_find(e, id);
+	if (!f)
+		FAIL(why, RC_DAMAGED, "a body that nobody has put");
+	if (f->single) {
+		TRY(segment_add_single(e, f->single, f->bytes.n, why));
+		out->place = (struct blob_place){ f->single, SEGMENT_HEAD_LEN, f->bytes.n };
+	} else {
+		TRY(segment_place(e, f->bytes, &out->place, why));
+	}
+	f->named = true;
+	return RC_OK;
+}
+
+static enum rc apply_blob(struct engine *e, const struct op *o, struct why *why)
+{
+	struct key k = { 0 };
+	struct blob_id id;
+	memcpy(id.b, o->key.p, BLOB_ID_LEN);
+	k = key_blob(&id);
+	struct str v;
+	struct blob_row row = { 0 };
+	enum rc rc = index_get(e->index, e->txn, TABLE_BLOB, key_str(&k), &v);
+	if (rc == RC_OK)
+		rc = blob_row_parse(v, &row);
+	if (rc == RC_NOTFOUND && o->delta > 0)
+		rc = name_blob(e, o->key, &row, why);
+	else if (o->delta < 0 && (rc == RC_NOTFOUND || rc == RC_DAMAGED))
+		return RC_OK; /* a damaged row is verify's to report; letting go of a message must still be possible */
+	if (rc == RC_DAMAGED)
+		FAIL(why, rc, "a blob row is damaged");
+	if (rc != RC_OK)
+		return rc;
+	if (o->delta < 0 && (uint32_t)-o->delta >= row.refs) {
+		segment_release(e, row.place.segment, row.place.length);
+		MDB_val mk = val_of(key_str(&k));
+		return index_error(mdb_del(e->txn, e->index->dbi[TABLE_BLOB], &mk, NULL), "index: delete", why);
+	}
+	if (o->delta > 0 && row.refs > (uint32_t)(INT32_MAX - o->delta))
+		FAIL(why, RC_LIMIT, "too many copies of one body");
+	row.refs += (uint32_t)o->delta;
+	char out[BLOB_ROW_LEN];
+	return index_error(index_put(e->index, e->txn, TABLE_BLOB, key_str(&k), blob_row_format(&row, out)), "index: put", why);
+}
+
+static enum rc apply_notice(struct engine *e, const struct op *o, struct why *why)
+{
+	struct group *g = e->group;
+	struct notice *last = g->notice_n ? &g->notices[g->notice_n - 1] : NULL;
+	if (last && last->account == o->notice.account && last->box == o->notice.box) {
+		last->modseq = o->notice.modseq;
+		return RC_OK;
+	}
+	if (g->notice_n == g->notice_cap) {
+		size_t cap = g->notice_cap ? g->notice_cap * 2 : 64;
+		struct notice *n = cap > NOTICES_MAX ? NULL : mem_grow(g->notices, g->notice_cap * sizeof *n, cap * sizeof *n);
+		if (!n)
+			FAIL(why, RC_NOMEM, "no memory for a notice");
+		g->notices = n;
+		g->notice_cap = cap;
+	}
+	g->notices[g->notice_n++] = o->notice;
+	return RC_OK;
+}
+
+static enum rc apply(struct engine *e, const struct op *o, struct why *why)
+{
+	switch (o->kind) {
+	case OP_EXPECT: return RC_OK; /* checked before anything was applied */
+	case OP_PUT: return index_error(index_put(e->index, e->txn, o->table, o->key, o->value), "index: put", why);
+	case OP_DELETE: return apply_delete(e, o, why);
+	case OP_COPY: return apply_copy(e, o, why);
+	case OP_BLOB: return apply_blob(e, o, why);
+	case OP_NOTICE: return apply_notice(e, o, why);
+	}
+	return RC_OK;
+}
+
+enum rc engine_commit(struct engine *e, struct batch *b, struct why *why)
+{
+	if (b->failed)
+		FAIL(why, RC_NOMEM, "no memory for a batch");
+	TRY(engine_begin(e, why));
+	for (size_t i = 0; i < b->n; i++)
+		if (b->ops[i].kind == OP_EXPECT)
+			TRY(check_expectation(e, &b->ops[i], why));
+	struct why local = { 0 };
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->ops[i].kind == OP_EXPECT)
+			continue;
+		e->group->dirty = true;
+		enum rc rc = apply(e, &b->ops[i], &local);
+		if (rc != RC_OK) { /* half a batch is in the transaction: the whole group goes */
+			rc = rc == RC_NOTFOUND ? RC_IO : rc;
+			engine_abort(e, rc, &local);
+			if (why)
+				*why = local;
+			return rc;
+		}
+	}
+	return engine_wait(e, why);
+}
+
+/* ---- bodies ---- */
+enum rc engine_blob_put(struct engine *e, const struct blob_id *id, struct str bytes, struct why *why)
+{
+	if (offer_find(e, str_of(id->b, BLOB_ID_LEN)))
+		return RC_OK;
+	uint32_t single = 0;
+	if (bytes.n > BLOB_SINGLE_MIN)
+		TRY(segment_write_single(e, bytes, &single, why));
+	if (e->offer_n == e->offer_cap) {
+		size_t cap = e->offer_cap ? e->offer_cap * 2 : 64;
+		struct offer *f = cap > OFFERS_MAX ? NULL : mem_grow(e->offers, e->offer_cap * sizeof *f, cap * sizeof *f);
+		if (!f) {
+			if (single)
+				segment_unlink(e, single);
+			FAIL(why, RC_NOMEM, "no memory for a body");
+		}
+		e->offers = f;
+		e->offer_cap = cap;
+	}
+	e->offers[e->offer_n++] = (struct offer){ .id = *id, .bytes = bytes, .single = single };
+	return RC_OK;
+}
+
+void engine_blob_drop(struct engine *e, const struct blob_id *id)
+{
+	struct offer *f = offer_find(e, str_of(id->b, BLOB_ID_LEN));
+	if (!f || f->named)
+		return;
+	if (f->single)
+		segment_unlink(e, f->single);
+	*f = e->offers[--e->offer_n];
+}
+
+enum rc engine_blob_read(struct engine *e, const struct blob_id *id, uint64_t offset, size_t n, struct buf *out, struct why *why)
+{
+	struct key k = key_blob(id);
+	struct blob_row row;
+	TRY(engine_begin(e, why));
+	struct str v;
+	enum rc rc = index_get(e->index, e->txn, TABLE_BLOB, key_str(&k), &v);
+	if (rc == RC_OK)
+		rc = blob_row_parse(v, &row);
+	if (rc != RC_OK)
+		FAIL(why, rc, "no such body");
+	return segment_read(e, &row.place, offset, n, out, why);
+}
+
+void engine_watch(struct engine *e, void (*fn)(void *arg, uint64_t account, uint64_t box, uint64_t modseq), void *arg)
+{
+	e->watch = fn;
+	e->watch_arg = arg;
+}
+
+/* ---- open, close, care ---- */
+static enum rc open_dirs(struct engine *e, const struct engine_options *o, struct why *why)
+{
+	char path[4096];
+	int n = snprintf(path, sizeof path, "%s/index", o->dir);
+	if (n < 0 || (size_t)n + 8 >= sizeof path)
+		FAIL(why, RC_LIMIT, "path too long: %.100s", o->dir);
+	if (!o->read_only)
+		TRY(dir_make(path, 0700, why));
+	(void)snprintf(path, sizeof path, "%s/segments", o->dir);
+	if (!o->read_only)
+		TRY(dir_make(path, 0750, why));
+	return dir_open(path, &e->segments_dir, why);
+}
+
+static enum rc set_up(struct engine *e, const struct engine_options *o, struct why *why)
+{
+	size_t n = strlen(o->dir) + 1;
+	e->dir = mem_new(n);
+	if (!e->dir)
+		FAIL(why, RC_NOMEM, "no memory for the store");
+	memcpy(e->dir, o->dir, n);
+	TRY(open_dirs(e, o, why));
+	TRY(index_open(o->dir, o->map_size, !o->read_only, &e->index, why));
+	if (o->read_only)
+		return RC_OK;
+	enum rc rc = segments_load(e, why);
+	group_close(e);
+	return rc;
+}
+
+enum rc engine_local_open(struct loop *l_or_null, const struct engine_options *o, struct engine **out, struct why *why)
+{
+	struct engine *e = mem_new(sizeof *e);
+	if (!e)
+		FAIL(why, RC_NOMEM, "no memory for the store");
+	e->loop = l_or_null;
+	e->segments_dir = e->active_fd = -1;
+	e->map_size = o->map_size;
+	e->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES_DEFAULT;
+	e->grace_ms = o->grace_ms == 0 ? GRACE_MS_DEFAULT : o->grace_ms < 0 ? 0 : o->grace_ms;
+	enum rc rc = set_up(e, o, why);
+	if (rc != RC_OK) {
+		engine_close(&e);
+		return rc;
+	}
+	if (l_or_null)
+		loop_on_idle(l_or_null, on_idle, e);
+	*out = e;
+	return RC_OK;
+}
+
+void engine_close(struct engine **ep)
+{
+	struct engine *e = *ep;
+	*ep = NULL;
+	if (!e)
+		return;
+	group_close(e);
+	if (e->loop)
+		loop_on_idle(e->loop, NULL, NULL);
+	segments_close(e);
+	index_close(&e->index);
+	fd_close(&e->segments_dir);
+	mem_free(e->offers);
+	mem_free(e->writes);
+	mem_free(e->dir);
+	mem_free(e);
+}
+
+void engine_stats(struct engine *e, struct engine_stats *out)
+{
+	*out = e->stats;
+	out->segments = e->segment_n;
+	out->live_bytes = out->dead_bytes = 0;
+	for (size_t i = 0; i < e->segment_n; i++) {
+		const struct segment_row *r = &e->segments[i].disk;
+		out->live_bytes += r->live;
+		out->dead_bytes += r->length > r->live + SEGMENT_HEAD_LEN ? r->length - r->live - SEGMENT_HEAD_LEN : 0;
+	}
+	struct statvfs f;
+	if (fstatvfs(e->segments_dir, &f) == 0)
+		out->disk_free = (uint64_t)f.f_bavail * f.f_frsize;
+}
+
+enum rc engine_pin(struct engine *e, uint64_t *out_lease, struct why *why)
+{
+	uint64_t lease = 0;
+	TRY(random_bytes(&lease, sizeof lease));
+	lease |= 1;
+	for (size_t i = 0; i < LEASES_MAX; i++)
+		if (e->leases[i] == 0) {
+			*out_lease = e->leases[i] = lease;
+			return RC_OK;
+		}
+	FAIL(why, RC_BUSY, "too many leases at once (%d)", LEASES_MAX);
+}
+
+void engine_unpin(struct engine *e, uint64_t lease)
+{
+	for (size_t i = 0; lease && i < LEASES_MAX; i++)
+		if (e->leases[i] == lease)
+			e->leases[i] = 0;
+}

@@ -1,0 +1,204 @@
+#include "store/index.h"
+
+#include "base/mem.h"
+#include "os/file.h"
+#include "store/crc.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *const index_table_names[TABLE_COUNT] = {
+	[TABLE_META] = "meta",       [TABLE_DOMAIN] = "domain",   [TABLE_ADDRESS] = "address", [TABLE_ACCOUNT] = "account",
+	[TABLE_BOX] = "box",         [TABLE_NAME] = "name",       [TABLE_STATE] = "state",     [TABLE_KEYWORD] = "keyword",
+	[TABLE_RECORD] = "record",   [TABLE_GRAMS] = "grams",     [TABLE_CHANGE] = "change",   [TABLE_EMAIL] = "email",
+	[TABLE_EPOCH] = "epoch",     [TABLE_DELIVERY] = "delivery", [TABLE_BLOB] = "blob",     [TABLE_SEGMENT] = "segment",
+	[TABLE_QUEUE] = "queue",
+};
+enum { MAX_READERS = 512, MAX_TABLES = 32 };
+
+/* LMDB: "do not have open an LMDB database twice in the same process at the same time". In one process (tests, --one-process) the
+ * writer and its readers therefore share one environment, found here. */
+static struct index *opened;
+static pthread_mutex_t opened_lock = PTHREAD_MUTEX_INITIALIZER;
+
+enum rc index_error(int err, const char *what, struct why *why)
+{
+	enum rc rc = RC_IO;
+	switch (err) {
+	case 0: return RC_OK;
+	case MDB_NOTFOUND: rc = RC_NOTFOUND; break;
+	case ENOSPC: case EDQUOT: case EFBIG: case MDB_MAP_FULL: rc = RC_FULL; break;
+	case ENOMEM: rc = RC_NOMEM; break;
+	case ENOENT: rc = RC_NOTFOUND; break;
+	case MDB_READERS_FULL: rc = RC_BUSY; break;
+	case MDB_CORRUPTED: case MDB_PAGE_NOTFOUND: case MDB_INVALID: case MDB_VERSION_MISMATCH: rc = RC_DAMAGED; break;
+	default: break;
+	}
+	return why_fail(why, rc, err > 0 ? err : 0, __FILE__, "%s: %s", what, mdb_strerror(err));
+}
+
+/* A data file shorter than the pages it claims would end this process by SIGBUS at the first touch. */
+static enum rc check_size(struct index *x, int fd, struct why *why)
+{
+	MDB_envinfo info;
+	MDB_stat st;
+	struct stat sb;
+	if (mdb_env_info(x->env, &info) != 0 || mdb_env_stat(x->env, &st) != 0 || fstat(fd, &sb) != 0)
+		FAIL(why, RC_IO, "cannot ask the index for its size");
+	if ((uint64_t)sb.st_size < (uint64_t)(info.me_last_pgno + 1) * st.ms_psize)
+		FAIL(why, RC_DAMAGED, "index is cut off: %lld octets, its header speaks of %llu", (long long)sb.st_size,
+		     (unsigned long long)(info.me_last_pgno + 1) * st.ms_psize);
+	return RC_OK;
+}
+
+static enum rc open_tables(struct index *x, struct why *why)
+{
+	MDB_txn *t = NULL;
+	TRY(index_error(mdb_txn_begin(x->env, NULL, x->writable ? 0 : MDB_RDONLY, &t), "index: begin", why));
+	for (unsigned i = 0; i < TABLE_COUNT; i++) {
+		int err = mdb_dbi_open(t, index_table_names[i], x->writable ? MDB_CREATE : 0, &x->dbi[i]);
+		if (err) {
+			mdb_txn_abort(t);
+			return index_error(err, "index: table", why);
+		}
+	}
+	return index_error(mdb_txn_commit(t), "index: first commit", why);
+}
+
+static enum rc set_up(struct index *x, const char *path, uint64_t map_size, struct why *why)
+{
+	TRY(index_error(mdb_env_create(&x->env), "index: create", why));
+	TRY(index_error(mdb_env_set_maxdbs(x->env, MAX_TABLES), "index: tables", why));
+	TRY(index_error(mdb_env_set_maxreaders(x->env, MAX_READERS), "index: readers", why));
+	TRY(index_error(mdb_env_set_mapsize(x->env, map_size ? map_size : INDEX_MAP_DEFAULT), "index: map size", why));
+	/* Never NOSYNC (commits are promises) nor WRITEMAP (a stray pointer would write into the index). */
+	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (x->writable ? 0 : MDB_RDONLY);
+	TRY(index_error(mdb_env_open(x->env, path, flags, 0600), "index: open", why));
+	int dead = 0;
+	(void)mdb_reader_check(x->env, &dead); /* slots of readers that died */
+	return RC_OK;
+}
+
+static enum rc open_fresh(struct index *x, const char *dir, uint64_t map_size, struct why *why)
+{
+	char path[4096];
+	int n = snprintf(path, sizeof path, "%s/index", dir);
+	if (n < 0 || (size_t)n >= sizeof path)
+		FAIL(why, RC_LIMIT, "path too long: %.100s", dir);
+	TRY(set_up(x, path, map_size, why));
+	int fd = -1;
+	TRY(index_error(mdb_env_get_fd(x->env, &fd), "index: descriptor", why));
+	TRY(check_size(x, fd, why));
+	TRY(open_tables(x, why));
+	struct stat sb;
+	if (fstat(fd, &sb) != 0)
+		FAIL_SYS(why, "index: stat");
+	x->dev = sb.st_dev;
+	x->ino = sb.st_ino;
+	return RC_OK;
+}
+
+static struct index *find_opened(const char *dir)
+{
+	char path[4096];
+	struct stat sb;
+	int n = snprintf(path, sizeof path, "%s/index/data.mdb", dir);
+	if (n < 0 || (size_t)n >= sizeof path || stat(path, &sb) != 0)
+		return NULL;
+	for (struct index *x = opened; x; x = x->next)
+		if (x->dev == sb.st_dev && x->ino == sb.st_ino)
+			return x;
+	return NULL;
+}
+
+static enum rc open_locked(const char *dir, uint64_t map_size, bool writable, struct index **out, struct why *why)
+{
+	struct index *x = find_opened(dir);
+	if (x) {
+		if (writable && !x->writable)
+			FAIL(why, RC_BUSY, "the index is open for reading in this process already");
+		x->refs++;
+		*out = x;
+		return RC_OK;
+	}
+	x = mem_new(sizeof *x);
+	if (!x)
+		FAIL(why, RC_NOMEM, "no memory for the index");
+	x->writable = writable;
+	enum rc rc = open_fresh(x, dir, map_size, why);
+	if (rc != RC_OK) {
+		if (x->env)
+			mdb_env_close(x->env);
+		mem_free(x);
+		return rc;
+	}
+	x->refs = 1;
+	x->next = opened;
+	*out = opened = x;
+	return RC_OK;
+}
+
+enum rc index_open(const char *dir, uint64_t map_size, bool writable, struct index **out, struct why *why)
+{
+	if (pthread_mutex_lock(&opened_lock) != 0)
+		FAIL(why, RC_IO, "lock");
+	enum rc rc = open_locked(dir, map_size, writable, out, why);
+	(void)pthread_mutex_unlock(&opened_lock);
+	return rc;
+}
+
+void index_close(struct index **i)
+{
+	struct index *x = *i;
+	*i = NULL;
+	if (!x || pthread_mutex_lock(&opened_lock) != 0)
+		return;
+	if (--x->refs == 0) {
+		struct index **at = &opened;
+		while (*at && *at != x)
+			at = &(*at)->next;
+		if (*at)
+			*at = x->next;
+		mdb_env_close(x->env);
+		mem_free(x);
+	}
+	(void)pthread_mutex_unlock(&opened_lock);
+}
+
+/* ---- values ---- */
+uint32_t index_checksum(struct str key, struct str value) { return crc32c(crc32c(0, key), value); }
+
+bool index_value(struct str key, MDB_val stored, struct str *out)
+{
+	if (stored.mv_size <= CHECK_LEN)
+		return false;
+	struct str v = str_of(stored.mv_data, stored.mv_size - CHECK_LEN);
+	uint32_t have;
+	memcpy(&have, v.p + v.n, sizeof have);
+	*out = v;
+	return __builtin_bswap32(have) == index_checksum(key, v);
+}
+
+enum rc index_get(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str *out)
+{
+	MDB_val k = val_of(key), v;
+	int err = mdb_get(t, i->dbi[table], &k, &v);
+	if (err)
+		return err == MDB_NOTFOUND ? RC_NOTFOUND : err == MDB_CORRUPTED || err == MDB_PAGE_NOTFOUND ? RC_DAMAGED : RC_IO;
+	return index_value(key, v, out) ? RC_OK : RC_DAMAGED;
+}
+
+int index_put(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str value)
+{
+	MDB_val k = val_of(key), v = { value.n + CHECK_LEN, NULL };
+	int err = mdb_put(t, i->dbi[table], &k, &v, MDB_RESERVE);
+	if (err)
+		return err;
+	uint32_t sum = __builtin_bswap32(index_checksum(key, value));
+	memcpy(v.mv_data, value.p, value.n);
+	memcpy((char *)v.mv_data + value.n, &sum, sizeof sum);
+	return 0;
+}
