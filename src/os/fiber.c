@@ -224,6 +224,12 @@ void fiber_trim(struct loop *l)
 
 static __thread struct loop *measured; /* the loop of this thread, for fiber_stack_high_water() */
 
+void fiber_forget(const struct loop *l)
+{
+	if (measured == l)
+		measured = NULL;
+}
+
 size_t fiber_stack_high_water(void)
 {
 	if (measured) {
@@ -284,8 +290,6 @@ static void bury(struct loop *l, struct fiber *f)
 		f->next->prev = f->prev;
 	l->count--;
 	stack_put(l, f);
-	if (!l->count && l->draining)
-		fiber_drop_cache(l, 0);
 }
 
 void fiber_switch_in(struct loop *l, struct fiber *f)

@@ -138,7 +138,8 @@ static void turn(struct loop *l)
 		l->idle(l->idle_arg);
 	take_later(l);
 	struct epoll_event ev[TURN_EVENTS];
-	int wait = l->stopping && !l->draining ? 0 : patience(l);
+	bool last = l->draining ? !l->count : l->stopping; /* nothing to wait for any more */
+	int wait = last ? 0 : patience(l);
 	int n = epoll_wait(l->epoll, ev, TURN_EVENTS, wait);
 	l->now = clock_ms(CLOCK_MONOTONIC);
 	bool uv_due = false;
@@ -189,6 +190,7 @@ void loop_close(struct loop **lp)
 	if (!l)
 		return;
 	*lp = NULL;
+	fiber_forget(l);
 	if (l->uv_open) {
 		drain(l);
 		uv_walk(&l->uv, close_handle, NULL);

@@ -14,14 +14,15 @@ bool net_is_loopback(const struct net_addr *a);
 void net_ip_text(const struct net_addr *a, char out[46], uint16_t *out_port); /* "" for a Unix socket */
 
 /* Listening socket, non-blocking, close-on-exec. `reuseport` for one socket per worker. A Unix socket's stale file is
- * replaced, mode 0660. */
+ * replaced, mode 0660. RC_BUSY: somebody listens there. RC_DENIED: not allowed to (a port below 1024). */
 MUST_USE enum rc net_listen(const struct net_addr *a, bool reuseport, int backlog, int *out_fd, struct why *why);
 
-/* "10.0.0.0/8", "2001:db8::/32" or one address. */
+/* "10.0.0.0/8", "2001:db8::/32" or one address. Bits set beyond the network's length are RC_SYNTAX. */
 struct net_range { uint8_t addr[16]; unsigned bits; };  /* IPv4 mapped to ::ffff:0:0/96 */
 MUST_USE enum rc net_range_parse(struct str text, struct net_range *out, struct why *why);
 bool net_range_has(const struct net_range *r, const uint8_t addr[16]);
 bool net_addr16(const char *ip, uint8_t out[16]);        /* textual IP -> 16 bytes, IPv4 mapped */
+bool net_is_mapped(const uint8_t addr[16]);               /* an IPv4 address in IPv6's clothes */
 /* The network a client is counted under: /24 for IPv4, /56 for IPv6. */
 void net_client_network(const uint8_t addr[16], uint8_t out[16]);
 

@@ -99,6 +99,7 @@ enum rc fiber_park(struct fiber *f, int64_t deadline, enum fiber_state how);
 void fiber_switch_in(struct loop *l, struct fiber *f);   /* returns when it parks or ends */
 void fiber_cancel_all(struct loop *l);
 void fiber_trim(struct loop *l);                         /* stacks of those parked for long, and the cache */
+void fiber_forget(const struct loop *l);                 /* it is going away */
 void fiber_drop_cache(struct loop *l, size_t keep);
 /* deadline.c */
 bool deadline_room(struct loop *l, size_t n);
@@ -110,6 +111,8 @@ int64_t deadline_next(const struct loop *l);
 void io_poll_event(struct io_poll *p, uint32_t events);
 bool io_poll_may_read(const struct io_poll *p); /* false: a read now would find nothing */
 void io_poll_reading(struct io_poll *p);        /* a read begins: edges from here on are news */
+/* net.c */
+bool fd_nonblocking(int fd);
 /* loop_extra.c */
 uv_close_cb loop_closer(const uv_handle_t *h);  /* what frees a handle of ours, or NULL */
 /* loop.c: BLOCK_SIZE octets, not zeroed; `l` may be NULL */

@@ -1,0 +1,281 @@
+/* A stream over a connected descriptor, in clear or through a TLS provider. Reads and writes are tried first and the
+ * fiber suspends only at EAGAIN; buffers are given back before every wait that finds them empty, so an idle connection
+ * holds its stack's top page, this structure and what TLS keeps. */
+#include "os/stream_impl.h"
+
+#include "base/mem.h"
+#include "os/net.h"
+#include "os/runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct fd_stream {
+	struct stream s;
+	struct io_poll *poll;
+	const struct tls_provider *tls;
+	void *session;            /* the provider's, while TLS is on */
+	size_t work;              /* octets moved since this fiber last let others run */
+	bool waits_idle;          /* in stream_wait(): the one place where stream_wake() reaches */
+};
+
+enum { FAIR_SHARE = 1024 * 1024, FILL_WORK = 64 * 1024 }; /* small reads make more work than their octets tell */
+enum { AGAIN_READ = -1, AGAIN_WRITE = -2, BROKEN = -3 };
+_Static_assert((int)AGAIN_READ == (int)TLS_WANT_READ && (int)AGAIN_WRITE == (int)TLS_WANT_WRITE && (int)BROKEN == (int)TLS_BROKEN,
+               "clear and TLS answer alike");
+
+static struct fd_stream *fd_of(struct stream *s) { return (struct fd_stream *)(void *)s; }
+
+static int64_t deadline_of(const struct stream *s, unsigned ms) { return loop_now(s->loop) + ms; }
+
+/* A peer that always has more, or always has room, would keep the loop for itself: every so often it is the others' turn. */
+static void be_fair(struct fd_stream *d, size_t work)
+{
+	d->work += work;
+	if (d->work < FAIR_SHARE)
+		return;
+	d->work = 0;
+	fiber_yield();
+}
+
+/* > 0 octets, 0 = the peer has ended, or AGAIN_* / BROKEN. */
+static long try_read(struct fd_stream *d, char *p, size_t n)
+{
+	if (d->session) {
+		io_poll_reading(d->poll);
+		return d->tls->read(d->session, p, n);
+	}
+	/* A short read empties a socket: until there is an edge, another would find nothing. */
+	if (!io_poll_may_read(d->poll))
+		return AGAIN_READ;
+	io_poll_reading(d->poll);
+	ssize_t got;
+	do
+		got = read(d->poll->fd, p, n);
+	while (got < 0 && errno == EINTR);
+	if (got == (ssize_t)n)
+		d->poll->input_edge = true;
+	if (got >= 0)
+		return got;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN_READ : errno == ECONNRESET ? 0 : BROKEN;
+}
+
+static long try_write(struct fd_stream *d, const char *p, size_t n)
+{
+	if (d->session)
+		return d->tls->write(d->session, p, n);
+	ssize_t put;
+	do {
+		put = send(d->poll->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (put < 0 && errno == ENOTSOCK)
+			put = write(d->poll->fd, p, n);
+	} while (put < 0 && errno == EINTR);
+	if (put >= 0)
+		return put;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN_WRITE : errno == EPIPE || errno == ECONNRESET ? 0 : BROKEN;
+}
+
+static enum rc wait_for(struct fd_stream *d, long want, int64_t deadline)
+{
+	d->work = 0;
+	return io_poll_wait_drained(d->poll, want == AGAIN_WRITE ? IO_WRITE : IO_READ, deadline);
+}
+
+static enum rc fd_send(struct stream *s)
+{
+	struct fd_stream *d = fd_of(s);
+	while (s->sent < s->out_n) {
+		long n = try_write(d, s->out + s->sent, s->out_n - s->sent);
+		if (n > 0) {
+			s->sent += (size_t)n;
+			be_fair(d, (size_t)n);
+			continue;
+		}
+		/* TLS may have to read (a key update) before it can write. */
+		enum rc rc = n == AGAIN_READ || n == AGAIN_WRITE ? wait_for(d, n, deadline_of(s, s->patience)) : RC_CLOSED;
+		if (rc != RC_OK) {
+			stream_break(s, rc);
+			return s->error;
+		}
+	}
+	return RC_OK;
+}
+
+/* One attempt: RC_OK = octets arrived, RC_AGAIN = `*want` tells for what to wait, else broken. */
+static enum rc attempt(struct fd_stream *d, long *want)
+{
+	struct stream *s = &d->s;
+	if (fiber_cancelled())
+		stream_break(s, RC_CLOSED);
+	if (s->error != RC_OK || !stream_room(s))
+		return s->error;
+	be_fair(d, FILL_WORK);
+	long n = try_read(d, s->in + s->end, s->in_cap - s->end);
+	if (n > 0) {
+		s->end += (size_t)n;
+		return RC_OK;
+	}
+	*want = n;
+	if (n == AGAIN_READ || n == AGAIN_WRITE)
+		return RC_AGAIN;
+	stream_break(s, RC_CLOSED);
+	return s->error;
+}
+
+static bool fd_fill(struct stream *s)
+{
+	struct fd_stream *d = fd_of(s);
+	int64_t deadline = deadline_of(s, s->patience);
+	for (;;) {
+		long want = AGAIN_READ;
+		enum rc rc = RC_AGAIN;
+		if (d->session || io_poll_may_read(d->poll))
+			rc = attempt(d, &want);
+		if (rc != RC_AGAIN)
+			return rc == RC_OK;
+		if (s->sent < s->out_n && fd_send(s) != RC_OK)
+			return false;
+		stream_rest(s);
+		rc = wait_for(d, want, deadline);
+		if (rc != RC_OK) {
+			stream_break(s, rc);
+			return false;
+		}
+	}
+}
+
+static enum rc fd_wait(struct stream *s, unsigned ms)
+{
+	struct fd_stream *d = fd_of(s);
+	TRY(stream_flush(s));
+	int64_t deadline = deadline_of(s, ms);
+	for (;;) {
+		long want = AGAIN_READ;
+		if (s->woken)
+			return RC_AGAIN;
+		enum rc rc = attempt(d, &want);
+		if (rc != RC_AGAIN)
+			return rc;
+		stream_rest(s);
+		d->waits_idle = true;
+		rc = wait_for(d, want, deadline);
+		d->waits_idle = false;
+		if (rc == RC_LATE)
+			return s->woken ? RC_AGAIN : RC_LATE;
+		if (rc != RC_OK) {
+			stream_break(s, rc);
+			return s->error;
+		}
+	}
+}
+
+static void fd_wake(struct stream *s)
+{
+	struct fd_stream *d = fd_of(s);
+	if (d->waits_idle)
+		wake_all(&d->poll->readers);
+}
+
+/* ---- TLS ---- */
+
+static bool fd_can_tls(const struct stream *s) { return ((const struct fd_stream *)(const void *)s)->tls != NULL; }
+
+static enum rc handshake(struct fd_stream *d)
+{
+	int64_t deadline = deadline_of(&d->s, d->s.patience);
+	for (;;) {
+		io_poll_reading(d->poll);
+		int step = d->tls->handshake(d->session);
+		if (step == 1)
+			return RC_OK;
+		if (step != TLS_WANT_READ && step != TLS_WANT_WRITE)
+			return RC_CLOSED;
+		TRY(wait_for(d, step, deadline));
+	}
+}
+
+/* What a client pipelined into the socket before its ClientHello is plain text too: the handshake would fail on it, and
+ * that is right (it must not be skipped in silence). */
+static enum rc fd_starttls(struct stream *s)
+{
+	struct fd_stream *d = fd_of(s);
+	d->session = d->tls->start(d->tls->house, d->poll->fd);
+	if (!d->session)
+		return RC_NOMEM;
+	TRY(handshake(d));
+	d->tls->facts(d->session, &s->facts);
+	return RC_OK;
+}
+
+/* ---- making and ending ---- */
+
+static void fd_end(struct stream *s)
+{
+	struct fd_stream *d = fd_of(s);
+	if (d->session)
+		d->tls->stop(d->session);
+	d->session = NULL;
+	if (!d->poll)
+		return;
+	/* Unread input makes close() send a reset, which can overtake our last answer: end our side, then take what is there. */
+	int fd = d->poll->fd;
+	if (shutdown(fd, SHUT_WR) == 0) {
+		char scrap[1024];
+		for (int i = 0; i < 64 && recv(fd, scrap, sizeof scrap, MSG_DONTWAIT) > 0; i++) {
+		}
+	}
+	io_poll_close(&d->poll, true);
+}
+
+static const struct stream_ops fd_ops = {
+	.fill = fd_fill, .send = fd_send, .wait = fd_wait, .wake = fd_wake,
+	.can_tls = fd_can_tls, .starttls = fd_starttls, .close = fd_end,
+};
+
+static void learn_addresses(struct stream *s, int fd)
+{
+	struct net_addr peer = { .len = sizeof peer.sa }, local = { .len = sizeof local.sa };
+	struct stream_facts *f = &s->facts;
+	if (getsockname(fd, (struct sockaddr *)&local.sa, &local.len) == 0) {
+		f->unix_socket = local.sa.ss_family == AF_UNIX;
+		net_ip_text(&local, f->local_ip, &f->local_port);
+	}
+	if (getpeername(fd, (struct sockaddr *)&peer.sa, &peer.len) == 0) {
+		net_ip_text(&peer, f->peer_ip, &f->peer_port);
+		f->loopback = net_is_loopback(&peer);
+	}
+}
+
+enum rc stream_of_fd(struct loop *l, int take_fd, const struct tls_provider *tls, struct stream **out, struct why *why)
+{
+	struct fd_stream *d = mem_new(sizeof *d);
+	if (!d) {
+		close(take_fd);
+		FAIL(why, RC_NOMEM, "no memory for a stream");
+	}
+	stream_init(&d->s, &fd_ops, l);
+	d->tls = tls;
+	struct stream *s = &d->s;
+	enum rc rc = fd_nonblocking(take_fd) ? io_poll_open(l, take_fd, &d->poll) : RC_IO;
+	if (rc != RC_OK) {
+		int e = errno;
+		close(take_fd);
+		stream_free(&s);
+		return why_fail(why, rc, e, __FILE__ ":" WHY_STR(__LINE__), "cannot watch a descriptor");
+	}
+	learn_addresses(s, take_fd);
+	*out = s;
+	return RC_OK;
+}
+
+void stream_set_peer(struct stream *s, const char *ip, uint16_t port)
+{
+	uint8_t a[16];
+	(void)snprintf(s->facts.peer_ip, sizeof s->facts.peer_ip, "%s", ip);
+	s->facts.peer_port = port;
+	static const uint8_t v6_loopback[16] = { [15] = 1 };
+	s->facts.loopback = net_addr16(ip, a) &&
+	                    (memcmp(a, v6_loopback, 16) == 0 || (net_is_mapped(a) && a[12] == 127));
+}
