@@ -1,0 +1,63 @@
+#pragma once
+#include "base/map.h"
+#include "role/door.h"
+#include "role/sealer.h"
+#include "store/rows.h"
+
+/* Shared by the files of the role `access`: accounts that are logged in here, their keys, and reading their mail. */
+
+struct access_house {
+	struct doors *doors;
+	struct sealer *sealer;
+	struct map owners;                    /* account id -> struct owner */
+	int segments_dir;
+	struct { uint32_t segment; int fd; uint64_t used; } files[64];
+	uint64_t file_clock;
+};
+
+/* ---- keys.c: one per account that is logged in here, wiped at the last logout ---- */
+struct reading;
+struct owner {
+	struct role_env *e;
+	uint64_t account;
+	unsigned refs;
+	struct secret private_key;
+	uint8_t public_key[PUB_LEN];
+	struct map epochs;                    /* epoch id -> struct epoch_have */
+	bool loaded, loading;
+	struct waitlist done_loading;
+	struct { uint64_t id; struct epoch_keys *keys; } ready[32]; /* derived keys, by id modulo their number */
+	struct visitor *visitors;             /* sessions with a mailbox open */
+};
+/* Verifies the login and gives the account's owner with one reference. RC_DENIED, RC_BUSY (text says how long). */
+MUST_USE enum rc owner_login(struct door_visit *v, struct str user, struct str password, const char *protocol, struct owner **out, struct why *why);
+void owner_unref(struct owner **o);
+/* The keys of an epoch, borrowed until the next call. Loads what is missing; RC_DAMAGED: no such epoch, or its seal is broken. */
+MUST_USE enum rc owner_epoch(struct owner *o, uint64_t epoch, struct epoch_keys **out, struct why *why);
+
+/* ---- watch.c: who wants to hear of changes ---- */
+struct visitor { struct visitor *next; uint64_t box; struct stream *stream; };
+MUST_USE enum rc watch_add(struct owner *o, struct visitor *w, struct why *why);
+void watch_drop(struct owner *o, struct visitor *w);
+void watch_changed(struct access_house *h, uint64_t account, uint64_t box);
+void watch_again(struct role_env *e);         /* the store is new: tell it everything, and have everybody look */
+
+/* ---- reading.c: rows in UID order, one chunk ahead; bodies from the segments ---- */
+struct reading_row {                          /* borrowed until the next reading_next() */
+	struct row row;
+	struct record_clear clear;
+	struct record_secret secret;          /* when ROW_RECORD was wanted */
+	struct str grams;                     /* when ROW_GRAMS was wanted; opened */
+};
+MUST_USE enum rc reading_open(struct owner *o, uint64_t box, const struct uid_range *r, size_t n, unsigned want, struct reading **out, struct why *why);
+MUST_USE enum rc reading_next(struct reading *r, struct reading_row *out, struct why *why); /* RC_NOTFOUND: the end; RC_DAMAGED: this one, go on */
+/* Octets of the current row's body; at most `max`, at most one chunk; borrowed until the next call. Empty = past the end. */
+MUST_USE enum rc reading_body(struct reading *r, uint64_t offset, uint64_t max, struct str *out, struct why *why);
+void reading_close(struct reading **r);
+
+/* ---- the protocols ---- */
+void access_serve_imap(struct door_visit *v);
+void access_serve_pop3(struct door_visit *v);
+/* A connection more of this account; false = over access.connections_per_account. */
+bool access_enter_account(struct role_env *e, uint64_t account);
+void access_leave_account(struct role_env *e, uint64_t account);

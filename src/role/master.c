@@ -1,0 +1,154 @@
+#include "role/master_state.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/file.h"
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { GRACE_MS = 3000 };
+
+static void came(void *house, struct ipc_peer *p);
+
+static enum rc share_tables(struct master *m, struct why *why)
+{
+	m->shared_fd = memfd_create("shared", MFD_CLOEXEC);
+	if (m->shared_fd < 0 || ftruncate(m->shared_fd, (off_t)shared_size()) < 0)
+		FAIL_SYS(why, "shared table");
+	void *map = mmap(NULL, shared_size(), PROT_READ | PROT_WRITE, MAP_SHARED, m->shared_fd, 0);
+	if (map == MAP_FAILED)
+		FAIL_SYS(why, "map the shared table");
+	m->shared = map;
+	limits_format((struct limits *)(void *)m->shared->limits);
+	m->shared->metrics[0][M_STARTED] = wall_ms() / 1000;
+	m->shared->metrics[0][M_CONFIG_OK] = 1;
+	return RC_OK;
+}
+
+static void tls_fiber(void *arg)
+{
+	struct why why = { 0 };
+	(void)!master_load_tls(arg, &why); /* said in the log; everything without TLS works meanwhile */
+}
+
+/* The vault keeps no TLS key over its own restart: each new one is handed the files again. */
+static void came(void *house, struct ipc_peer *p)
+{
+	struct master *m = house;
+	if (ipc_peer_role(p) == ROLE_VAULT && fiber_start(m->loop, tls_fiber, m, NULL) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", "no memory"));
+}
+
+static void violation(void *house, struct ipc_peer *p, const char *what)
+{
+	(void)house;
+	log_event(LEVEL_ERROR, EV_IPC_VIOLATION, F("peer", role_name(ipc_peer_role(p))), F("reason", what));
+}
+
+static void reload_fiber(void *arg)
+{
+	struct why why = { 0 };
+	(void)!master_reload(arg, &why);
+}
+
+/* Those who talk to the network first, then those who serve them; nothing that was answered 250 is left behind. */
+static void stop_fiber(void *arg)
+{
+	struct master *m = arg;
+	proc_stop_wait(m, R_EDGE, GRACE_MS);
+	proc_stop_wait(m, R_ACCESS | R_WEB, 0);
+	proc_stop_wait(m, R_SCAN | R_READER, 0);
+	proc_stop_wait(m, R_STORE, 0);
+	proc_stop_wait(m, R_LEDGER, 0);
+	proc_stop_wait(m, R_ALL, 0);
+	loop_stop(m->loop);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct master *m = arg;
+	if (signo == SIGHUP) {
+		if (!m->stopping)
+			(void)!fiber_start(m->loop, reload_fiber, m, NULL);
+		return;
+	}
+	if (m->stopping)
+		return;
+	m->stopping = true;
+	if (fiber_start(m->loop, stop_fiber, m, NULL) != RC_OK)
+		loop_stop(m->loop);
+}
+
+static enum rc make_dirs(const struct config *c, struct why *why)
+{
+	static const char *const subs[] = { "", "/index", "/segments", "/vault", "/ledger" };
+	char path[4096];
+	for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
+		if (snprintf(path, sizeof path, "%.*s%s", PSTR(c->server_data_dir), subs[i]) >= (int)sizeof path)
+			FAIL(why, RC_LIMIT, "server.data_dir is too long");
+		TRY(dir_make(path, 0700, why));
+	}
+	return RC_OK;
+}
+
+static void start_fiber(void *arg)
+{
+	struct master *m = arg;
+	for (size_t i = 0; i < m->proc_n; i++)
+		proc_start(&m->procs[i]);
+}
+
+static enum rc run(struct master *m, struct why *why)
+{
+	TRY(make_dirs(m->config, why));
+	TRY(loop_open(&m->loop, why));
+	m->started = loop_now(m->loop);
+	TRY(share_tables(m, why));
+	struct ipc_config c = { .role = ROLE_MASTER, .house = m, .gone = master_peer_gone, .came = came, .violation = violation };
+	memcpy(c.on, master_on, sizeof c.on);
+	TRY(ipc_node_new(m->loop, &c, &m->node));
+	TRY(master_plan(m, why));
+	TRY(master_control(m, why));
+	TRY(master_listen(m, why));
+	TRY(master_publish_config(m, why));
+	static const int signals[] = { SIGHUP, SIGTERM, SIGINT };
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		TRY(loop_on_signal(m->loop, signals[i], on_signal, m, why));
+	TRY(fiber_start(m->loop, start_fiber, m, NULL));
+	loop_run(m->loop);
+	return RC_OK;
+}
+
+int master_main(const struct config *c, const char *config_path, config_loader *load)
+{
+	struct why why = { 0 };
+	struct master *m = mem_new(sizeof *m);
+	if (!m)
+		return 1;
+	m->config = (struct config *)(uintptr_t)c; /* replaced, never changed */
+	m->config_path = config_path;
+	m->load = load;
+	m->shared_fd = m->config_fd = m->control_fd = -1;
+	(void)signal(SIGPIPE, SIG_IGN);
+	log_setup("master", 0, LEVEL_INFO, 2);
+	enum rc rc = run(m, &why);
+	if (rc != RC_OK) {
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text), F("errno", why.sys), F("at", why.at ? why.at : ""));
+		(void)fprintf(stderr, "letterlock: %s%s%s\n", why.text, why.sys ? ": " : "", why.sys ? strerror(why.sys) : "");
+	}
+	ipc_node_free(&m->node);
+	if (m->loop)
+		loop_close(&m->loop);
+	if (m->config != c) {
+		config_done(m->config);
+		mem_free(m->config);
+	}
+	for (size_t i = 0; i < m->socket_n; i++)
+		fd_close(&m->sockets[i].l.fd);
+	fd_close(&m->control_fd);
+	mem_free(m);
+	return rc == RC_OK ? 0 : 1;
+}

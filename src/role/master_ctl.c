@@ -1,0 +1,283 @@
+#include "role/master_state.h"
+
+#include "base/codec.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct proc *proc_of(struct ipc_peer *p) { return ipc_peer_note(p); }
+
+void master_peer_gone(void *house, struct ipc_peer *p)
+{
+	struct master *m = house;
+	for (size_t i = 0; i < m->proc_n; i++)
+		if (m->procs[i].peer == p)
+			m->procs[i].peer = NULL;
+}
+
+/* READY=1 to the service manager (sd_notify(3)): one datagram. */
+static void notify_ready(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct { sa_family_t family; char path[108]; } a = { .family = AF_UNIX };
+	if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof a.path)
+		return;
+	memcpy(a.path, path, strlen(path));
+	if (a.path[0] == '@')
+		a.path[0] = '\0';
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		(void)!sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&a, (socklen_t)(sizeof a.family + strlen(path)));
+	fd_close(&fd);
+}
+
+static void on_ready(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct master *m = house;
+	struct proc *p = proc_of(from);
+	(void)call, (void)msg;
+	fd_close(&fd);
+	if (!p)
+		return;
+	p->ready = true;
+	log_event(LEVEL_INFO, EV_START, F("role", role_name(p->ops->role)), F("index", p->index), F("pid", p->pid));
+	for (size_t i = 0; i < m->proc_n; i++)
+		if (!m->procs[i].ready)
+			return;
+	if (!m->announced) {
+		m->announced = true;
+		log_event(LEVEL_INFO, EV_READY, F("start_ms", loop_now(m->loop) - m->started));
+		notify_ready();
+	}
+}
+
+/* ---- the command line ---- */
+
+static void put_text(struct buf *b, const char *key, struct str v)
+{
+	buf_addf(b, "\"%s\":\"", key);
+	json_escape(b, v);
+	buf_byte(b, '"');
+}
+
+static void put_procs(struct master *m, struct buf *b)
+{
+	buf_addf(b, "\"processes\":[");
+	for (size_t i = 0; i < m->proc_n; i++) {
+		struct proc *p = &m->procs[i];
+		struct msg_HEALTH_answer h = { 0 };
+		bool healthy = p->peer && p->ready && ipc_ask(p->peer, MSG_HEALTH, &(struct msg_HEALTH){ 0 }, &h, NULL, NULL) == RC_OK;
+		buf_addf(b, "%s{\"role\":\"%s\",\"index\":%u,\"pid\":%d,\"ready\":%s,\"restarts\":%u,\"sessions\":%llu,\"stack_high_water\":%llu}", i ? "," : "",
+		         role_name(p->ops->role), p->index, (int)p->pid, healthy ? "true" : "false", p->restarts, (unsigned long long)h.sessions,
+		         (unsigned long long)h.stack_high_water);
+	}
+	buf_byte(b, ']');
+}
+
+static void put_listeners(const struct master *m, struct buf *b)
+{
+	buf_addf(b, "\"listeners\":[");
+	for (size_t i = 0; i < m->config->listener_n; i++) {
+		const struct config_listener *l = &m->config->listeners[i];
+		buf_addf(b, "%s{\"proto\":\"%s\",", i ? "," : "", listener_proto_names[l->proto]);
+		put_text(b, "address", l->address);
+		buf_byte(b, '}');
+	}
+	buf_byte(b, ']');
+}
+
+static void put_store(struct master *m, struct buf *b)
+{
+	struct msg_STORE_STATS_answer s;
+	if (ipc_ask_role(m->node, ROLE_STORE, MSG_STORE_STATS, &(struct msg_STORE_STATS){ 0 }, &s, NULL, true, NULL) != RC_OK)
+		return;
+	buf_addf(b, ",\"store\":{\"commits\":%llu,\"verbs\":%llu,\"segments\":%llu,\"live_bytes\":%llu,\"dead_bytes\":%llu,\"disk_free\":%llu}",
+	         (unsigned long long)s.commits, (unsigned long long)s.verbs, (unsigned long long)s.segments, (unsigned long long)s.live_bytes,
+	         (unsigned long long)s.dead_bytes, (unsigned long long)s.disk_free);
+}
+
+static void on_status(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct master *m = house;
+	struct buf b;
+	(void)from, (void)msg;
+	fd_close(&fd);
+	buf_init(&b, 65000);
+	bool all = true;
+	for (size_t i = 0; i < m->proc_n; i++)
+		all = all && m->procs[i].ready;
+	buf_addf(&b, "{\"version\":\"%s\",\"pid\":%d,\"ready\":%s,\"uptime_ms\":%lld,\"config_ok\":%s,", LETTERLOCK_VERSION, (int)getpid(), all ? "true" : "false",
+	         (long long)(loop_now(m->loop) - m->started), m->shared->metrics[0][M_CONFIG_OK] ? "true" : "false");
+	put_text(&b, "hostname", m->config->server_hostname);
+	buf_byte(&b, ',');
+	put_text(&b, "config", str_z(m->config_path));
+	buf_byte(&b, ',');
+	put_text(&b, "data_dir", m->config->server_data_dir);
+	buf_byte(&b, ',');
+	put_procs(m, &b);
+	buf_byte(&b, ',');
+	put_listeners(m, &b);
+	put_store(m, &b);
+	buf_byte(&b, '}');
+	ipc_answer(call, b.failed ? RC_LIMIT : RC_OK, NULL, &(struct msg_CTL_STATUS_answer){ .report = buf_str(&b) });
+	buf_done(&b);
+}
+
+static void on_sandbox(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct master *m = house;
+	struct buf b;
+	(void)from, (void)msg;
+	fd_close(&fd);
+	buf_init(&b, 65000);
+	buf_byte(&b, '[');
+	for (size_t i = 0; i < m->proc_n; i++) {
+		struct proc *p = &m->procs[i];
+		struct msg_SANDBOX_TEST_answer a = { 0 };
+		struct ipc_reply reply = { 0 };
+		struct why why = { .text = "not running" };
+		enum rc rc = p->peer ? ipc_ask(p->peer, MSG_SANDBOX_TEST, &(struct msg_SANDBOX_TEST){ 0 }, &a, &reply, &why) : RC_CLOSED;
+		struct sandbox_proof proof = { (int)a.open_passwd, (int)a.exec, (int)a.connect, (int)a.foreign_read };
+		bool holds = rc == RC_OK && sandbox_holds(&proof) && a.pid == (uint32_t)p->pid;
+		buf_addf(&b, "%s{\"role\":\"%s\",\"index\":%u,\"pid\":%d,\"open_passwd\":%u,\"exec\":%u,\"connect\":%u,\"foreign_read\":%u,\"holds\":%s,", i ? "," : "",
+		         role_name(p->ops->role), p->index, (int)p->pid, a.open_passwd, a.exec, a.connect, a.foreign_read, holds ? "true" : "false");
+		put_text(&b, "text", rc == RC_OK ? a.text : str_z(why.text));
+		buf_byte(&b, '}');
+		ipc_reply_done(&reply);
+	}
+	buf_byte(&b, ']');
+	ipc_answer(call, b.failed ? RC_LIMIT : RC_OK, NULL, &(struct msg_CTL_SANDBOX_answer){ .report = buf_str(&b) });
+	buf_done(&b);
+}
+
+static void on_ctl_reload(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct why why = { 0 };
+	(void)from, (void)msg;
+	fd_close(&fd);
+	enum rc rc = master_reload(house, &why);
+	ipc_answer(call, rc, &why, &(struct msg_CTL_RELOAD_answer){ .report = STR("configuration and certificates are in force") });
+}
+
+static void on_ctl_stop(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	(void)house, (void)from, (void)msg;
+	fd_close(&fd);
+	ipc_answer(call, RC_OK, NULL, NULL);
+	(void)kill(getpid(), SIGTERM);
+}
+
+/* A channel between the command line and a role; from then on they talk alone, under the permissions of messages.def. */
+static void on_ctl_peer(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct master *m = house;
+	enum role r = ((const struct msg_CTL_PEER *)msg)->role;
+	struct why why = { 0 };
+	struct ipc_peer *to;
+	int ends[2];
+	fd_close(&fd);
+	enum rc rc = r == ROLE_CTL || r >= ROLE_COUNT ? RC_DENIED : ipc_find(m->node, r, 3000, &to);
+	if (rc == RC_OK && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		rc = RC_IO;
+	if (rc != RC_OK) {
+		rc = why_fail(&why, rc, errno, __FILE__, "%s is not there", role_name(r));
+		ipc_answer(call, rc, &why, NULL);
+		return;
+	}
+	rc = ipc_tell(to, MSG_PEER, &(struct msg_PEER){ .role = ROLE_CTL, .index = ipc_peer_index(from) }, ends[0]);
+	if (rc == RC_OK)
+		rc = ipc_tell(from, MSG_PEER, &(struct msg_PEER){ .role = r, .index = ipc_peer_index(to) }, ends[1]);
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	ipc_answer(call, rc, &why, NULL);
+}
+
+ipc_handler *const master_on[MSG_COUNT] = {
+	[MSG_READY] = on_ready,
+	[MSG_CTL_STATUS] = on_status,
+	[MSG_CTL_SANDBOX] = on_sandbox,
+	[MSG_CTL_RELOAD] = on_ctl_reload,
+	[MSG_CTL_STOP] = on_ctl_stop,
+	[MSG_CTL_PEER] = on_ctl_peer,
+};
+
+/* ---- certificates and configuration ---- */
+
+static enum rc read_path(struct str path, struct buf *out, struct why *why)
+{
+	char z[4096];
+	if (path.n >= sizeof z)
+		FAIL(why, RC_LIMIT, "a path is too long");
+	memcpy(z, path.p, path.n);
+	z[path.n] = '\0';
+	AUTO(fd_close) int fd = open(z, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		FAIL_SYS(why, "read %s", z);
+	return fd_read_all(fd, 256 * 1024, out, why);
+}
+
+static enum rc put_pair(const struct config_tls *t, struct buf *out, struct why *why)
+{
+	struct buf chain, key;
+	buf_init(&chain, 256 * 1024);
+	buf_init(&key, 256 * 1024);
+	enum rc rc = read_path(t->cert, &chain, why);
+	if (rc == RC_OK)
+		rc = read_path(t->key, &key, why);
+	if (rc == RC_OK) {
+		buf_run(out, buf_str(&chain));
+		buf_run(out, buf_str(&key));
+	}
+	buf_done(&chain);
+	buf_wipe(&key);
+	return rc;
+}
+
+enum rc master_load_tls(struct master *m, struct why *why)
+{
+	struct buf pairs;
+	buf_init(&pairs, 1 << 20);
+	enum rc rc = RC_OK;
+	for (size_t i = 0; i < m->config->tls_n && rc == RC_OK; i++)
+		rc = put_pair(&m->config->tls[i], &pairs, why);
+	if (rc == RC_OK && pairs.failed)
+		rc = why_fail(why, RC_LIMIT, 0, __FILE__, "the certificates are larger than 1 MiB together");
+	struct msg_TLS_LOAD q = { .pairs = buf_str(&pairs), .count = (uint32_t)m->config->tls_n };
+	if (rc == RC_OK)
+		rc = ipc_ask_role(m->node, ROLE_VAULT, MSG_TLS_LOAD, &q, NULL, NULL, true, why);
+	if (rc == RC_OK)
+		log_event(LEVEL_INFO, EV_TLS_LOADED, F("count", m->config->tls_n));
+	else
+		log_event(LEVEL_ERROR, EV_TLS_BAD, F("reason", why->text), F("errno", why->sys));
+	buf_wipe(&pairs);
+	return rc;
+}
+
+/* A new configuration is checked first; while it is wrong, the old one stays in force. */
+enum rc master_reload(struct master *m, struct why *why)
+{
+	struct config *fresh = mem_new(sizeof *fresh);
+	if (!fresh)
+		FAIL(why, RC_NOMEM, "no memory");
+	enum rc rc = m->load(m->config_path, fresh, why);
+	if (rc == RC_OK && !str_eq(fresh->server_data_dir, m->config->server_data_dir))
+		rc = why_fail(why, RC_DENIED, 0, __FILE__, "server.data_dir changes only with a restart");
+	if (rc != RC_OK) {
+		config_done(fresh);
+		mem_free(fresh);
+		m->shared->metrics[0][M_CONFIG_OK] = 0;
+		log_event(LEVEL_ERROR, EV_CONFIG_BAD, F("reason", why->text));
+		return rc;
+	}
+	m->config = fresh; /* the one before it stays for whoever still borrows from it; reloads are rare */
+	m->shared->metrics[0][M_CONFIG_OK] = 1;
+	TRY(master_publish_config(m, why));
+	log_event(LEVEL_INFO, EV_CONFIG, F("path", m->config_path));
+	return master_load_tls(m, why);
+}

@@ -1,0 +1,50 @@
+#pragma once
+#include "role/master.h"
+#include "role/role.h"
+
+/* Shared by the files of master: its processes and sockets. */
+enum { PROCS_MAX = SHARED_SLOTS - 1, SOCKETS_MAX = 2048, BACKOFF_MIN_MS = 10, BACKOFF_MAX_MS = 5000, HEALTHY_MS = 10000 };
+
+struct proc {
+	struct master *m;
+	const struct role_ops *ops;
+	unsigned index, slot, restarts;
+	pid_t pid;                     /* 0 = not running */
+	struct ipc_peer *peer;
+	bool ready, wanted;
+	int64_t started;
+	unsigned backoff_ms;
+	struct waitlist ended;
+};
+
+struct master {
+	struct loop *loop;
+	struct ipc_node *node;
+	struct config *config;
+	const char *config_path;
+	config_loader *load;
+	struct shared *shared;
+	int shared_fd, config_fd, control_fd;
+	struct proc procs[PROCS_MAX];
+	size_t proc_n;
+	struct { struct role_listener l; enum role role; unsigned worker; bool everyone; } sockets[SOCKETS_MAX];
+	size_t socket_n;
+	unsigned ctl_n;
+	bool stopping, announced;
+	int64_t started_wall, started;
+	unsigned hard_restarts;
+};
+
+/* master_proc.c */
+MUST_USE enum rc master_plan(struct master *m, struct why *why);          /* which processes, from the configuration */
+void proc_start(struct proc *p);                                        /* in a fiber; tries again with back-off */
+void proc_stop_wait(struct master *m, unsigned roles, unsigned grace_ms); /* STOP to those roles, then KILL past the grace */
+/* master_socket.c */
+MUST_USE enum rc master_listen(struct master *m, struct why *why);
+MUST_USE enum rc master_control(struct master *m, struct why *why);       /* opens the control socket and its accept fiber */
+MUST_USE enum rc master_publish_config(struct master *m, struct why *why);/* config_fd anew */
+/* master_ctl.c: answers to the command line and to children */
+extern ipc_handler *const master_on[MSG_COUNT];
+MUST_USE enum rc master_reload(struct master *m, struct why *why);
+MUST_USE enum rc master_load_tls(struct master *m, struct why *why);      /* reads the files, hands them to the vault */
+void master_peer_gone(void *house, struct ipc_peer *p);

@@ -1,0 +1,76 @@
+#pragma once
+#include "ipc/ipc.h"
+#include "os/sandbox.h"
+#include "policy/limits.h"
+#include "role/config.h"
+
+/* How every role lives: one identical arc. Open what it needs → enter the sandbox → say READY → serve until STOP.
+ * A role is wiring: the work is in the libraries. */
+
+enum metric {
+#define METRIC(id, kind, family, labels, help) M_##id,
+#include "role/metrics.def"
+#undef METRIC
+	METRIC_COUNT
+};
+enum { SHARED_SLOTS = 300 };                 /* processes that may count; slot 0 is master's */
+struct shared {                              /* one mapping, made by master */
+	_Alignas(64) int64_t metrics[SHARED_SLOTS][METRIC_COUNT];
+	_Alignas(64) char limits[];          /* struct limits */
+};
+size_t shared_size(void);
+
+struct role_listener { enum listener_proto proto; int fd; bool proxy; };
+struct role_ops;
+
+struct role_env {
+	const struct role_ops *ops;
+	unsigned index, slot;                /* slot: its line in the shared table */
+	struct loop *loop;
+	struct ipc_node *node;
+	struct ipc_peer *master;
+	struct config *config;               /* the one in force; replaced whole by a reload */
+	struct shared *shared;
+	struct role_listener *listeners; size_t listener_n;
+	void *state;                         /* the role's own */
+	uint64_t sessions;                   /* open now */
+	bool stopping;
+};
+static inline void count_add(struct role_env *e, enum metric m, int64_t by)
+{
+	if (e->shared)
+		__atomic_fetch_add(&e->shared->metrics[e->slot][m], by, __ATOMIC_RELAXED);
+}
+static inline void count_set(struct role_env *e, enum metric m, int64_t v)
+{
+	if (e->shared)
+		__atomic_store_n(&e->shared->metrics[e->slot][m], v, __ATOMIC_RELAXED);
+}
+static inline struct limits *env_limits(struct role_env *e) { return e->shared ? (struct limits *)(void *)e->shared->limits : NULL; }
+
+enum { ROLE_PATHS_MAX = 8 };
+struct role_ops {
+	enum role role;
+	unsigned talks_to;                   /* roles it has channels to (from either side) */
+	unsigned needs;                      /* enum sandbox_need */
+	/* What it may touch in the file system; returns how many. The texts live as long as the process. */
+	size_t (*paths)(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX]);
+	enum rc (*open)(struct role_env *e, struct why *why);   /* before the sandbox; does not wait */
+	enum rc (*start)(struct role_env *e, struct why *why);  /* after it, in a fiber; READY is said when it returns RC_OK */
+	void (*reload)(struct role_env *e);                     /* config has changed; may be NULL */
+	void (*close)(struct role_env *e);                      /* all fibers are gone */
+	ipc_handler *const *on;                                 /* MSG_COUNT entries; house is the struct role_env */
+	void (*gone)(struct role_env *e, struct ipc_peer *p);   /* may be NULL */
+	void (*came)(struct role_env *e, struct ipc_peer *p);   /* may be NULL */
+};
+extern const struct role_ops role_vault, role_store, role_reader, role_edge, role_access, role_scan, role_ledger, role_web;
+const struct role_ops *role_ops_of(enum role r); /* NULL: master, ctl */
+
+/* The child's side of `letterlock --role NAME INDEX SLOT LISTENERS`: descriptors 3 = channel to master, 4 = shared table,
+ * 5 = configuration (memfd), 6... = listeners. */
+int role_main(int argc, char **argv);
+/* The same inside one process: `fd` is the channel to master. Runs open and start now; the loop is the caller's. */
+MUST_USE enum rc role_embed(struct role_env *e, int take_fd, struct why *why);
+
+/* `data_dir`/sub as a text that lives as long as the configuration. */
+const char *role_path(const struct role_env *e, const char *sub);

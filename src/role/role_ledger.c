@@ -1,0 +1,148 @@
+#include "role/role.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "ledger/ledger.h"
+#include "os/file.h"
+
+/* The role `ledger`: history and audit. Never in the path of a 250: what comes is written within a second. */
+struct ledger_house {
+	struct ledger *l;
+	struct ticker *flush, *checkpoint;
+	uint64_t signed_count;
+};
+
+static size_t paths(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX])
+{
+	out[0] = (struct sandbox_path){ role_path(e, "ledger"), true };
+	return 1;
+}
+
+static enum rc open_ledger(struct role_env *e, struct why *why)
+{
+	e->state = mem_new(sizeof(struct ledger_house));
+	if (!e->state)
+		FAIL(why, RC_NOMEM, "no memory");
+	return RC_OK;
+}
+
+static void flush(void *arg)
+{
+	struct role_env *e = arg;
+	struct ledger_house *h = e->state;
+	struct why why = { 0 };
+	if (h->l && ledger_flush(h->l, &why) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+}
+
+/* The head of the audit chain, signed by the vault: who rewrites history must also have the vault. */
+static void checkpoint_fiber(void *arg)
+{
+	struct role_env *e = arg;
+	struct ledger_house *h = e->state;
+	struct why why = { 0 };
+	uint64_t count = 0;
+	uint8_t hash[32];
+	char room[40];
+	struct buf text = { .p = room, .cap = sizeof room, .max = sizeof room };
+	if (ledger_head(h->l, &count, hash, &why) != RC_OK || count == h->signed_count)
+		return;
+	buf_u64(&text, count);
+	buf_add(&text, str_of(hash, sizeof hash));
+	struct msg_AUDIT_SIGN q = { .checkpoint = buf_str(&text) };
+	struct msg_AUDIT_SIGN_answer a;
+	struct ipc_reply reply = { 0 };
+	enum rc rc = ipc_ask_role(e->node, ROLE_VAULT, MSG_AUDIT_SIGN, &q, &a, &reply, true, &why);
+	if (rc == RC_OK && a.signature.n == 64 && a.public_key.n == 32)
+		rc = ledger_checkpoint(h->l, count, hash, (const uint8_t *)a.signature.p, (const uint8_t *)a.public_key.p, &why);
+	if (rc == RC_OK)
+		h->signed_count = count;
+	ipc_reply_done(&reply);
+}
+
+static void checkpoint(void *arg)
+{
+	struct role_env *e = arg;
+	(void)!fiber_start(e->loop, checkpoint_fiber, e, NULL);
+}
+
+static enum rc start(struct role_env *e, struct why *why)
+{
+	struct ledger_house *h = e->state;
+	struct msg_LEDGER_KEY_answer a;
+	struct ipc_reply reply = { 0 };
+	struct secret key = { 0 };
+	TRY(ipc_ask_role(e->node, ROLE_VAULT, MSG_LEDGER_KEY, &(struct msg_LEDGER_KEY){ 0 }, &a, &reply, true, why));
+	enum rc rc = a.key.n == sizeof key.k ? RC_OK : why_fail(why, RC_SYNTAX, 0, __FILE__, "the vault's answer is no key");
+	if (rc == RC_OK) {
+		memcpy(key.k, a.key.p, sizeof key.k);
+		rc = ledger_open_with(role_path(e, "ledger"), &key, &h->l, why);
+	}
+	secret_done(&key);
+	ipc_reply_done(&reply);
+	TRY(rc);
+	TRY(ticker_start(e->loop, 1000, flush, e, &h->flush));
+	return ticker_start(e->loop, 60000, checkpoint, e, &h->checkpoint);
+}
+
+static void close_ledger(struct role_env *e)
+{
+	struct ledger_house *h = e->state;
+	ticker_stop(&h->flush);
+	ticker_stop(&h->checkpoint);
+	flush(e);
+	ledger_close(&h->l);
+	mem_free(h);
+}
+
+static void on_event(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct ledger_house *h = ((struct role_env *)env)->state;
+	const struct msg_EVENT *m = msg;
+	struct why why = { 0 };
+	(void)from, (void)call;
+	fd_close(&fd);
+	struct ledger_event ev = { .at_ms = (int64_t)m->at_ms, .mid = m->mid, .kind = m->kind, .sender = m->sender, .recipient = m->recipient,
+		.client_ip = m->client, .helo = m->helo, .tls = m->tls, .reason = m->reason, .size = m->size, .account = m->account };
+	if (h->l && ledger_event(h->l, &ev, &why) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+}
+
+static void on_audit(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct ledger_house *h = ((struct role_env *)env)->state;
+	const struct msg_AUDIT *m = msg;
+	struct why why = { 0 };
+	(void)from, (void)call;
+	fd_close(&fd);
+	log_event(LEVEL_INFO, EV_AUDIT, F("who", m->who), F("what", m->what));
+	if (h->l && ledger_audit(h->l, (int64_t)m->at_ms, m->who, m->from, m->what, m->before, m->after, &why) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+}
+
+static void on_flush(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct ledger_house *h = ((struct role_env *)env)->state;
+	struct why why = { 0 };
+	uint64_t count = 0;
+	uint8_t hash[32];
+	(void)from, (void)msg;
+	fd_close(&fd);
+	enum rc rc = h->l ? ledger_flush(h->l, &why) : RC_BUSY;
+	if (rc == RC_OK)
+		rc = ledger_head(h->l, &count, hash, &why);
+	ipc_answer(call, rc, &why, &(struct msg_LEDGER_FLUSH_answer){ .entries = count });
+}
+
+static ipc_handler *const on[MSG_COUNT] = { [MSG_EVENT] = on_event, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
+
+const struct role_ops role_ledger = {
+	.role = ROLE_LEDGER,
+	.talks_to = R_EDGE | R_ACCESS | R_VAULT,
+	.needs = SANDBOX_FILES | SANDBOX_LMDB, /* SQLite maps its shared-memory file and locks by fcntl, as LMDB does */
+	.paths = paths,
+	.open = open_ledger,
+	.start = start,
+	.close = close_ledger,
+	.on = on,
+};

@@ -1,0 +1,62 @@
+#include "role/role.h"
+
+#include "mail/digest.h"
+#include "os/file.h"
+
+/* The role `scan`: computes and nothing else. It opens what strangers wrote, so it has no file, no key and no network. */
+
+static void on_scan(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct mail_digest d = { 0 };
+	struct why why = { 0 };
+	(void)env, (void)from;
+	fd_close(&fd);
+	enum rc rc = mail_digest(((const struct msg_SCAN *)msg)->message, &mail_limits_default, &d, &why);
+	struct msg_SCAN_answer a = { .envelope = buf_str(&d.envelope), .structure = buf_str(&d.structure), .parts = buf_str(&d.parts),
+		.preview = buf_str(&d.preview), .fields = buf_str(&d.fields), .attachments = buf_str(&d.attachments), .grams = buf_str(&d.grams),
+		.defects = d.defects, .part_count = d.part_count, .date_ms = (uint64_t)d.date_ms };
+	ipc_answer(call, rc, &why, &a);
+	mail_digest_done(&d);
+}
+
+static void on_fold(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct buf out;
+	(void)env, (void)from;
+	fd_close(&fd);
+	buf_init(&out, 256 * 1024);
+	enum rc rc = mail_fold(((const struct msg_FOLD *)msg)->text, &out);
+	ipc_answer(call, rc, NULL, &(struct msg_FOLD_answer){ .folded = buf_str(&out) });
+	buf_done(&out);
+}
+
+static void on_match(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	const struct msg_MATCH *m = msg;
+	struct mail_match match = { .where = (enum mail_match_where)m->where, .field = m->field, .needle_folded = m->needle };
+	bool yes = false;
+	(void)env, (void)from;
+	fd_close(&fd);
+	enum rc rc = m->where > MATCH_HEADER ? RC_SYNTAX : mail_matches(m->message, &match, 1, &mail_limits_default, &yes);
+	ipc_answer(call, rc, NULL, &(struct msg_MATCH_answer){ .yes = yes });
+}
+
+/* The converters and tables of ICU are loaded before the sandbox closes the file system. */
+static enum rc open_scan(struct role_env *e, struct why *why)
+{
+	(void)e;
+	struct mail_digest d = { 0 };
+	enum rc rc = mail_digest(STR("Subject: =?iso-8859-15?q?=A4?=\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xc1\r\n"), &mail_limits_default, &d, why);
+	mail_digest_done(&d);
+	return rc;
+}
+
+static ipc_handler *const on[MSG_COUNT] = { [MSG_SCAN] = on_scan, [MSG_FOLD] = on_fold, [MSG_MATCH] = on_match };
+
+const struct role_ops role_scan = {
+	.role = ROLE_SCAN,
+	.talks_to = R_EDGE | R_ACCESS,
+	.needs = SANDBOX_MEMFD,
+	.open = open_scan,
+	.on = on,
+};
