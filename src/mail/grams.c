@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 4, LOG2_LEAST = 6, LOG2_MOST = 14, HEAD = 3 };
+enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 3, LOG2_LEAST = 6, LOG2_MOST = 14, HEAD = 3 };
 
 /* Letters 0-25, digits 26-35, space 36, the marks that mail is full of one each, what else is ASCII together; UTF-8 octets their low 6 bits. */
 static const unsigned char narrow[256] = {
@@ -20,7 +20,9 @@ static const unsigned char narrow[256] = {
 
 struct grams {
 	uint64_t seen[2][WORDS];   /* body, header */
-	uint32_t distinct;
+	uint32_t *list;            /* the distinct ones as they came: where << GRAM_BITS | gram */
+	uint32_t distinct, cap;
+	bool failed;               /* no memory for the list */
 	uint32_t last[2];          /* the two octets before, narrowed */
 	unsigned have[2];          /* how many of them there are */
 };
@@ -36,24 +38,46 @@ enum rc grams_new(struct grams **out)
 
 void grams_free(struct grams **g)
 {
+	if (*g)
+		mem_free((*g)->list);
 	mem_free(*g);
 	*g = NULL;
 }
 
+/* Room for `more` new ones and one that is written and not counted. */
+static bool room(struct grams *g, size_t more)
+{
+	const uint32_t all = 2u << GRAM_BITS;
+	uint32_t want = (more >= all - g->distinct ? all : g->distinct + (uint32_t)more) + 1;
+	if (want <= g->cap)
+		return true;
+	uint32_t cap = g->cap * 2 > want ? g->cap * 2 : want < 2048 ? 2048 : want;
+	uint32_t *list = mem_grow(g->list, g->cap * sizeof *list, cap * sizeof *list);
+	if (!list)
+		return !(g->failed = true);
+	g->list = list;
+	g->cap = cap;
+	return true;
+}
+
 static void add(struct grams *g, unsigned k, struct str s)
 {
-	uint32_t v = g->last[k], distinct = 0;
+	uint32_t v = g->last[k], n = g->distinct, tag = k << GRAM_BITS;
 	size_t i = 0;
+	if (g->failed || !room(g, s.n))
+		return;
 	for (; i < s.n && g->have[k] < 2; i++, g->have[k]++)
 		v = v << 6 | narrow[(unsigned char)s.p[i]];
 	uint64_t *seen = g->seen[k];
-	for (; i < s.n; i++) {
+	uint32_t *list = g->list;
+	for (; i < s.n; i++) { /* no branch on what is new: that would be mispredicted all the time */
 		v = (v << 6 | narrow[(unsigned char)s.p[i]]) & ((1u << GRAM_BITS) - 1);
-		uint64_t w = seen[v >> 6], bit = 1ull << (v & 63);
-		distinct += (w & bit) == 0;
-		seen[v >> 6] = w | bit;
+		uint64_t w = seen[v >> 6];
+		list[n] = tag | v;
+		n += (uint32_t)(~w >> (v & 63) & 1);
+		seen[v >> 6] = w | 1ull << (v & 63);
 	}
-	g->distinct += distinct;
+	g->distinct = n;
 	g->last[k] = v & 0xfff;
 }
 
@@ -68,9 +92,9 @@ void grams_add(struct grams *g, unsigned where, struct str folded)
 void grams_gap(struct grams *g) { g->have[0] = g->have[1] = 0; }
 
 /* Two independent halves for double hashing (Kirsch and Mitzenmacher): bit i is a + i * b. */
-static uint64_t mix(uint32_t gram, unsigned k)
+static uint64_t mix(uint32_t tagged)
 {
-	uint64_t x = ((uint64_t)k << GRAM_BITS | gram) + 0x9e3779b97f4a7c15u;
+	uint64_t x = tagged + 0x9e3779b97f4a7c15u;
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
 	return x ^ x >> 31;
@@ -85,26 +109,24 @@ enum rc grams_format(struct grams *g, struct buf *out)
 	buf_u8(out, GRAMS_VERSION);
 	buf_u8(out, (uint8_t)log2);
 	buf_u8(out, HASHES);
-	if (!buf_room(out, n))
+	if (g->failed || !buf_room(out, n))
 		return RC_NOMEM;
 	unsigned char *bits = (unsigned char *)out->p + out->len;
 	memset(bits, 0, n);
 	out->len += n;
 	uint32_t mask = (uint32_t)(n * 8 - 1);
-	for (unsigned k = 0; k < 2; k++)
-		for (uint32_t w = 0; w < WORDS; w++)
-			for (uint64_t left = g->seen[k][w]; left; left &= left - 1) {
-				uint64_t h = mix(w << 6 | (uint32_t)__builtin_ctzll(left), k);
-				uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
-				for (unsigned i = 0; i < HASHES; i++, a += b)
-					bits[(a & mask) >> 3] |= (unsigned char)(1u << (a & 7));
-			}
+	for (uint32_t k = 0; k < g->distinct; k++) {
+		uint64_t h = mix(g->list[k]);
+		uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
+		for (unsigned i = 0; i < HASHES; i++, a += b)
+			bits[(a & mask) >> 3] |= (unsigned char)(1u << (a & 7));
+	}
 	return RC_OK;
 }
 
-static bool has(struct str bits, uint32_t mask, unsigned hashes, uint32_t gram, unsigned k)
+static bool has(struct str bits, uint32_t mask, unsigned hashes, uint32_t tagged)
 {
-	uint64_t h = mix(gram, k);
+	uint64_t h = mix(tagged);
 	uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
 	for (unsigned i = 0; i < hashes; i++, a += b)
 		if (!((unsigned char)bits.p[(a & mask) >> 3] & 1u << (a & 7)))
@@ -117,7 +139,7 @@ static bool all_in(struct str bits, uint32_t mask, unsigned hashes, struct str n
 	uint32_t v = (uint32_t)narrow[(unsigned char)needle.p[0]] << 6 | narrow[(unsigned char)needle.p[1]];
 	for (size_t i = 2; i < needle.n; i++) {
 		v = (v << 6 | narrow[(unsigned char)needle.p[i]]) & ((1u << GRAM_BITS) - 1);
-		if (!has(bits, mask, hashes, v, k))
+		if (!has(bits, mask, hashes, k << GRAM_BITS | v))
 			return false;
 	}
 	return true;
