@@ -19,7 +19,7 @@ static void send(struct smtp_session *s, int code, const char *text)
 		s->hooks->refused(s->hooks->house, code, text, s->command);
 }
 
-static void format(char out[400], const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void format(char out[400], const char *fmt, va_list ap)
 {
 	(void)vsnprintf(out, 400, fmt, ap); /* RFC 5321 4.5.3.1.5: a reply line is 512 octets at most; people can do with a cut text */
 	clean(out);
