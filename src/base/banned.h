@@ -5,5 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+/* Some are macros in fortified headers. */
+#undef strcpy
+#undef strcat
+#undef sprintf
+#undef vsprintf
+#undef strncpy
+#undef strncat
+#undef strtok
 #undef alloca
 #pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat strtok gets atoi atol alloca gmtime localtime asctime ctime system popen
