@@ -35,8 +35,8 @@ struct smtp_mail {                 /* valid until the transaction ends */
 	struct str helo;               /* as said; EHLO/HELO/LHLO */
 	bool esmtp;                    /* EHLO or LHLO was used */
 };
-struct smtp_rcpt {
-	struct mail_address to;
+struct smtp_rcpt {                 /* valid during the call of `rcpt` only */
+	struct mail_address to;        /* no domain: RFC 5321's bare <postmaster> */
 	unsigned notify;               /* bits of enum smtp_notify; 0 = not given */
 	struct str orcpt_type, orcpt;  /* decoded; "" = not given */
 };
@@ -57,13 +57,16 @@ struct smtp_hooks {
 	 * (BDAT: as sent). `begin` failing = answer instead of 354. write failing: the rest is read and thrown away, its answer is given at the end. */
 	enum rc (*body_begin)(void *house, const struct smtp_mail *mail, struct why *why);
 	enum rc (*body_write)(void *house, struct str bytes, struct why *why);
-	/* results[n] in the order of accepted RCPTs; out_id: short message id for "250 2.0.0 Ok <id>" (16 octets with NUL).
+	/* results[n] in the order of accepted RCPTs, each a temporary failure beforehand: set every one; out_id: short message id for "250 2.0.0 Ok <id>" (16 octets with NUL).
 	 * RC_OK: look at results. */
 	enum rc (*body_commit)(void *house, struct smtp_result *results, size_t n, char out_id[16], struct why *why);
-	void (*body_abort)(void *house);      /* also on RSET, QUIT or a lost connection after begin */
-	void (*reset)(void *house);           /* the transaction is over, whatever the outcome: forget it */
+	/* Instead of commit, once, after a begin that was RC_OK: refused, RSET, QUIT or a lost connection. Never after commit. */
+	void (*body_abort)(void *house);
+	void (*reset)(void *house);           /* the transaction is over, whatever the outcome: forget it. Once for each `mail` that was RC_OK */
 	void (*refused)(void *house, int code, const char *text, struct str command); /* every 4xx/5xx that was sent, for log and counters; may be NULL */
 };
 
-/* Serves one connection until it ends, and says why it ended. Owns nothing but its own memory; all else is borrowed. */
+/* Serves one connection until it ends, and says why it ended: RC_OK = QUIT, RC_CLOSED = the peer is gone, RC_LATE = silence (421 4.4.2), RC_BUSY = shut
+ * down by stream_wake() (421 4.3.2), RC_DENIED = turned away or too many errors, RC_LIMIT = too many messages or endless junk. What was answered is
+ * flushed. Owns nothing but its own memory; all else is borrowed. `connect`, `hello`, `mail` and `refused` may be NULL. */
 enum rc smtp_serve(struct stream *stream, const struct smtp_config *config, const struct smtp_hooks *hooks);
