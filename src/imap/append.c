@@ -44,11 +44,18 @@ static enum rc write_message(struct session *s, uint64_t left, enum rc *out_hous
 	return RC_OK;
 }
 
-/* The line after the message must be empty: MULTIAPPEND and CATENATE are not offered. */
+/* The line after the message must be empty: MULTIAPPEND and CATENATE are not offered. What else stands there may go on
+ * with a literal, whose octets must never be taken for commands: the connection ends. */
 static bool ends_well(struct session *s)
 {
 	struct str line;
-	return stream_line(s->io, LINE_MAX_OCTETS, &line) == RC_OK && line.n == 0;
+	if (stream_line(s->io, LINE_MAX_OCTETS, &line) == RC_OK && line.n == 0)
+		return true;
+	answer_bad(s, "expected the end of the command after the message");
+	answer_send(s);
+	bye(s, "cannot tell where the next command begins");
+	s->is_cut = true;
+	return false;
 }
 
 static void append_message(struct session *s, const struct append *ap)
@@ -66,7 +73,6 @@ static void append_message(struct session *s, const struct append *ap)
 	s->message.is_pending = false;
 	if (!ends_well(s)) {
 		s->hooks->append_abort(s->hooks->house);
-		answer_bad(s, "expected the end of the command after the message");
 		return;
 	}
 	if (house == RC_OK) {

@@ -18,7 +18,7 @@ enum session_state { BEFORE_LOGIN = 1, LOGGED_IN = 2, SELECTED = 4 };
 struct selected {
 	uint64_t id, modseq;
 	uint32_t uidvalidity;
-	bool readonly;
+	bool readonly, is_open;      /* is_open: the house has it open */
 	struct seqmap map;
 	struct ranges held;          /* expunged, but the client may not hear of it yet */
 	struct arena arena;          /* keyword names */

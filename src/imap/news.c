@@ -102,6 +102,7 @@ static enum rc reload(struct session *s, struct news *n, struct why *why)
 	arena_init(&a, HOUSE_ARENA_MAX);
 	s->hooks->close(s->hooks->house, box->id);
 	enum rc rc = s->hooks->open(s->hooks->house, box->id, box->readonly, &a, &now, why);
+	box->is_open = rc == RC_OK;
 	if (rc == RC_OK && now.uidvalidity != box->uidvalidity)
 		rc = RC_CONFLICT;
 	if (rc == RC_OK)

@@ -72,7 +72,8 @@ void selected_drop(struct session *s)
 {
 	if (s->state != SELECTED)
 		return;
-	s->hooks->close(s->hooks->house, s->box.id);
+	if (s->box.is_open)
+		s->hooks->close(s->hooks->house, s->box.id);
 	seqmap_done(&s->box.map);
 	ranges_done(&s->box.held);
 	arena_done(&s->box.arena);
@@ -125,6 +126,7 @@ static enum rc take_box(struct session *s, uint64_t id, bool readonly, struct im
 {
 	TRY(s->hooks->open(s->hooks->house, id, readonly, a, box, why));
 	s->state = SELECTED;
+	s->box.is_open = true;
 	s->box.id = id;
 	s->box.modseq = box->highestmodseq;
 	s->box.uidvalidity = box->uidvalidity;

@@ -246,8 +246,8 @@ static void run_command(struct session *s)
 		c = NULL;
 		answer_bad(s, "no such command");
 	} else if (!(c->allowed_in & s->state)) {
+		answer_bad(s, s->state == BEFORE_LOGIN ? "log in first" : c->allowed_in == SEL ? "select a mailbox first" : "you are logged in already");
 		c = NULL;
-		answer_bad(s, s->state == BEFORE_LOGIN ? "log in first" : s->state == LOGGED_IN ? "select a mailbox first" : "you are logged in already");
 	} else {
 		struct args a = { rest, &s->arena, NULL };
 		c->run(s, &a);
