@@ -1,0 +1,141 @@
+#include "ledger/internal.h"
+
+#include "base/cursor.h"
+#include "base/mem.h"
+#include "ledger/pack.h"
+
+enum { EVENT_TEXTS = 6, MID_MAX = 64, KIND_MAX = 32, ADDRESS_MAX = 1024 };
+
+/* The keyed hash that stands for an address in the index: lower case, HMAC, 63 bits of it. 0 for none. */
+static enum rc tag_of(struct ledger *l, struct str address, int64_t *out)
+{
+	char low[ADDRESS_MAX];
+	uint8_t h[HASH_LEN];
+	*out = 0;
+	if (address.n == 0)
+		return RC_OK;
+	if (address.n > sizeof low)
+		return RC_LIMIT;
+	for (size_t i = 0; i < address.n; i++)
+		low[i] = ascii_lower(address.p[i]);
+	TRY(hmac_sha256(l->tag_key, str_of(low, address.n), h));
+	uint64_t v = 0;
+	for (unsigned i = 0; i < 8; i++)
+		v = v << 8 | h[i];
+	*out = (int64_t)(v >> 1 | 1);
+	return RC_OK;
+}
+
+/* The clear columns: what the seal is bound to. */
+struct clear { int64_t at_ms; struct str kind, mid; uint64_t size, account; int64_t sender, recipient, batch, place; };
+static void aad_of(const struct clear *c, struct buf *out)
+{
+	buf_add(out, STR("event"));
+	buf_u64(out, (uint64_t)c->at_ms);
+	buf_run(out, c->kind);
+	buf_run(out, c->mid);
+	buf_u64(out, c->size);
+	buf_u64(out, c->account);
+	buf_u64(out, (uint64_t)c->sender);
+	buf_u64(out, (uint64_t)c->recipient);
+	buf_u64(out, (uint64_t)c->batch);
+	buf_u64(out, (uint64_t)c->place);
+}
+
+static enum rc insert(struct ledger *l, const struct clear *c, struct str sealed, struct why *why)
+{
+	sqlite3_stmt *s = sql(l, SQL_EVENT_ADD);
+	sqlite3_bind_int64(s, 1, c->at_ms);
+	bind_str(s, 2, c->kind);
+	bind_str(s, 3, c->mid);
+	sqlite3_bind_int64(s, 4, (int64_t)c->size);
+	sqlite3_bind_int64(s, 5, (int64_t)c->account);
+	sqlite3_bind_int64(s, 6, c->sender);
+	sqlite3_bind_int64(s, 7, c->recipient);
+	sqlite3_bind_int64(s, 8, c->batch);
+	sqlite3_bind_int64(s, 9, c->place);
+	bind_blob(s, 10, sealed);
+	TRY(sql_done(l, s, why));
+	return ++l->pending >= PENDING_MAX ? ledger_flush(l, why) : RC_OK;
+}
+
+enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why *why)
+{
+	struct buf aad AUTO(buf_done), plain AUTO(buf_wipe), sealed AUTO(buf_done);
+	buf_init(&aad, 512);
+	buf_init(&plain, LEDGER_TEXT_MAX + 64);
+	buf_init(&sealed, LEDGER_TEXT_MAX + 128);
+	struct clear c = { e->at_ms, e->kind, e->mid, e->size, e->account, 0, 0, 0, 0 };
+	if (e->kind.n > KIND_MAX || e->mid.n > MID_MAX || e->sender.n > ADDRESS_MAX || e->recipient.n > ADDRESS_MAX)
+		FAIL(why, RC_LIMIT, "ledger: an event's field is too long");
+	const struct str texts[EVENT_TEXTS] = { e->sender, e->recipient, e->client_ip, e->helo, e->tls, e->reason };
+	if (!pack(texts, EVENT_TEXTS, &plain))
+		FAIL(why, plain.len + 64 >= LEDGER_TEXT_MAX ? RC_LIMIT : RC_NOMEM, "ledger: an event with more than %d octets of text", LEDGER_TEXT_MAX);
+	TRY(tag_of(l, e->sender, &c.sender));
+	TRY(tag_of(l, e->recipient, &c.recipient));
+	TRY(batch_write(l, why));
+	c.batch = l->writing.id;
+	c.place = (int64_t)l->writing.next;
+	aad_of(&c, &aad);
+	if (aad.failed)
+		return RC_NOMEM;
+	TRY(row_seal(l, buf_str(&aad), buf_str(&plain), &sealed));
+	return insert(l, &c, buf_str(&sealed), why);
+}
+
+/* One row -> an event whose texts lie in `plain`. */
+static enum rc open_row(struct ledger *l, sqlite3_stmt *s, struct buf *plain, struct ledger_event *out, struct why *why)
+{
+	struct clear c = { sqlite3_column_int64(s, 1), column_run(s, 2), column_run(s, 3), (uint64_t)sqlite3_column_int64(s, 4),
+		           (uint64_t)sqlite3_column_int64(s, 5), sqlite3_column_int64(s, 6), sqlite3_column_int64(s, 7),
+		           sqlite3_column_int64(s, 8), sqlite3_column_int64(s, 9) };
+	struct buf aad AUTO(buf_done);
+	struct str texts[EVENT_TEXTS];
+	long long id = sqlite3_column_int64(s, 0);
+	buf_init(&aad, 512);
+	aad_of(&c, &aad);
+	TRY(batch_read(l, c.batch, why));
+	enum rc rc = aad.failed ? RC_DAMAGED : row_open(l, (uint64_t)c.place, buf_str(&aad), column_run(s, 10), plain);
+	if (rc == RC_OK && !unpack(buf_str(plain), texts, EVENT_TEXTS))
+		rc = RC_DAMAGED;
+	if (rc == RC_DAMAGED)
+		FAIL(why, rc, "ledger: event %lld is damaged", id);
+	TRY(rc);
+	*out = (struct ledger_event){ c.at_ms, c.mid, c.kind, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], c.size, c.account };
+	return RC_OK;
+}
+
+enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*each)(void *arg, const struct ledger_event *e), void *arg,
+                      struct why *why)
+{
+	sqlite3_stmt *s = sql(l, f->address.n ? SQL_EVENTS_ADDRESS : f->mid.n ? SQL_EVENTS_MID : SQL_EVENTS_ALL);
+	struct buf plain AUTO(buf_wipe);
+	int64_t tag = 0;
+	unsigned left = f->max ? f->max : 1000;
+	buf_init(&plain, LEDGER_TEXT_MAX + 128);
+	TRY(tag_of(l, f->address, &tag));
+	sqlite3_bind_int64(s, 1, f->since_ms);
+	if (f->address.n)
+		sqlite3_bind_int64(s, 2, tag);
+	else if (f->mid.n)
+		bind_str(s, 2, f->mid);
+	enum rc rc = RC_OK;
+	int step = SQLITE_DONE;
+	while (left && (step = sqlite3_step(s)) == SQLITE_ROW) {
+		struct ledger_event e;
+		rc = open_row(l, s, &plain, &e, why);
+		if (rc != RC_OK)
+			break;
+		/* Two addresses may share a hash, and with an address the short id is a filter of ours. */
+		if ((f->address.n && !str_ieq(e.sender, f->address) && !str_ieq(e.recipient, f->address)) ||
+		    (f->mid.n && !str_eq(e.mid, f->mid)))
+			continue;
+		left--;
+		if (!each(arg, &e))
+			break;
+	}
+	if (rc == RC_OK && step != SQLITE_ROW && step != SQLITE_DONE)
+		rc = sql_fail(l, step, SQL_AT, why);
+	sqlite3_reset(s);
+	return rc;
+}
