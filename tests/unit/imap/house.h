@@ -5,7 +5,7 @@
 /* A mail store in memory behind the hooks of imap/session.h, for tests and fuzzers. It obeys the contract to the letter: rows in
  * ascending order, changes in modseq order and in small pieces, everything borrowed only as long as promised (what it lends is
  * overwritten at the next call, so that a session which holds on to it too long is found out). */
-enum { HOUSE_BOXES = 24, HOUSE_GONE = 4096, HOUSE_NAME = 1100 };
+enum { HOUSE_BOXES = 24, HOUSE_GONE = 512, HOUSE_NAME = 1100 };
 struct house_message {
 	uint32_t uid, flags;
 	uint64_t keywords, modseq;
