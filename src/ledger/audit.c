@@ -51,8 +51,7 @@ enum rc ledger_audit(struct ledger *l, int64_t at_ms, struct str who, struct str
 	buf_init(&sealed, LEDGER_TEXT_MAX + 128);
 	buf_init(&aad, 128);
 	const struct str texts[AUDIT_TEXTS] = { who, from, what, before, after };
-	if (!pack(texts, AUDIT_TEXTS, &plain))
-		FAIL(why, RC_LIMIT, "ledger: an audit entry with more than %d octets of text", LEDGER_TEXT_MAX);
+	TRY(pack(texts, AUDIT_TEXTS, &plain, why));
 	TRY(batch_write(l, why));
 	struct chain next = { .count = l->head.count + 1 };
 	uint64_t place = l->writing.next;

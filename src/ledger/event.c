@@ -69,8 +69,7 @@ enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why 
 	if (e->kind.n > KIND_MAX || e->mid.n > MID_MAX || e->sender.n > ADDRESS_MAX || e->recipient.n > ADDRESS_MAX)
 		FAIL(why, RC_LIMIT, "ledger: an event's field is too long");
 	const struct str texts[EVENT_TEXTS] = { e->sender, e->recipient, e->client_ip, e->helo, e->tls, e->reason };
-	if (!pack(texts, EVENT_TEXTS, &plain))
-		FAIL(why, plain.len + 64 >= LEDGER_TEXT_MAX ? RC_LIMIT : RC_NOMEM, "ledger: an event with more than %d octets of text", LEDGER_TEXT_MAX);
+	TRY(pack(texts, EVENT_TEXTS, &plain, why));
 	TRY(tag_of(l, e->sender, &c.sender));
 	TRY(tag_of(l, e->recipient, &c.recipient));
 	TRY(batch_write(l, why));

@@ -4,12 +4,18 @@
 
 enum { PACK_VERSION = 1 };
 
-bool pack(const struct str *texts, size_t n, struct buf *out)
+enum rc pack(const struct str *texts, size_t n, struct buf *out, struct why *why)
 {
+	size_t left = LEDGER_TEXT_MAX;
+	for (size_t i = 0; i < n; i++) {
+		if (texts[i].n > left)
+			FAIL(why, RC_LIMIT, "ledger: more than %d octets of text in one entry", LEDGER_TEXT_MAX);
+		left -= texts[i].n;
+	}
 	buf_u8(out, PACK_VERSION);
 	for (size_t i = 0; i < n; i++)
 		buf_run(out, texts[i]);
-	return !out->failed;
+	return out->failed ? RC_NOMEM : RC_OK;
 }
 
 bool unpack(struct str packed, struct str *out_texts, size_t n)
