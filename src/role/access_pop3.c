@@ -78,7 +78,7 @@ static enum rc on_list(void *house, const struct pop3_entry **out, size_t *out_n
 	if (!s->entries)
 		FAIL(why, RC_NOMEM, "no memory for the list");
 	TRY(reading_open(s->o, s->inbox, &everything, 1, ROW_STATE, &r, why));
-	enum rc rc;
+	enum rc rc = RC_OK;
 	while (s->n < cap && ((rc = reading_next(r, &s->row, why)) == RC_OK || rc == RC_DAMAGED))
 		if (rc == RC_OK)
 			s->entries[s->n++] = (struct pop3_entry){ s->row.row.uid, (uint32_t)s->row.row.size };

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "crypto/crypto.h"
 #include "ledger/ledger.h"
 #include "os/file.h"
 
