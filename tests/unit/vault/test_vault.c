@@ -1,0 +1,549 @@
+#include "vault/vault.h"
+
+#include "base/mem.h"
+#include "os/file.h"
+#include "unit/crypto/hex.h"
+#include "vault/limiter.h"
+#include "vault/record.h"
+#include "vault/remember.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+struct place { char dir[64], vault[80], file[96]; struct vault_options o; };
+
+static int make_place(void **state)
+{
+	static struct place p;
+	p = (struct place){ .o.root = { { 7, 7, 7 } }, .o.argon2_at_once = 2 };
+	(void)snprintf(p.dir, sizeof p.dir, "/tmp/ll-vault-XXXXXX");
+	if (!mkdtemp(p.dir))
+		return -1;
+	(void)snprintf(p.vault, sizeof p.vault, "%s/vault", p.dir);
+	(void)snprintf(p.file, sizeof p.file, "%s/keys", p.vault);
+	p.o.dir = p.vault;
+	*state = &p;
+	return 0;
+}
+
+static int drop_place(void **state)
+{
+	struct place *p = *state;
+	static const char *const names[] = { "vault/keys", "vault/keys.tmp", "vault", "copy/keys", "copy", "key", "sub/key", "sub" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char path[128];
+		(void)snprintf(path, sizeof path, "%s/%s", p->dir, names[i]);
+		(void)remove(path);
+	}
+	return rmdir(p->dir);
+}
+
+static struct vault *open_it(struct place *p)
+{
+	struct vault *v = NULL;
+	struct why why = { 0 };
+	assert_int_equal(vault_open(NULL, &p->o, &v, &why), RC_OK);
+	return v;
+}
+
+struct who { uint64_t id; uint8_t pub[PUB_LEN]; char recovery[64]; };
+static struct who make(struct vault *v, enum vault_mode mode, const char *password)
+{
+	struct who w = { 0 };
+	struct arena a;
+	struct str recovery = { "", 0 };
+	struct why why = { 0 };
+	arena_init(&a, 4096);
+	assert_int_equal(vault_account_make(v, mode, str_z(password), &w.id, w.pub, &recovery, &a, &why), RC_OK);
+	assert_true(recovery.n < sizeof w.recovery);
+	memcpy(w.recovery, recovery.p, recovery.n);
+	arena_done(&a);
+	return w;
+}
+
+static enum rc login_from(struct vault *v, uint64_t id, const char *password, uint8_t network, struct secret *priv, struct why *why)
+{
+	uint8_t pub[PUB_LEN];
+	const struct vault_login in = { .id = id, .password = str_z(password), .client_network = { network }, .protocol = STR("imap") };
+	return vault_login(v, &in, priv, pub, why);
+}
+
+static enum rc login(struct vault *v, uint64_t id, const char *password)
+{
+	struct secret priv;
+	struct why why = { 0 };
+	return login_from(v, id, password, 1, &priv, &why);
+}
+
+static void slurp(struct place *p, struct buf *out)
+{
+	struct why why = { 0 };
+	int fd AUTO(fd_close) = open(p->file, O_RDONLY | O_CLOEXEC);
+	buf_clear(out);
+	assert_int_equal(fd_read_all(fd, 16 << 20, out, &why), RC_OK);
+}
+
+static void spit(struct place *p, const struct buf *b)
+{
+	struct why why = { 0 };
+	int fd AUTO(fd_close) = open(p->vault, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(file_put(fd, "keys", buf_str(b), 0600, &why), RC_OK);
+}
+
+struct damage { unsigned n; char first[200]; };
+static void note(void *arg, const char *what)
+{
+	struct damage *d = arg;
+	if (d->n++ == 0)
+		(void)snprintf(d->first, sizeof d->first, "%s", what);
+}
+
+static struct damage verify(struct vault *v)
+{
+	struct damage d = { 0 };
+	struct why why = { 0 };
+	assert_int_equal(vault_verify(v, note, &d, &why), RC_OK);
+	return d;
+}
+
+static void the_right_password_gives_the_key_that_opens_the_accounts_mail(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct who w = make(v, MODE_ORGANISATION, "correct horse");
+	vault_close(&v);
+	v = open_it(*state); /* from the disk */
+	struct secret priv;
+	struct why why = { 0 };
+	assert_int_equal(login_from(v, w.id, "correct horse", 1, &priv, &why), RC_OK);
+	struct buf sealed AUTO(buf_done), plain AUTO(buf_done);
+	buf_init(&sealed, 1000);
+	buf_init(&plain, 1000);
+	assert_int_equal(seal_to(w.pub, STR("c"), STR("mail"), &sealed), RC_OK);
+	assert_int_equal(seal_open(&priv, w.pub, STR("c"), buf_str(&sealed), &plain), RC_OK);
+	assert_true(str_eq(buf_str(&plain), STR("mail")));
+	vault_close(&v);
+}
+
+static void wrong_and_unknown_get_the_same_answer(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct who w = make(v, MODE_ORGANISATION, "correct horse");
+	const struct { uint64_t id; const char *pw; } c[] = { { w.id, "correct hors" }, { w.id, "" }, { 0, "correct horse" }, { w.id + 1, "correct horse" } };
+	for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+		struct secret priv;
+		struct why why = { 0 };
+		assert_int_equal(login_from(v, c[i].id, c[i].pw, 1, &priv, &why), RC_DENIED);
+		assert_string_equal(why.text, "wrong address or password");
+	}
+	vault_close(&v);
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void a_remembered_login_costs_no_argon2(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct who w = make(v, MODE_ORGANISATION, "pw");
+	assert_int_equal(login(v, w.id, "pw"), RC_OK);
+	double t = seconds();
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(login(v, w.id, "pw"), RC_OK);
+	t = (seconds() - t) * 1000; /* us each */
+	print_message("a remembered login: %.1f us\n", t);
+	assert_true(t < 1000); /* an Argon2id is 20,000; the margin is for sanitizers and busy machines */
+	assert_int_equal(login(v, w.id, "pW"), RC_DENIED);
+	vault_close(&v);
+}
+
+static void a_change_of_password_forgets_the_old_one_at_once(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct why why = { 0 };
+	struct who w = make(v, MODE_ORGANISATION, "first");
+	assert_int_equal(login(v, w.id, "first"), RC_OK);
+	assert_int_equal(vault_password_change(v, w.id, STR("wrong"), STR("second"), &why), RC_DENIED);
+	assert_string_equal(why.text, "the old password is wrong");
+	assert_int_equal(vault_password_change(v, w.id, STR("first"), STR("second"), &why), RC_OK);
+	assert_int_equal(login(v, w.id, "first"), RC_DENIED);
+	assert_int_equal(login(v, w.id, "second"), RC_OK);
+	assert_int_equal(vault_password_set(v, w.id, STR("third"), &why), RC_OK);
+	assert_int_equal(login(v, w.id, "second"), RC_DENIED);
+	assert_int_equal(login(v, w.id, "third"), RC_OK);
+	vault_close(&v);
+	v = open_it(*state);
+	assert_int_equal(login(v, w.id, "second"), RC_DENIED);
+	assert_int_equal(login(v, w.id, "third"), RC_OK);
+	assert_int_equal(verify(v).n, 0);
+	vault_close(&v);
+}
+
+static void a_private_account_refuses_the_administrator_and_takes_its_recovery_key(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct why why = { 0 };
+	struct who w = make(v, MODE_PRIVATE, "secret"), other = make(v, MODE_PRIVATE, "secret");
+	struct secret before;
+	assert_int_equal(login_from(v, w.id, "secret", 1, &before, &why), RC_OK);
+	assert_int_equal(vault_password_set(v, w.id, STR("new"), &why), RC_DENIED);
+	assert_string_equal(why.text, "this account is private: only its recovery key can set a new password");
+	assert_int_equal(vault_recover(v, w.id, str_z(other.recovery), STR("new"), &why), RC_DENIED);
+	w.recovery[20] = 0; /* half of it */
+	assert_int_equal(vault_recover(v, w.id, str_z(w.recovery), STR("new"), &why), RC_SYNTAX);
+	vault_close(&v);
+}
+
+static void recovery_gives_the_same_key_under_the_new_password(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct why why = { 0 };
+	struct who w = make(v, MODE_PRIVATE, "forgotten");
+	struct secret before, after;
+	assert_int_equal(login_from(v, w.id, "forgotten", 1, &before, &why), RC_OK);
+	for (char *c = w.recovery; *c; c++) /* as people type: lower case, blanks, O for 0 */
+		*c = *c == '-' ? ' ' : *c == '0' ? 'o' : ascii_lower(*c);
+	assert_int_equal(vault_recover(v, w.id, str_z(w.recovery), STR("new"), &why), RC_OK);
+	assert_int_equal(login_from(v, w.id, "new", 1, &after, &why), RC_OK);
+	assert_memory_equal(before.k, after.k, KEY_LEN);
+	assert_int_equal(login(v, w.id, "forgotten"), RC_DENIED);
+	vault_close(&v);
+}
+
+static void another_root_key_opens_nothing(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	(void)make(v, MODE_ORGANISATION, "pw");
+	vault_close(&v);
+	p->o.root.k[31] ^= 1;
+	assert_int_equal(vault_open(NULL, &p->o, &v, &why), RC_DENIED);
+	assert_string_equal(why.text, "the root key does not open this vault (another key, or the vault's head is damaged)");
+	assert_null(v);
+}
+
+static void a_second_process_is_kept_out_and_a_reader_is_not(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p), *second = NULL;
+	struct why why = { 0 };
+	struct who w = make(v, MODE_ORGANISATION, "pw");
+	assert_int_equal(vault_open(NULL, &p->o, &second, &why), RC_BUSY);
+	p->o.read_only = true;
+	assert_int_equal(vault_open(NULL, &p->o, &second, &why), RC_OK);
+	assert_int_equal(verify(second).n, 0);
+	assert_int_equal(login(second, w.id, "pw"), RC_OK);
+	assert_int_equal(vault_password_set(second, w.id, STR("x"), &why), RC_DENIED);
+	assert_int_equal(vault_account_drop(second, w.id, &why), RC_DENIED);
+	vault_close(&second);
+	vault_close(&v);
+}
+
+static void dropping_an_account_leaves_none_of_its_bytes_in_the_file(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	struct buf before AUTO(buf_done), after AUTO(buf_done);
+	buf_init(&before, 16 << 20);
+	buf_init(&after, 16 << 20);
+	struct who stays = make(v, MODE_ORGANISATION, "stays");
+	slurp(p, &before);
+	size_t from = before.len;
+	struct who goes = make(v, MODE_ORGANISATION, "goes");
+	slurp(p, &before);
+	assert_int_equal(login(v, goes.id, "goes"), RC_OK); /* remembered */
+	assert_int_equal(vault_account_drop(v, goes.id, &why), RC_OK);
+	slurp(p, &after);
+	assert_true(before.len > from + 200);
+	/* Past marker, length, version and kind (20 octets), which all records have alike: id, check, salt, seal. */
+	for (size_t at = from + 20; at + 8 <= before.len; at++)
+		assert_int_equal(str_find_str(buf_str(&after), str_of(before.p + at, 8)), after.len);
+	assert_int_not_equal(memcmp(before.p + 8, after.p + 8, 80), 0); /* a new vault key under a new wrap */
+	assert_int_equal(login(v, goes.id, "goes"), RC_DENIED);
+	assert_int_equal(login(v, stays.id, "stays"), RC_OK);
+	assert_int_equal(vault_account_drop(v, goes.id, &why), RC_NOTFOUND);
+	vault_close(&v);
+	v = open_it(p);
+	assert_int_equal(login(v, stays.id, "stays"), RC_OK);
+	assert_int_equal(verify(v).n, 0);
+	vault_close(&v);
+}
+
+static void every_flipped_bit_of_the_file_is_reported(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct buf b AUTO(buf_done);
+	buf_init(&b, 16 << 20);
+	(void)make(v, MODE_ORGANISATION, "pw");
+	slurp(p, &b);
+	assert_int_equal(verify(v).n, 0);
+	/* Every octet, another bit each time. */
+	for (size_t i = 0; i < b.len; i += i < 1500 && i > 100 ? 13 : 1) {
+		char was = b.p[i];
+		b.p[i] = (char)(was ^ 1 << i % 8);
+		spit(p, &b);
+		struct damage d = verify(v);
+		if (d.n == 0)
+			print_message("octet %zu of %zu\n", i, b.len);
+		assert_true(d.n > 0);
+		b.p[i] = was;
+	}
+	b.len--;
+	spit(p, &b);
+	assert_true(verify(v).n > 0);
+	vault_close(&v);
+}
+
+static void a_damaged_record_hides_no_other_and_is_not_rewritten_away(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	struct buf b AUTO(buf_done);
+	buf_init(&b, 16 << 20);
+	struct who first = make(v, MODE_ORGANISATION, "one");
+	slurp(p, &b);
+	size_t end_of_first = b.len;
+	struct who second = make(v, MODE_ORGANISATION, "two"), third = make(v, MODE_ORGANISATION, "three");
+	vault_close(&v);
+	slurp(p, &b);
+	b.p[end_of_first + 6] ^= 1; /* the length of the second's record */
+	spit(p, &b);
+	v = open_it(p);
+	assert_int_equal(login(v, first.id, "one"), RC_OK);
+	assert_int_equal(login(v, third.id, "three"), RC_OK);
+	assert_int_equal(login(v, second.id, "two"), RC_DENIED);
+	assert_int_equal(vault_account_drop(v, first.id, &why), RC_DAMAGED);
+	assert_int_equal(vault_password_set(v, first.id, STR("new"), &why), RC_OK);
+	struct damage d = verify(v);
+	assert_int_equal(d.n, 1);
+	assert_non_null(strstr(d.first, "no record where one should be"));
+	vault_close(&v);
+}
+
+static void a_torn_append_is_dropped_and_nothing_else(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct buf b AUTO(buf_done), whole AUTO(buf_done);
+	buf_init(&b, 16 << 20);
+	buf_init(&whole, 16 << 20);
+	struct who w = make(v, MODE_ORGANISATION, "pw");
+	slurp(p, &b);
+	struct who torn = make(v, MODE_ORGANISATION, "late");
+	slurp(p, &whole);
+	vault_close(&v);
+	size_t n = b.len;
+	for (size_t cut = n + 1; cut < whole.len; cut += 37) { /* the old slots, and the first octets of the new record */
+		b.len = n;
+		buf_add(&b, str_of(whole.p + n, cut - n));
+		spit(p, &b);
+		v = open_it(p);
+		assert_int_equal(verify(v).n, 0);
+		assert_int_equal(login(v, torn.id, "late"), RC_DENIED);
+		vault_close(&v);
+	}
+	v = open_it(p);
+	struct who next = make(v, MODE_ORGANISATION, "next");
+	vault_close(&v);
+	v = open_it(p);
+	assert_int_equal(login(v, w.id, "pw"), RC_OK);
+	assert_int_equal(login(v, next.id, "next"), RC_OK);
+	assert_int_equal(verify(v).n, 0);
+	vault_close(&v);
+}
+
+static void a_backup_opens_under_the_same_root_key(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	struct who w = make(v, MODE_ORGANISATION, "pw");
+	char copy[96];
+	(void)snprintf(copy, sizeof copy, "%s/copy", p->dir);
+	assert_int_equal(mkdir(copy, 0700), 0);
+	{
+		int fd AUTO(fd_close) = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_int_equal(vault_backup(v, fd, &why), RC_OK);
+	}
+	vault_close(&v);
+	p->o.dir = copy;
+	v = open_it(p);
+	assert_int_equal(verify(v).n, 0);
+	assert_int_equal(login(v, w.id, "pw"), RC_OK);
+	vault_close(&v);
+}
+
+static void keys_that_stay_are_the_same_after_a_restart(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct why why = { 0 };
+	uint8_t hash[2][16], sig[64], pub[2][32];
+	struct secret ledger[2];
+	for (int i = 0; i < 2; i++) {
+		vault_hash_key(v, hash[i]);
+		assert_int_equal(vault_ledger_key(v, &ledger[i]), RC_OK);
+		assert_int_equal(vault_audit_sign(v, STR("head"), sig, pub[i], &why), RC_OK);
+		assert_int_equal(ed25519_verify(pub[i], STR("head"), sig), RC_OK);
+		vault_close(&v);
+		v = open_it(*state);
+	}
+	assert_memory_equal(hash[0], hash[1], 16);
+	assert_memory_equal(ledger[0].k, ledger[1].k, KEY_LEN);
+	assert_memory_equal(pub[0], pub[1], 32);
+	struct buf t AUTO(buf_done);
+	buf_init(&t, 1000);
+	vault_tickets(v, &t);
+	assert_int_equal(t.len, 48);
+	vault_close(&v);
+}
+
+static void too_many_different_failures_make_a_network_wait_and_nobody_else(void **state)
+{
+	struct place *p = *state;
+	p->o.failures = 3;
+	p->o.failures_window_ms = 5000;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	struct secret priv;
+	struct who w = make(v, MODE_ORGANISATION, "right"), friend = make(v, MODE_ORGANISATION, "mine");
+	assert_int_equal(login_from(v, friend.id, "mine", 9, &priv, &why), RC_OK);
+	for (int i = 0; i < 5; i++) /* one stale password, again and again, is one failure */
+		assert_int_equal(login_from(v, w.id, "stale", 9, &priv, &why), RC_DENIED);
+	assert_int_equal(login_from(v, w.id, "guess1", 9, &priv, &why), RC_DENIED);
+	assert_int_equal(login_from(v, w.id, "guess2", 9, &priv, &why), RC_DENIED);
+	assert_int_equal(login_from(v, w.id, "guess3", 9, &priv, &why), RC_BUSY);
+	assert_non_null(strstr(why.text, "too many failed logins from your network, please wait "));
+	assert_int_equal(login_from(v, w.id, "right", 9, &priv, &why), RC_BUSY);
+	assert_int_equal(login_from(v, friend.id, "mine", 9, &priv, &why), RC_OK); /* remembered: never blocked */
+	assert_int_equal(login_from(v, w.id, "right", 8, &priv, &why), RC_OK);     /* the owner elsewhere is not locked out */
+	vault_close(&v);
+}
+
+static void the_limiter_counts_within_its_window_and_forgets_the_oldest_network(void **state)
+{
+	struct limiter l;
+	uint8_t net[16] = { 1 };
+	limiter_init(&l, &(struct limiter_options){ .pairs = 2, .window_ms = 100, .networks_max = 3 });
+	assert_int_equal(limiter_try(&l, 1000, net, 1), 0);
+	limiter_passed(&l, net, 1); /* was right: does not count */
+	assert_int_equal(limiter_try(&l, 1000, net, 2), 0);
+	assert_int_equal(limiter_try(&l, 1050, net, 3), 0);
+	assert_int_equal(limiter_try(&l, 1060, net, 4), 40);
+	assert_int_equal(limiter_try(&l, 1060, net, 3), 0);
+	assert_int_equal(limiter_try(&l, 1100, net, 4), 0); /* the first has left the window */
+	assert_int_equal(limiter_try(&l, 1100, net, 5), 50);
+	for (uint8_t i = 2; i <= 4; i++) {
+		net[0] = i;
+		assert_int_equal(limiter_try(&l, 1100, net, 1), 0);
+	}
+	assert_int_equal(l.n, 3);
+	net[0] = 1;
+	assert_int_equal(limiter_try(&l, 1100, net, 5), 0);
+	limiter_done(&l);
+}
+
+static void remembered_passwords_end_with_their_time_and_the_table_is_bounded(void **state)
+{
+	struct remember *r = NULL;
+	struct secret priv = { { 5 } }, out;
+	uint8_t pub[PUB_LEN] = { 6 }, got[PUB_LEN];
+	assert_int_equal(remember_new(100, &r), RC_OK);
+	remember_put(r, 1000, 1, STR("a"), &priv, pub);
+	assert_int_equal(remember_get(r, 1099, 1, STR("a"), &out, got), RC_OK);
+	assert_memory_equal(out.k, priv.k, KEY_LEN);
+	assert_memory_equal(got, pub, PUB_LEN);
+	assert_int_equal(remember_get(r, 1099, 1, STR("b"), &out, got), RC_NOTFOUND);
+	assert_int_equal(remember_get(r, 1099, 2, STR("a"), &out, got), RC_NOTFOUND);
+	assert_int_equal(remember_get(r, 1100, 1, STR("a"), &out, got), RC_NOTFOUND);
+	for (int i = 0; i < 20; i++) { /* one account, many passwords: they share one set */
+		char pw = (char)('a' + i);
+		remember_put(r, 2000 + i, 3, str_of(&pw, 1), &priv, pub);
+	}
+	assert_int_equal(remember_get(r, 2020, 3, STR("a"), &out, got), RC_NOTFOUND);
+	assert_int_equal(remember_get(r, 2020, 3, STR("t"), &out, got), RC_OK);
+	remember_forget(r, 3);
+	assert_int_equal(remember_get(r, 2020, 3, STR("t"), &out, got), RC_NOTFOUND);
+	remember_free(&r);
+}
+
+static void a_recovery_key_reads_back_and_slips_are_noticed(void **state)
+{
+	uint8_t key[RECOVERY_BITS], back[RECOVERY_BITS];
+	char text[RECOVERY_TEXT];
+	for (int round = 0; round < 50; round++) {
+		assert_int_equal(random_bytes(key, sizeof key), RC_OK);
+		assert_int_equal(recovery_format(key, text), RC_OK);
+		assert_int_equal(strlen(text), 34);
+		assert_int_equal(recovery_parse(str_z(text), back), RC_OK);
+		assert_memory_equal(key, back, sizeof key);
+		unsigned noticed = 0;
+		for (unsigned i = 0; i < 34; i++) {
+			char was = text[i];
+			if (was == '-')
+				continue;
+			text[i] = was == '7' ? '8' : '7';
+			noticed += recovery_parse(str_z(text), back) != RC_OK;
+			text[i] = was;
+		}
+		assert_true(noticed >= 26); /* 1 in 1,024 goes through, to be refused by the seal */
+	}
+	assert_int_equal(recovery_parse(STR(""), back), RC_SYNTAX);
+	assert_int_equal(recovery_parse(STR("UUUU-UUUU-UUUU-UUUU-UUUU-UUUU-UUUU"), back), RC_SYNTAX);
+}
+
+static void wraps_of_types_to_come_are_carried_along(void **state)
+{
+	struct account_record r = { .id = 4, .mode = MODE_PRIVATE, .made_ms = 99 }, back;
+	struct buf b AUTO(buf_done), again AUTO(buf_done);
+	buf_init(&b, 4096);
+	buf_init(&again, 4096);
+	assert_int_equal(record_put(&r, WRAP_PASSWORD, STR("one")), RC_OK);
+	assert_int_equal(record_put(&r, (enum wrap_type)200, STR("of the future")), RC_OK);
+	assert_int_equal(record_put(&r, WRAP_PASSWORD, STR("two")), RC_OK);
+	record_format(&r, &b);
+	assert_int_equal(record_parse(4, buf_str(&b), &back), RC_OK);
+	assert_int_equal(back.wraps, 2);
+	assert_true(str_eq(record_wrap(&back, WRAP_PASSWORD)->bytes, STR("two")));
+	record_format(&back, &again);
+	assert_true(str_eq(buf_str(&b), buf_str(&again)));
+	for (size_t n = 0; n < b.len; n++)
+		assert_int_equal(record_parse(4, str_of(b.p, n), &back), RC_DAMAGED);
+	buf_byte(&b, 0);
+	assert_int_equal(record_parse(4, buf_str(&b), &back), RC_DAMAGED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, make_place, drop_place)
+		T(the_right_password_gives_the_key_that_opens_the_accounts_mail),
+		T(wrong_and_unknown_get_the_same_answer),
+		T(a_remembered_login_costs_no_argon2),
+		T(a_change_of_password_forgets_the_old_one_at_once),
+		T(a_private_account_refuses_the_administrator_and_takes_its_recovery_key),
+		T(recovery_gives_the_same_key_under_the_new_password),
+		T(another_root_key_opens_nothing),
+		T(a_second_process_is_kept_out_and_a_reader_is_not),
+		T(dropping_an_account_leaves_none_of_its_bytes_in_the_file),
+		T(every_flipped_bit_of_the_file_is_reported),
+		T(a_damaged_record_hides_no_other_and_is_not_rewritten_away),
+		T(a_torn_append_is_dropped_and_nothing_else),
+		T(a_backup_opens_under_the_same_root_key),
+		T(keys_that_stay_are_the_same_after_a_restart),
+		T(too_many_different_failures_make_a_network_wait_and_nobody_else),
+		cmocka_unit_test(the_limiter_counts_within_its_window_and_forgets_the_oldest_network),
+		cmocka_unit_test(remembered_passwords_end_with_their_time_and_the_table_is_bounded),
+		cmocka_unit_test(a_recovery_key_reads_back_and_slips_are_noticed),
+		cmocka_unit_test(wraps_of_types_to_come_are_carried_along),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
