@@ -2,6 +2,7 @@
 
 #include "base/cursor.h"
 #include "base/mem.h"
+#include "os/loop.h"
 #include "store/crc.h"
 #include <pthread.h>
 #include <string.h>
@@ -14,7 +15,14 @@ enum { FIXED_LEN = 48, KIND_PLAIN = 0, KIND_ZSTD = 1, CHUNK_EXTRA = 1 + TAG_LEN,
 #define FORMAT 1
 #define PLAIN_MAX (1ull << 30)
 
-enum rc blob_id_new(struct blob_id *out) { return random_bytes(out->b, sizeof out->b); }
+/* 48 bits of Unix milliseconds, then 80 random ones: ids of one hour lie together in the index. */
+enum rc blob_id_new(struct blob_id *out)
+{
+	uint64_t now = (uint64_t)wall_ms();
+	for (unsigned i = 0; i < 6; i++)
+		out->b[i] = (uint8_t)(now >> (40 - 8 * i));
+	return random_bytes(out->b + 6, sizeof out->b - 6);
+}
 
 /* ---- compression contexts, one pair per thread ---- */
 struct codecs { ZSTD_CCtx *c; ZSTD_DCtx *d; };

@@ -1,0 +1,260 @@
+#include "unit/store/kit.h"
+
+#include "store/crc.h"
+#include "store/record.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static struct secret key_a = { { 1 } }, key_b = { { 2 } };
+
+static void make_plain(char *p, size_t n, bool random)
+{
+	if (random)
+		assert_int_equal(random_bytes(p, n), RC_OK);
+	else
+		for (size_t i = 0; i < n; i++)
+			p[i] = "the quick brown fox jumps over the lazy dog\r\n"[i % 45];
+}
+
+static enum rc open_all(const struct secret *key, struct str stored, struct buf *out)
+{
+	struct blob_header h;
+	size_t need;
+	enum rc rc = blob_header_parse(stored, &h, &need, NULL);
+	for (uint32_t i = 0; rc == RC_OK && i < h.chunks; i++) {
+		uint64_t off;
+		uint32_t len;
+		rc = blob_chunk_at(stored, &h, i, &off, &len);
+		if (rc == RC_OK)
+			rc = blob_chunk_open(key, &h, i, str_head(str_skip(stored, off), len), out);
+	}
+	return rc;
+}
+
+static void bodies_of_every_size_come_back_and_stay_within_the_promised_length(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 63, 64, 1000, BLOB_CHUNK - 1, BLOB_CHUNK, BLOB_CHUNK + 1, 3 * BLOB_CHUNK + 17 };
+	for (size_t i = 0; i < 2 * (sizeof sizes / sizeof *sizes); i++) {
+		size_t n = sizes[i / 2];
+		char *plain = malloc(n + 1);
+		make_plain(plain, n, i % 2);
+		struct blob_id id;
+		struct buf sealed, back;
+		buf_init(&sealed, 1 << 20);
+		buf_init(&back, 1 << 20);
+		assert_int_equal(blob_id_new(&id), RC_OK);
+		assert_int_equal(blob_seal(&key_a, &id, 7, str_of(plain, n), &sealed), RC_OK);
+		assert_true(sealed.len <= n + n / 100 + 256);
+		assert_int_equal(blob_check(buf_str(&sealed), &id, NULL), RC_OK);
+		assert_int_equal(open_all(&key_a, buf_str(&sealed), &back), RC_OK);
+		assert_int_equal(back.len, n);
+		assert_memory_equal(back.p, plain, n);
+		if (n >= 1000 && i % 2 == 0)
+			assert_true(sealed.len < n * 4 / 5);
+		buf_done(&sealed);
+		buf_done(&back);
+		free(plain);
+	}
+}
+
+static void a_wrong_key_opens_no_chunk(void **state)
+{
+	char plain[3 * BLOB_CHUNK];
+	struct blob_id id;
+	struct buf sealed, back;
+	struct blob_header h;
+	size_t need;
+	make_plain(plain, sizeof plain, false);
+	buf_init(&sealed, 1 << 20);
+	buf_init(&back, 1 << 20);
+	assert_int_equal(blob_id_new(&id), RC_OK);
+	assert_int_equal(blob_seal(&key_a, &id, 7, str_of(plain, sizeof plain), &sealed), RC_OK);
+	assert_int_equal(blob_header_parse(buf_str(&sealed), &h, &need, NULL), RC_OK);
+	for (uint32_t i = 0; i < h.chunks; i++) {
+		uint64_t off;
+		uint32_t len;
+		assert_int_equal(blob_chunk_at(buf_str(&sealed), &h, i, &off, &len), RC_OK);
+		assert_int_equal(blob_chunk_open(&key_b, &h, i, str_head(str_skip(buf_str(&sealed), off), len), &back), RC_DAMAGED);
+		assert_int_equal(blob_chunk_open(&key_a, &h, (i + 1) % h.chunks, str_head(str_skip(buf_str(&sealed), off), len), &back), RC_DAMAGED);
+	}
+	assert_int_equal(back.len, 0);
+	buf_done(&sealed);
+	buf_done(&back);
+}
+
+static void every_flipped_bit_of_a_body_is_seen_without_a_key(void **state)
+{
+	char plain[2000];
+	struct blob_id id;
+	struct buf sealed;
+	make_plain(plain, sizeof plain, true);
+	buf_init(&sealed, 1 << 20);
+	assert_int_equal(blob_id_new(&id), RC_OK);
+	assert_int_equal(blob_seal(&key_a, &id, 7, str_of(plain, sizeof plain), &sealed), RC_OK);
+	for (size_t bit = 0; bit < sealed.len * 8; bit++) {
+		sealed.p[bit / 8] ^= (char)(1 << bit % 8);
+		assert_int_equal(blob_check(buf_str(&sealed), &id, NULL), RC_DAMAGED);
+		sealed.p[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	for (size_t n = 0; n < sealed.len; n++)
+		assert_int_equal(blob_check(str_head(buf_str(&sealed), n), &id, NULL), RC_DAMAGED);
+	struct blob_id other = id;
+	other.b[15] ^= 1;
+	assert_int_equal(blob_check(buf_str(&sealed), &other, NULL), RC_DAMAGED);
+	buf_done(&sealed);
+}
+
+static void a_header_in_pieces_says_how_much_it_needs(void **state)
+{
+	size_t n = 1100 * (size_t)BLOB_CHUNK; /* its table is longer than BLOB_HEAD_MAX */
+	char *plain = calloc(1, n);
+	struct blob_id id;
+	struct buf sealed;
+	struct blob_header h;
+	size_t need = 0;
+	buf_init(&sealed, (size_t)64 << 20);
+	assert_int_equal(blob_id_new(&id), RC_OK);
+	assert_int_equal(blob_seal(&key_a, &id, 7, str_of(plain, n), &sealed), RC_OK);
+	assert_int_equal(blob_header_parse(str_head(buf_str(&sealed), 10), &h, &need, NULL), RC_AGAIN);
+	assert_int_equal(blob_header_parse(str_head(buf_str(&sealed), BLOB_HEAD_MAX), &h, &need, NULL), RC_AGAIN);
+	assert_true(need > BLOB_HEAD_MAX);
+	assert_int_equal(blob_header_parse(str_head(buf_str(&sealed), need), &h, &need, NULL), RC_OK);
+	assert_int_equal(h.plain_len, n);
+	buf_done(&sealed);
+	free(plain);
+}
+
+struct rig { struct secret epoch, owner; uint8_t pub[PUB_LEN]; struct epoch_keys *keys; struct record_clear clear; struct buf record, grams; };
+
+static void rig_open(struct rig *r)
+{
+	*r = (struct rig){ .clear = { .internal_ms = -5, .save_ms = 9, .email_id = 77, .owner = 3, .epoch = 4, .nonce = 12 } };
+	assert_int_equal(random_bytes(r->epoch.k, KEY_LEN), RC_OK);
+	assert_int_equal(x25519_pair(&r->owner, r->pub), RC_OK);
+	assert_int_equal(epoch_keys_new(&r->epoch, &r->keys), RC_OK);
+	struct record_secret s = { STR("envelope"), STR("structure"), STR("parts"), STR(""), STR("fields"), key_a };
+	buf_init(&r->record, 4096);
+	buf_init(&r->grams, 4096);
+	assert_int_equal(record_seal(r->keys, &r->clear, &s, &r->record), RC_OK);
+	assert_int_equal(grams_seal(r->keys, &r->clear, STR("signature"), &r->grams), RC_OK);
+}
+
+static void rig_done(struct rig *r)
+{
+	epoch_keys_free(&r->keys);
+	buf_done(&r->record);
+	buf_done(&r->grams);
+}
+
+static void records_and_signatures_come_back(void **state)
+{
+	struct rig r;
+	struct record_clear clear;
+	struct record_secret s;
+	struct str sealed, grams;
+	struct buf scratch;
+	rig_open(&r);
+	buf_init(&scratch, 4096);
+	assert_int_equal(record_clear_parse(buf_str(&r.record), &clear, &sealed), RC_OK);
+	assert_int_equal(clear.internal_ms, -5);
+	assert_int_equal(clear.email_id, 77);
+	assert_int_equal(record_open(r.keys, &clear, sealed, &scratch, &s), RC_OK);
+	assert_true(str_eq(s.structure, STR("structure")) && str_eq(s.preview, STR("")) && str_eq(s.fields, STR("fields")));
+	assert_memory_equal(s.body_key.k, key_a.k, KEY_LEN);
+	assert_int_equal(grams_open(r.keys, &clear, buf_str(&r.grams), &scratch, &grams), RC_OK);
+	assert_true(str_eq(grams, STR("signature")));
+	buf_done(&scratch);
+	rig_done(&r);
+}
+
+static void a_record_does_not_open_when_any_bit_but_its_save_date_changed(void **state)
+{
+	struct rig r;
+	struct record_clear clear;
+	struct record_secret s;
+	struct str sealed;
+	struct buf scratch;
+	rig_open(&r);
+	buf_init(&scratch, 4096);
+	for (size_t bit = 0; bit < r.record.len * 8; bit++) {
+		if (bit / 8 >= 9 && bit / 8 < 17) /* a copy has its own save date */
+			continue;
+		r.record.p[bit / 8] ^= (char)(1 << bit % 8);
+		if (record_clear_parse(buf_str(&r.record), &clear, &sealed) == RC_OK)
+			assert_int_equal(record_open(r.keys, &clear, sealed, &scratch, &s), RC_DAMAGED);
+		r.record.p[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	for (size_t n = 0; n < r.record.len; n++)
+		if (record_clear_parse(str_head(buf_str(&r.record), n), &clear, &sealed) == RC_OK)
+			assert_int_equal(record_open(r.keys, &clear, sealed, &scratch, &s), RC_DAMAGED);
+	buf_done(&scratch);
+	rig_done(&r);
+}
+
+static size_t rolled;
+static void count_entry(void *arg, const struct epoch_entry *e)
+{
+	assert_int_equal(e->epoch, 100 + rolled);
+	assert_int_equal(e->key.k[0], rolled);
+	rolled++;
+}
+
+static void epochs_and_rollups_open_for_their_owner_alone(void **state)
+{
+	struct rig r;
+	struct buf b;
+	struct secret back, stranger;
+	uint8_t stranger_pub[PUB_LEN];
+	rig_open(&r);
+	buf_init(&b, 65536);
+	assert_int_equal(x25519_pair(&stranger, stranger_pub), RC_OK);
+	assert_int_equal(epoch_seal(&r.epoch, 3, 4, r.pub, &b), RC_OK);
+	assert_int_equal(epoch_open(&r.owner, r.pub, 3, 4, buf_str(&b), &back), RC_OK);
+	assert_memory_equal(back.k, r.epoch.k, KEY_LEN);
+	assert_int_not_equal(epoch_open(&r.owner, r.pub, 3, 5, buf_str(&b), &back), RC_OK);
+	assert_int_not_equal(epoch_open(&stranger, stranger_pub, 3, 4, buf_str(&b), &back), RC_OK);
+	struct epoch_entry e[3] = { { 100, { { 0 } } }, { 101, { { 1 } } }, { 102, { { 2 } } } };
+	buf_clear(&b);
+	rolled = 0;
+	assert_int_equal(rollup_seal(&r.owner, 3, 9, e, 3, &b), RC_OK);
+	assert_int_equal(rollup_open(&stranger, 3, 9, buf_str(&b), count_entry, NULL), RC_DAMAGED);
+	assert_int_equal(rollup_open(&r.owner, 3, 8, buf_str(&b), count_entry, NULL), RC_DAMAGED);
+	assert_int_equal(rolled, 0);
+	assert_int_equal(rollup_open(&r.owner, 3, 9, buf_str(&b), count_entry, NULL), RC_OK);
+	assert_int_equal(rolled, 3);
+	buf_done(&b);
+	rig_done(&r);
+}
+
+static void crc32c_is_the_one_of_rfc_3720(void **state)
+{
+	char b[48] = { 0 }; /* RFC 3720 B.4 */
+	assert_int_equal(crc32c(0, str_of(b, 32)), 0x8a9136aa);
+	memset(b, 0xff, 32);
+	assert_int_equal(crc32c(0, str_of(b, 32)), 0x62a8ab43);
+	for (int i = 0; i < 32; i++)
+		b[i] = (char)i;
+	assert_int_equal(crc32c(0, str_of(b, 32)), 0x46dd794e);
+	for (size_t n = 0; n < sizeof b; n++) {
+		assert_int_equal(crc32c(0, str_of(b, n)), crc32c_table(0, str_of(b, n)));
+		assert_int_equal(crc32c(crc32c(0, str_of(b, n / 2)), str_of(b + n / 2, n - n / 2)), crc32c(0, str_of(b, n)));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bodies_of_every_size_come_back_and_stay_within_the_promised_length),
+		cmocka_unit_test(a_wrong_key_opens_no_chunk),
+		cmocka_unit_test(every_flipped_bit_of_a_body_is_seen_without_a_key),
+		cmocka_unit_test(a_header_in_pieces_says_how_much_it_needs),
+		cmocka_unit_test(records_and_signatures_come_back),
+		cmocka_unit_test(a_record_does_not_open_when_any_bit_but_its_save_date_changed),
+		cmocka_unit_test(epochs_and_rollups_open_for_their_owner_alone),
+		cmocka_unit_test(crc32c_is_the_one_of_rfc_3720),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
