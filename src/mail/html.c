@@ -61,7 +61,7 @@ static size_t tag_length(struct str s)
 			quote = c == quote ? 0 : quote;
 			if (c == '>' && !first)
 				first = i + 1;
-			if (i - (first ? first : i) > 256) /* a stray quote: the tag ended at the first ">" */
+			if (first && i > first + 256) /* a stray quote: the tag ended at the first ">" */
 				return first;
 		} else if (c == '"' || c == '\'') {
 			quote = s.p[i - 1] == '=' || is_wsp(s.p[i - 1]) ? c : 0;

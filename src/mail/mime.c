@@ -124,36 +124,24 @@ static enum rc add_part(struct splitter *s, uint32_t parent, bool message_root, 
 }
 
 /* ---- delimiters ---- */
-static bool only_wsp(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] != ' ' && s.p[i] != '\t' && s.p[i] != '\r' && s.p[i] != '\n')
-			return false;
-	return true;
-}
-
-/* Is the line at `pos` a delimiter of an open multipart? Innermost first. RFC 2046 5.1.1: the boundary must be followed by nothing but
- * white space ("--x" does not match "--xy"), or by "--" and whatever. */
+/* Is the line at `pos` a delimiter of an open multipart? RFC 2046 5.1.1: "Boundary string comparisons must compare the boundary value with
+ * the beginning of each candidate line. An exact match of the entire candidate line is not required." The longest one wins, then the
+ * innermost. */
 static bool delimiter(const struct splitter *s, size_t pos, uint32_t *out_level, bool *out_close)
 {
+	size_t best = 0;
 	if (s->open == 0 || pos + 2 > s->in.n || s->in.p[pos] != '-' || s->in.p[pos + 1] != '-')
 		return false;
-	struct str rest = str_skip(s->in, pos + 2);
-	const char *lf = memchr(rest.p, '\n', rest.n);
-	struct str line = lf ? str_head(rest, (size_t)(lf - rest.p)) : rest;
+	struct str line = str_skip(s->in, pos + 2); /* boundaries hold no line end, so this needs no end of its own */
 	for (uint32_t k = s->open; k-- > 0;) {
 		struct str b = s->stack[k].boundary;
-		if (!str_starts(line, b))
+		if (b.n <= best || !str_starts(line, b))
 			continue;
-		struct str tail = str_skip(line, b.n);
-		bool close = str_starts(tail, STR("--"));
-		if (!close && !only_wsp(tail))
-			continue;
+		best = b.n;
 		*out_level = k;
-		*out_close = close;
-		return true;
+		*out_close = str_starts(str_skip(line, b.n), STR("--"));
 	}
-	return false;
+	return best > 0;
 }
 
 /* ---- headers ---- */
