@@ -80,7 +80,7 @@ uv_close_cb loop_closer(const uv_handle_t *h)
 {
 	bool ours = (h->type == UV_TIMER && ((const uv_timer_t *)h)->timer_cb == tick) ||
 	            (h->type == UV_SIGNAL && ((const uv_signal_t *)h)->signal_cb == signalled);
-	return ours ? free_handle : NULL;
+	return ours ? free_handle : spawn_closer(h);
 }
 
 struct job {

@@ -115,6 +115,7 @@ void io_poll_reading(struct io_poll *p);        /* a read begins: edges from her
 bool fd_nonblocking(int fd);
 /* loop_extra.c */
 uv_close_cb loop_closer(const uv_handle_t *h);  /* what frees a handle of ours, or NULL */
+uv_close_cb spawn_closer(const uv_handle_t *h); /* the same for a child's handle (spawn.c) */
 /* loop.c: BLOCK_SIZE octets, not zeroed; `l` may be NULL */
 void *block_get(struct loop *l);
 void block_put(struct loop *l, void *p);

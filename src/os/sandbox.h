@@ -19,13 +19,14 @@ struct sandbox_path { const char *path; bool write; };
 struct sandbox {
 	unsigned needs;
 	const struct sandbox_path *paths;  /* NULL path terminated; NULL: no file system at all */
-	unsigned long max_fds, max_memory; /* 0 = leave */
+	unsigned long max_fds, max_memory; /* 0 = leave; memory is RLIMIT_DATA, where every fiber counts 256 KiB */
 	uid_t uid; gid_t gid;              /* used only when started as root and uid != 0 */
 	bool reduced;                      /* `sandbox = reduced` in the configuration: missing Landlock is said, not fatal */
 };
 MUST_USE enum rc sandbox_enter(const struct sandbox *box, struct why *why);
 
 /* Tries to break out, from inside; every value is the errno met (0 = it worked, which is a failure of the sandbox). */
+enum { SANDBOX_NOT_TRIED = -1 }; /* foreign_read, when no directory was given */
 struct sandbox_proof { int open_passwd, exec, connect, foreign_read; };
 void sandbox_try(const char *foreign_dir, struct sandbox_proof *out);
 bool sandbox_holds(const struct sandbox_proof *p);

@@ -53,6 +53,11 @@ static void child_ended(uv_poll_t *h, int uv_status, int events)
 	uv_close((uv_handle_t *)h, child_gone);
 }
 
+uv_close_cb spawn_closer(const uv_handle_t *h)
+{
+	return h->type == UV_POLL && ((const uv_poll_t *)h)->poll_cb == child_ended ? child_gone : NULL;
+}
+
 /* Our own binary as it was when we started: an upgrade under our feet must not mix two builds. */
 static int own_binary(void)
 {

@@ -5,5 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-extern const struct CMUnitTest loop_tests[], memory_tests[], file_tests[];
-extern const size_t loop_tests_n, memory_tests_n, file_tests_n;
+#define GROUPS(X) X(loop) X(memory) X(fd) X(file) X(net) X(sandbox)
+#define X(name) extern const struct CMUnitTest name##_tests[]; extern const size_t name##_tests_n;
+GROUPS(X)
+#undef X
+int spawned_child(int argc, char **argv); /* what this binary is when a test has spawned it */
