@@ -1,0 +1,78 @@
+#include "cmd/address.h"
+#include "cmd/ctl.h"
+#include "role/wire.h"
+
+/* domain add|list|remove. */
+
+enum { DOMAINS_MAX = 4 << 20 };
+
+static enum status done(const struct call *c, const char *domain, const char *key, const char *text)
+{
+	if (c->json)
+		say_json("{\"domain\":\"%s\",\"%s\":true}", domain, key);
+	else
+		say("%s %s", domain, text);
+	return STATUS_OK;
+}
+
+static enum status add(struct ctl *ctl, void *arg)
+{
+	struct call *c = arg;
+	struct why why = { 0 };
+	char domain[256];
+	if (domain_clean(c->args[0], domain, sizeof domain, &why) != RC_OK)
+		return say_usage(c, "%s", why.text);
+	enum rc rc = ctl_ask(ctl, ROLE_STORE, MSG_DOMAIN_ADD, &(struct msg_DOMAIN_ADD){ .domain = str_z(domain) }, NULL, NULL, &why);
+	if (rc != RC_OK)
+		return say_error(c, STATUS_FAILED, "the domain was not added", why.text, rc == RC_EXISTS ? "letterlock domain list" : "letterlock status");
+	ctl_audit(ctl, "domain add", STR(""), str_z(domain));
+	return done(c, domain, "added", "is ours now; next: letterlock account add NAME@DOMAIN");
+}
+enum status run_domain_add(struct call *c) { return ctl_verb(c, add); }
+
+static enum status drop(struct ctl *ctl, void *arg)
+{
+	struct call *c = arg;
+	struct why why = { 0 };
+	char domain[256], question[400];
+	if (domain_clean(c->args[0], domain, sizeof domain, &why) != RC_OK)
+		return say_usage(c, "%s", why.text);
+	(void)snprintf(question, sizeof question, "Refuse all mail for %s from now on?", domain);
+	if (!ask_yes(c, question))
+		return STATUS_FAILED;
+	fiber_yield(); /* the question took its time: let the loop's clock catch up */
+	enum rc rc = ctl_ask(ctl, ROLE_STORE, MSG_DOMAIN_REMOVE, &(struct msg_DOMAIN_REMOVE){ .domain = str_z(domain) }, NULL, NULL, &why);
+	if (rc == RC_NOTFOUND)
+		return say_error(c, STATUS_NOTHING, "that domain is not ours", why.text, "letterlock domain list");
+	if (rc != RC_OK)
+		return say_error(c, STATUS_FAILED, "the domain was not removed", why.text, rc == RC_DENIED ? "letterlock account list DOMAIN" : "letterlock status");
+	ctl_audit(ctl, "domain remove", str_z(domain), STR(""));
+	return done(c, domain, "removed", "is no longer ours");
+}
+enum status run_domain_remove(struct call *c) { return ctl_verb(c, drop); }
+
+static enum status list(struct ctl *ctl, void *arg)
+{
+	struct call *c = arg;
+	struct why why = { 0 };
+	struct msg_DOMAINS_answer answer;
+	struct ipc_reply reply = { 0 };
+	AUTO(arena_done) struct arena a = { .max = DOMAINS_MAX };
+	struct str *domains;
+	size_t n = 0;
+	enum rc rc = ctl_ask(ctl, ROLE_READER, MSG_DOMAINS, &(struct msg_DOMAINS){ 0 }, &answer, &reply, &why);
+	if (rc == RC_OK) {
+		rc = wire_get_strs(answer.domains, &a, &domains, &n);
+		ipc_reply_done(&reply);
+	}
+	if (rc != RC_OK)
+		return say_error(c, STATUS_FAILED, "the domains cannot be listed", why.text, "letterlock status");
+	for (size_t i = 0; i < n; i++) {
+		if (c->json)
+			say_json("{\"domain\":\"%s\"}", json_text(&a, domains[i]));
+		else
+			say("%s", text_z(&a, domains[i]));
+	}
+	return n ? STATUS_OK : say_error(c, STATUS_NOTHING, "there is no domain", NULL, "letterlock domain add example.org");
+}
+enum status run_domain_list(struct call *c) { return ctl_verb(c, list); }

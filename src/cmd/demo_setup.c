@@ -1,0 +1,197 @@
+#include "cmd/demo.h"
+
+#include "base/map.h"
+#include "os/file.h"
+#include "role/demo_setup.h"
+#include "role/wire.h"
+#include <jansson.h>
+
+enum { MAKERS = 4, READY_MS = 20000 };
+static const char *const domains[] = { "demo.test", "demo2.test" };
+const char *const demo_people[3] = { "alice", "bob", "carol" };
+
+/* ---- files ---- */
+
+static void put_listeners(const struct demo *d, struct buf *b)
+{
+	buf_add(b, STR("listen {\n"));
+	for (size_t i = 0; i < DEMO_PORTS; i++) {
+		buf_addf(b, "  %s = {\"127.0.0.1:%u\"", demo_ports[i].name, d->ports[i]);
+		if (d->v6[i])
+			buf_addf(b, ", \"[::1]:%u\"", d->ports[i]);
+		buf_add(b, STR("}\n"));
+	}
+	buf_add(b, STR("}\n"));
+}
+
+static void put_config(const struct demo *d, struct buf *b)
+{
+	buf_add(b, STR("# Written by `letterlock demo` at each start.\nconfig_version = 1\n"));
+	buf_addf(b, "server {\n  hostname = \"mail.demo.test\"\n  admin = \"alice@demo.test\"\n  demo = true\n");
+	buf_addf(b, "  data_dir = \"%.1500s/data\"\n", d->state);
+	buf_addf(b, "  # A real server keeps this key away from the data; the demo keeps it beside.\n  root_key = \"file:%.1500s/root.key\"\n", d->state);
+	buf_addf(b, "  control = \"%s\"\n}\n", d->control);
+	put_listeners(d, b);
+	buf_addf(b, "tls \"demo\" {\n  cert = \"%.900s/cert.pem\"\n  key = \"%.900s/cert.key\"\n}\n", d->state, d->state);
+	buf_addf(b, "login {\n  default_domain = \"demo.test\"\n}\n");
+	buf_addf(b, "# All clients come from one network here.\n"
+	            "inbound {\n  connections_per_network = 10000\n  rate_per_network = 10000000\n  max_mails = 1000000\n}\n"
+	            "access {\n  connections_per_network = 50000\n  connections_per_account = 50000\n}\n");
+}
+
+enum rc demo_write_files(struct demo *d, struct why *why)
+{
+	AUTO(fd_close) int dir = -1;
+	AUTO(buf_done) struct buf text = { .max = 1 << 16 };
+	TRY(demo_certificates(d->state, "localhost,mail.demo.test,127.0.0.1,::1", why));
+	put_config(d, &text);
+	if (text.failed)
+		FAIL(why, RC_LIMIT, "the state directory's path is too long");
+	TRY(dir_open(d->state, &dir, why));
+	return file_put(dir, "letterlock.conf", buf_str(&text), 0600, why);
+}
+
+/* ---- accounts ---- */
+
+struct making {
+	struct demo *demo;
+	struct ctl *ctl;
+	struct map there;              /* addresses that exist */
+	struct arena names;
+	unsigned next, running;        /* next number to be taken by a maker */
+	struct waitlist done;
+	enum rc rc;
+	struct why why;
+};
+
+static void address_of(unsigned i, char out[64])
+{
+	if (i < 3)
+		(void)snprintf(out, 64, "%s@demo.test", demo_people[i]);
+	else
+		(void)snprintf(out, 64, "u%u@demo.test", i - 2);
+}
+
+static enum rc make_one(struct making *m, const char *address, struct why *why)
+{
+	struct msg_ACCOUNT_KEYS ask = { .mode = 0, .password = STR(DEMO_PASSWORD) };
+	struct msg_ACCOUNT_KEYS_answer keys;
+	struct ipc_reply reply = { 0 };
+	AUTO(buf_done) struct buf packed = { .max = 4096 };
+	struct account a = { .address = str_z(address), .name = STR(""), .created_ms = wall_ms() };
+	TRY(ctl_ask(m->ctl, ROLE_VAULT, MSG_ACCOUNT_KEYS, &ask, &keys, &reply, why));
+	a.id = keys.account;
+	if (keys.public_key.n == PUB_LEN)
+		memcpy(a.public_key, keys.public_key.p, PUB_LEN);
+	ipc_reply_done(&reply);
+	wire_put_account(&packed, &a);
+	return ctl_ask(m->ctl, ROLE_STORE, MSG_ACCOUNT_ADD, &(struct msg_ACCOUNT_ADD){ .account = buf_str(&packed) }, NULL, NULL, why);
+}
+
+/* Several of these run at once: the vault's Argon2 is what takes the time, on every core. */
+static void maker(void *arg)
+{
+	struct making *m = arg;
+	while (m->rc == RC_OK && m->next < m->demo->accounts + 3) {
+		char address[64];
+		struct why why = { 0 };
+		address_of(m->next++, address);
+		if (map_get(&m->there, str_z(address)))
+			continue;
+		enum rc rc = make_one(m, address, &why);
+		if (rc != RC_OK && rc != RC_EXISTS) {
+			m->rc = rc;
+			m->why = why;
+		}
+	}
+	m->running--;
+	wake_all(&m->done);
+}
+
+static enum rc list_accounts(struct making *m, struct why *why)
+{
+	struct str after = STR("");
+	for (size_t n = 1; n;) {
+		struct msg_ACCOUNTS_answer answer;
+		struct ipc_reply reply = { 0 };
+		struct account *some;
+		TRY(ctl_ask(m->ctl, ROLE_READER, MSG_ACCOUNTS, &(struct msg_ACCOUNTS){ .after = after }, &answer, &reply, why));
+		enum rc rc = wire_get_accounts(answer.accounts, &m->names, &some, &n);
+		ipc_reply_done(&reply);
+		TRY(rc);
+		for (size_t i = 0; i < n; i++)
+			TRY(map_put(&m->there, some[i].address, &some[i]));
+		if (n)
+			after = some[n - 1].address;
+	}
+	return RC_OK;
+}
+
+static enum rc wait_until_ready(struct ctl *c, struct why *why)
+{
+	for (int64_t end = loop_now(ctl_loop(c)) + READY_MS; loop_now(ctl_loop(c)) < end;) {
+		struct msg_CTL_STATUS_answer a;
+		struct ipc_reply reply = { 0 };
+		TRY(ctl_ask(c, ROLE_MASTER, MSG_CTL_STATUS, &(struct msg_CTL_STATUS){ 0 }, &a, &reply, why));
+		json_t *r = json_loadb(a.report.p, a.report.n, 0, NULL);
+		bool ready = json_is_true(json_object_get(r, "ready"));
+		json_decref(r);
+		ipc_reply_done(&reply);
+		if (ready)
+			return RC_OK;
+		TRY(fiber_sleep(10));
+	}
+	FAIL(why, RC_LATE, "not every process is ready after %d s", READY_MS / 1000);
+}
+
+static enum rc make_all(struct making *m, struct why *why)
+{
+	TRY(wait_until_ready(m->ctl, why));
+	for (size_t i = 0; i < sizeof domains / sizeof *domains; i++) {
+		enum rc rc = ctl_ask(m->ctl, ROLE_STORE, MSG_DOMAIN_ADD, &(struct msg_DOMAIN_ADD){ .domain = str_z(domains[i]) }, NULL, NULL, why);
+		if (rc != RC_OK && rc != RC_EXISTS)
+			return rc;
+	}
+	TRY(list_accounts(m, why));
+	/* Introduced before the makers start: they share the channel. */
+	struct msg_STORE_STATS_answer stats;
+	TRY(ctl_ask(m->ctl, ROLE_STORE, MSG_STORE_STATS, &(struct msg_STORE_STATS){ 0 }, &stats, NULL, why));
+	char address[64];
+	address_of(m->next, address);
+	if (!map_get(&m->there, str_z(address)))
+		TRY(make_one(m, address, why));
+	m->next++;
+	for (unsigned i = 0; i < MAKERS; i++) {
+		if (fiber_start(ctl_loop(m->ctl), maker, m, NULL) == RC_OK)
+			m->running++;
+	}
+	while (m->running)
+		TRY(wait_on(&m->done, NO_DEADLINE));
+	if (m->rc != RC_OK)
+		*why = m->why;
+	return m->rc;
+}
+
+static enum status make(struct ctl *ctl, void *arg)
+{
+	struct making *m = arg;
+	struct why why = { 0 };
+	m->ctl = ctl;
+	enum rc rc = make_all(m, &why);
+	m->rc = rc;
+	m->why = why;
+	return rc == RC_OK ? STATUS_OK : STATUS_FAILED;
+}
+
+enum rc demo_make_accounts(struct demo *d, struct why *why)
+{
+	struct making m = { .demo = d };
+	map_init(&m.there, 1 << 20);
+	arena_init(&m.names, 256 << 20);
+	enum status s = ctl_run(d->call, &d->config, make, &m);
+	map_done(&m.there);
+	arena_done(&m.names);
+	if (s != STATUS_OK)
+		FAIL(why, m.rc == RC_OK ? RC_CLOSED : m.rc, "%s", m.why.text[0] ? m.why.text : "the server did not answer");
+	return RC_OK;
+}

@@ -1,0 +1,272 @@
+#include "cmd/verbs.h"
+
+#include "cmd/config_file.h"
+
+/* The program on one screen. Options that every verb has (common_options) are not repeated. */
+const struct verb verbs[] = {
+	{ "serve", NULL, NULL, 0, 0, "Run the server in the foreground", { "serve", "serve --config /etc/letterlock/letterlock.conf" }, run_serve, { { 0 } }, true },
+	{ "reload", NULL, NULL, 0, 0, "Have the running server read configuration and certificates again", { "reload", "reload --json" }, run_reload },
+	{ "stop", NULL, NULL, 0, 0, "Stop the running server; sessions may finish", { "stop", "stop --config /etc/letterlock/letterlock.conf" }, run_stop },
+	{ "status", NULL, NULL, 0, 0, "What is running, since when, and how it is", { "status", "status --json" }, run_status },
+	{ "sandbox-test", NULL, NULL, 0, 0, "Ask each running process, by pid, to try to break out of its sandbox; exit 4 if one can",
+	  { "sandbox-test", "sandbox-test --json" }, run_sandbox_test },
+	{ "demo", NULL, NULL, 0, 0, "A whole mail server on loopback with accounts and mail, kept in a directory",
+	  { "demo", "demo --state /tmp/demo --port-base 20000 --json" }, run_demo,
+	  { { "state", "DIR", "where its state lies (default run/demo)" },
+	    { "port-base", "N", "ports N+25 SMTP, +143 IMAP, +993 IMAPS, +110 POP3, +995 POP3S, +946 metrics" },
+	    { "accounts", "N", "also u1 ... uN@demo.test, for load tests" } }, true },
+	{ "account", "add", "ADDRESS", 1, 1, "Make an account; the password comes from the terminal or stdin, the recovery key is printed once",
+	  { "account add alice@example.org --quota 5GiB", "account add bob@example.org --mode private <password.txt" }, run_account_add,
+	  { { "mode", "MODE", "organisation (the administrator can reset the password) or private (nobody else can read the mail)" },
+	    { "quota", "SIZE", "room, such as 5GiB; 0 = no limit" }, { "name", "NAME", "the person's name" } } },
+	{ "account", "list", "[DOMAIN]", 0, 1, "All accounts, or those of one domain", { "account list", "account list example.org --json" }, run_account_list },
+	{ "account", "show", "ADDRESS", 1, 1, "One account and its folders", { "account show alice@example.org", "account show alice@example.org --json" }, run_account_show },
+	{ "account", "password", "ADDRESS", 1, 1, "Set a new password; a private account needs its recovery key",
+	  { "account password alice@example.org", "account password bob@example.org --recovery" }, run_account_password,
+	  { { "recovery", NULL, "ask for the recovery key first (stdin: recovery key, then password, one line each)" } } },
+	{ "account", "remove", "ADDRESS", 1, 1, "Remove an account, its keys and all its mail, for good",
+	  { "account remove alice@example.org", "account remove alice@example.org --yes" }, run_account_remove },
+	{ "domain", "add", "DOMAIN", 1, 1, "Receive mail for a domain", { "domain add example.org", "domain add xn--bcher-kva.example" }, run_domain_add },
+	{ "domain", "list", NULL, 0, 0, "The domains that are ours", { "domain list", "domain list --json" }, run_domain_list },
+	{ "domain", "remove", "DOMAIN", 1, 1, "Stop receiving for a domain; refused while it has accounts", { "domain remove example.org", "domain remove example.org --yes" }, run_domain_remove },
+	{ "config", "check", "[FILE]", 0, 1, "Is a configuration file right?", { "config check", "config check new.conf --json" }, run_config_check, { { 0 } }, true },
+	{ "config", "show", NULL, 0, 0, "Every value in force, and the line it comes from", { "config show", "config show --json" }, run_config_show, { { 0 } }, true },
+	{ "config", "explain", "[KEY]", 0, 1, "What a key means, its default and bounds", { "config explain", "config explain inbound.max_size" }, run_config_explain, { { 0 } }, true },
+	{ "backup", "create", "DIR", 1, 1, "A consistent copy of everything but the root key into a new directory, while the server runs",
+	  { "backup create /backup/2026-01-15", "backup create /backup/now --json" }, run_backup_create },
+	{ "backup", "verify", "DIR", 1, 1, "Check a backup; exit 4 and each damaged thing named if it is not whole",
+	  { "backup verify /backup/2026-01-15", "backup verify /backup/now --json" }, run_backup_verify, { { 0 } }, true },
+	{ "restore", NULL, "DIR", 1, 1, "Put a backup into an empty data directory; the server must be stopped",
+	  { "restore /backup/2026-01-15", "restore /backup/now --config new.conf" }, run_restore, { { 0 } }, true },
+	{ "verify", NULL, NULL, 0, 0, "Check every stored thing of a stopped server; exit 4 and each damaged thing named if it is not whole",
+	  { "verify", "verify --json" }, run_verify, { { 0 } }, true },
+	{ "probe", "mime", "FILE...", 1, -1, "How messages are understood: headers, parts with offsets, ENVELOPE, BODYSTRUCTURE, defects",
+	  { "probe mime message.eml", "probe mime corpus/*.eml --json" }, run_probe_mime, { { 0 } }, true },
+	{ "docs", NULL, "PAGE", 1, 1, "Print a page of documentation made from the program's own tables: cli, configuration, events, ipc, bash",
+	  { "docs configuration", "docs bash >/etc/bash_completion.d/letterlock" }, run_docs, { { 0 } }, true },
+	{ "version", NULL, NULL, 0, 0, "Print the version", { "version", "version --json" }, run_version, { { 0 } }, true },
+	{ "help", NULL, "[NOUN [VERB]]", 0, 2, "What there is, or one verb in full", { "help", "help account add" }, run_help, { { 0 } }, true },
+};
+const size_t verb_n = sizeof verbs / sizeof *verbs;
+
+const struct option common_options[] = {
+	{ "config", "FILE", "the configuration (default " CONFIG_PATH ")" },
+	{ "json", NULL, "one JSON object per line instead of text" },
+	{ "yes", NULL, "do not ask" },
+	{ "help", NULL, "this" },
+};
+const size_t common_option_n = sizeof common_options / sizeof *common_options;
+
+/* ---- help ---- */
+
+static void print_name(const struct verb *v)
+{
+	say("letterlock %s%s%s%s%s", v->noun, v->verb ? " " : "", v->verb ? v->verb : "", v->args ? " " : "", v->args ? v->args : "");
+}
+
+static void print_option(const struct option *o)
+{
+	char left[40];
+	(void)snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+	say("  %-20s %s", left, o->help);
+}
+
+void print_help(const struct verb *v)
+{
+	for (size_t i = 0; i < 2; i++)
+		say("  letterlock %s", v->examples[i]);
+	say("%s", "");
+	print_name(v);
+	say("%s.", v->help);
+	say("%s", "");
+	for (size_t i = 0; i < VERB_OPTIONS && v->options[i].name; i++)
+		print_option(&v->options[i]);
+	for (size_t i = 0; i < common_option_n; i++)
+		print_option(&common_options[i]);
+	if (!v->offline)
+		say("Needs the running server.");
+}
+
+static void print_all(void)
+{
+	say("  letterlock demo");
+	say("  letterlock account add alice@example.org");
+	say("%s", "");
+	say("letterlock <noun> <verb> [arguments] [--json] [--config FILE]");
+	for (size_t i = 0; i < verb_n; i++) {
+		char left[60];
+		(void)snprintf(left, sizeof left, "%s%s%s", verbs[i].noun, verbs[i].verb ? " " : "", verbs[i].verb ? verbs[i].verb : "");
+		say("  %-18s %s", left, verbs[i].help);
+	}
+	say("Each verb has --help. Exit status: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 a check found problems.");
+}
+
+static bool named(const struct verb *v, const char *noun, const char *verb)
+{
+	return strcmp(v->noun, noun) == 0 && (!v->verb || (verb && strcmp(v->verb, verb) == 0));
+}
+
+enum status run_help(struct call *c)
+{
+	size_t found = 0;
+	if (c->arg_n == 0) {
+		print_all();
+		return STATUS_OK;
+	}
+	for (size_t i = 0; i < verb_n; i++) {
+		if (strcmp(verbs[i].noun, c->args[0]) != 0 || (c->arg_n == 2 && !named(&verbs[i], c->args[0], c->args[1])))
+			continue;
+		if (found++)
+			say("%s", "");
+		print_help(&verbs[i]);
+	}
+	return found ? STATUS_OK : say_error(c, STATUS_NOTHING, "there is no such verb", NULL, "letterlock help");
+}
+
+enum status run_version(struct call *c)
+{
+	if (c->json)
+		say_json("{\"version\":\"%s\"}", LETTERLOCK_VERSION);
+	else
+		say("letterlock %s", LETTERLOCK_VERSION);
+	return STATUS_OK;
+}
+
+/* ---- parsing ---- */
+
+static const struct verb *find_verb(const char *noun, const char *verb)
+{
+	for (size_t i = 0; i < verb_n; i++)
+		if (named(&verbs[i], noun, verb))
+			return &verbs[i];
+	return NULL;
+}
+
+static enum status unknown(const struct call *c, const char *noun, const char *verb)
+{
+	const char *words[64];
+	size_t n = 0;
+	bool is_noun = false;
+	for (size_t i = 0; i < verb_n; i++)
+		is_noun = is_noun || strcmp(verbs[i].noun, noun) == 0;
+	for (size_t i = 0; i < verb_n && n < 64; i++)
+		if (!is_noun || strcmp(verbs[i].noun, noun) == 0)
+			words[n++] = is_noun ? verbs[i].verb : verbs[i].noun;
+	const char *wrong = is_noun ? verb : noun;
+	const char *near = wrong ? nearest_word(str_z(wrong), words, n) : NULL;
+	if (!wrong)
+		return say_usage(c, "\"%s\" needs a verb: letterlock help %s", noun, noun);
+	if (near)
+		return say_usage(c, "there is no \"%s\"; did you mean \"%s\"?", wrong, near);
+	return say_usage(c, "there is no \"%s\": letterlock help", wrong);
+}
+
+static const struct option *find_option(const struct verb *v, struct str name, size_t *out_place)
+{
+	for (size_t i = 0; i < VERB_OPTIONS && v->options[i].name; i++)
+		if (str_eq(name, str_z(v->options[i].name)))
+			return *out_place = i, &v->options[i];
+	for (size_t i = 0; i < common_option_n; i++)
+		if (str_eq(name, str_z(common_options[i].name)))
+			return *out_place = VERB_OPTIONS + i, &common_options[i];
+	return NULL;
+}
+
+static void take_option(struct call *c, size_t place, const char *value, bool *help)
+{
+	if (place < VERB_OPTIONS)
+		c->values[place] = value ? value : "";
+	else if (place == VERB_OPTIONS)
+		c->config_path = value;
+	else if (place == VERB_OPTIONS + 1)
+		c->json = true;
+	else if (place == VERB_OPTIONS + 2)
+		c->yes = true;
+	else
+		*help = true;
+}
+
+/* "--name VALUE" or "--name=VALUE"; "--" ends options. The rest are arguments, moved to the front of argv. */
+static enum status parse(struct call *c, int argc, char **argv, bool *help)
+{
+	bool only_args = false;
+	c->args = argv;
+	for (int i = 0; i < argc; i++) {
+		struct str word = str_z(argv[i]), name, value;
+		size_t place;
+		if (only_args || word.n < 2 || word.p[0] != '-') {
+			argv[c->arg_n++] = argv[i];
+			continue;
+		}
+		if (str_eq(word, STR("--"))) {
+			only_args = true;
+			continue;
+		}
+		if (str_eq(word, STR("-h"))) {
+			*help = true;
+			continue;
+		}
+		bool has_value = str_cut(str_skip(word, 2), '=', &name, &value);
+		const struct option *o = str_starts(word, STR("--")) ? find_option(c->verb, name, &place) : NULL;
+		if (!o)
+			return say_usage(c, "there is no option \"%.60s\" here: letterlock help %s %s", argv[i], c->verb->noun, c->verb->verb ? c->verb->verb : "");
+		if (!o->value && has_value)
+			return say_usage(c, "--%s takes no value", o->name);
+		if (o->value && !has_value && i + 1 >= argc)
+			return say_usage(c, "--%s needs %s", o->name, o->value);
+		take_option(c, place, !o->value ? NULL : has_value ? value.p : argv[++i], help);
+	}
+	return STATUS_OK;
+}
+
+static enum status check_args(const struct call *c)
+{
+	const struct verb *v = c->verb;
+	if (c->arg_n < v->least)
+		return say_usage(c, "%s%s%s needs %s", v->noun, v->verb ? " " : "", v->verb ? v->verb : "", v->args);
+	if (v->most >= 0 && c->arg_n > v->most)
+		return say_usage(c, "\"%.60s\" is one argument too many; secrets are never arguments", c->args[v->most]);
+	return STATUS_OK;
+}
+
+const char *call_option(const struct call *c, const char *name)
+{
+	for (size_t i = 0; i < VERB_OPTIONS && c->verb->options[i].name; i++)
+		if (strcmp(c->verb->options[i].name, name) == 0)
+			return c->values[i];
+	return NULL;
+}
+
+int verbs_main(int argc, char **argv)
+{
+	static const struct verb none = { .noun = "" };
+	struct call c = { .verb = &none, .config_path = CONFIG_PATH, .program = argv[0] };
+	if (argc < 2) {
+		print_all();
+		return STATUS_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_all();
+		return STATUS_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0)
+		return (int)run_version(&c);
+	c.verb = find_verb(argv[1], argc > 2 ? argv[2] : NULL);
+	if (!c.verb) {
+		bool wants_help = argc > 2 && strcmp(argv[2], "--help") == 0;
+		c.verb = &none;
+		c.args = argv + 1;
+		c.arg_n = 1;
+		return (int)(wants_help ? run_help(&c) : unknown(&c, argv[1], argc > 2 ? argv[2] : NULL));
+	}
+	bool help = false;
+	int skip = c.verb->verb ? 3 : 2;
+	enum status s = parse(&c, argc - skip, argv + skip, &help);
+	if (s == STATUS_OK && help) {
+		print_help(c.verb);
+		return STATUS_OK;
+	}
+	if (s == STATUS_OK)
+		s = check_args(&c);
+	return (int)(s == STATUS_OK ? c.verb->run(&c) : s);
+}

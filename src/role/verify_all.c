@@ -1,0 +1,103 @@
+#include "role/verify_all.h"
+
+#include "ledger/ledger.h"
+#include "os/loop.h"
+#include "vault/vault.h"
+
+struct finder {
+	void (*damage)(void *arg, const char *what);
+	void *arg;
+	uint64_t found;
+};
+
+static void found(void *arg, const char *what)
+{
+	struct finder *f = arg;
+	f->found++;
+	f->damage(f->arg, what);
+}
+
+static void found_in(struct finder *f, const char *where, const struct why *why)
+{
+	char text[300];
+	(void)snprintf(text, sizeof text, "%s: %s", where, why->text);
+	found(f, text);
+}
+
+static void check_ledger(struct vault *v, const char *dir, struct finder *f, struct verify_all *out)
+{
+	AUTO(secret_done) struct secret key = { 0 };
+	struct ledger *l;
+	struct why why = { 0 };
+	enum rc rc = vault_ledger_key(v, &key);
+	if (rc == RC_OK)
+		rc = ledger_open_with(dir, &key, &l, &why);
+	if (rc != RC_OK) {
+		found_in(f, "ledger", &why);
+		return;
+	}
+	out->ledger_checked = true;
+	if (ledger_verify(l, &out->audit_entries, &why) != RC_OK)
+		found_in(f, "ledger", &why);
+	ledger_close(&l);
+}
+
+static enum rc check_vault(struct loop *l, const struct vault_options *o, const char *ledger_dir, struct finder *f, struct verify_all *out, struct why *why)
+{
+	struct vault *v;
+	enum rc rc = vault_open(l, o, &v, why);
+	if (rc == RC_DAMAGED || rc == RC_DENIED || rc == RC_NOTFOUND) {
+		found_in(f, "vault", why);
+		return RC_OK;
+	}
+	TRY(rc);
+	out->vault_checked = true;
+	rc = vault_verify(v, found, f, why);
+	if (rc == RC_DAMAGED) {
+		rc = RC_OK;
+		if (f->found == 0)
+			found_in(f, "vault", why);
+	}
+	if (rc == RC_OK)
+		check_ledger(v, ledger_dir, f, out);
+	vault_close(&v);
+	return rc;
+}
+
+static enum rc check_secrets(const struct config *c, const char *dir, struct finder *f, struct verify_all *out, struct why *why)
+{
+	char vault_dir[4096], ledger_dir[4096], where[4200], data[4200];
+	struct vault_options o = { .dir = vault_dir, .read_only = true };
+	struct why no_key = { 0 };
+	(void)snprintf(vault_dir, sizeof vault_dir, "%s/vault", dir);
+	(void)snprintf(ledger_dir, sizeof ledger_dir, "%s/ledger", dir);
+	(void)snprintf(where, sizeof where, "%.*s", PSTR(c->server_root_key));
+	(void)snprintf(data, sizeof data, "%.*s", PSTR(c->server_data_dir));
+	if (root_key_load(where, data, false, c->server_demo, &o.root, &no_key) != RC_OK) {
+		(void)snprintf(out->skipped, sizeof out->skipped, "%s", no_key.text);
+		return RC_OK;
+	}
+	struct loop *l;
+	enum rc rc = loop_open(&l, why);
+	if (rc == RC_OK) {
+		rc = check_vault(l, &o, ledger_dir, f, out, why);
+		loop_close(&l);
+	}
+	secret_done(&o.root);
+	return rc;
+}
+
+enum rc verify_all(const struct config *c, const char *dir, void (*damage)(void *arg, const char *what), void *arg, struct verify_all *out,
+                   struct why *why)
+{
+	struct finder f = { damage, arg, 0 };
+	*out = (struct verify_all){ 0 };
+	enum rc rc = store_verify(dir, found, &f, &out->store, why);
+	if (rc == RC_DAMAGED && f.found == 0)
+		found_in(&f, "store", why);
+	if (rc != RC_OK && rc != RC_DAMAGED)
+		return rc;
+	TRY(check_secrets(c, dir, &f, out, why));
+	out->damaged = f.found;
+	return RC_OK;
+}
