@@ -29,7 +29,7 @@ struct str column_run(sqlite3_stmt *s, int i);                    /* text or blo
 
 MUST_USE enum rc batch_write(struct ledger *l, struct why *why);  /* an open transaction with a batch; its key in l->writing */
 MUST_USE enum rc batch_read(struct ledger *l, int64_t id, struct why *why); /* its key in l->reading */
-void batch_done(struct batch *b);
+void ledger_batch_done(struct batch *b);
 /* A row's place in its batch is its nonce; every batch has a key of its own, from a random salt. */
 MUST_USE enum rc row_seal(struct ledger *l, struct str aad, struct str plain, struct buf *out);
 MUST_USE enum rc row_open(struct ledger *l, uint64_t nonce, struct str aad, struct str sealed, struct buf *out);

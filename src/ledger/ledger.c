@@ -82,7 +82,7 @@ struct str column_run(sqlite3_stmt *s, int i)
 
 /* ---- batches and their keys ---- */
 
-void batch_done(struct batch *b)
+void ledger_batch_done(struct batch *b)
 {
 	aead_free(&b->seal);
 	mem_wipe(b, sizeof *b);
@@ -100,8 +100,8 @@ static void after_failure(struct ledger *l)
 {
 	if (!sqlite3_get_autocommit(l->db))
 		return;
-	batch_done(&l->writing);
-	batch_done(&l->reading);
+	ledger_batch_done(&l->writing);
+	ledger_batch_done(&l->reading);
 	l->head = l->committed;
 	l->pending = 0;
 }
@@ -130,7 +130,7 @@ enum rc batch_read(struct ledger *l, int64_t id, struct why *why)
 {
 	if (l->reading.id == id)
 		return RC_OK;
-	batch_done(&l->reading);
+	ledger_batch_done(&l->reading);
 	sqlite3_stmt *s = sql(l, SQL_BATCH_GET);
 	sqlite3_bind_int64(s, 1, id);
 	int e = sqlite3_step(s);
@@ -176,7 +176,7 @@ enum rc ledger_flush(struct ledger *l, struct why *why)
 			return rc;
 		}
 	}
-	batch_done(&l->writing);
+	ledger_batch_done(&l->writing);
 	l->committed = l->head;
 	l->pending = 0;
 	return RC_OK;
@@ -315,8 +315,8 @@ void ledger_close(struct ledger **l)
 	for (unsigned i = 0; i < SQL_COUNT; i++)
 		sqlite3_finalize((*l)->stmt[i]);
 	sqlite3_close((*l)->db);
-	batch_done(&(*l)->writing);
-	batch_done(&(*l)->reading);
+	ledger_batch_done(&(*l)->writing);
+	ledger_batch_done(&(*l)->reading);
 	secret_free(&(*l)->key);
 	secret_free(&(*l)->tag_key);
 	mem_free(*l);

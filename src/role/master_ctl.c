@@ -46,7 +46,7 @@ static void on_ready(void *house, struct ipc_peer *from, struct ipc_call *call, 
 	if (!p)
 		return;
 	p->ready = true;
-	log_event(LEVEL_INFO, EV_START, F("role", role_name(p->ops->role)), F("index", p->index), F("pid", p->pid));
+	log_event(LEVEL_INFO, EV_START, F("child", role_name(p->ops->role)), F("number", p->index), F("child_pid", p->pid));
 	for (size_t i = 0; i < m->proc_n; i++)
 		if (!m->procs[i].ready)
 			return;

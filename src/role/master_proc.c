@@ -70,7 +70,7 @@ static void ended(void *arg, pid_t pid, int status)
 	forget_counts(p);
 	wake_all(&p->ended);
 	if (m->stopping || !p->wanted) {
-		log_event(LEVEL_INFO, EV_STOP, F("role", role_name(p->ops->role)), F("index", p->index));
+		log_event(LEVEL_INFO, EV_STOP, F("child", role_name(p->ops->role)), F("number", p->index));
 		return;
 	}
 	p->restarts++;
@@ -78,7 +78,7 @@ static void ended(void *arg, pid_t pid, int status)
 	bool healthy = loop_now(m->loop) - p->started >= HEALTHY_MS;
 	unsigned more = p->backoff_ms ? p->backoff_ms * 2 : BACKOFF_MIN_MS;
 	p->backoff_ms = healthy ? 0 : more > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : more;
-	log_event(LEVEL_WARN, EV_DIED, F("role", role_name(p->ops->role)), F("index", p->index), F("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
+	log_event(LEVEL_WARN, EV_DIED, F("child", role_name(p->ops->role)), F("number", p->index), F("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
 	          F("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0), F("delay_ms", p->backoff_ms));
 	if (fiber_start(m->loop, restart_fiber, p, NULL) != RC_OK)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", "no memory to restart a role"));

@@ -48,7 +48,8 @@ static void on_peer(void *house, struct ipc_peer *from, struct ipc_call *call, c
 		fd_close(&fd);
 		return;
 	}
-	if (ipc_attach(e->node, fd, (enum role)m->role, m->index, NULL, &why) != RC_OK)
+	/* One that died in the meantime is introduced again when it is back. */
+	if (ipc_attach(e->node, fd, (enum role)m->role, m->index, NULL, &why) == RC_NOMEM)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
 }
 

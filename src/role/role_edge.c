@@ -151,6 +151,12 @@ static enum rc on_rcpt(void *house, const struct smtp_mail *mail, const struct s
 	const struct known *k;
 	struct why inner = { 0 };
 	mail_address_format(&to->to, &address);
+	if (to->to.domain.n == 0) { /* RFC 5321 4.1.1.3: "RCPT TO:<Postmaster>", no domain, is always somebody's */
+		buf_clear(&address);
+		buf_add(&address, s->v->e->config->server_admin.n ? s->v->e->config->server_admin : STR("postmaster@"));
+		if (!s->v->e->config->server_admin.n)
+			buf_add(&address, s->v->e->config->server_hostname);
+	}
 	if (address.failed)
 		FAIL(why, RC_LIMIT, "5.1.3 address too long");
 	for (size_t i = 0; i < address.len; i++)

@@ -3,9 +3,10 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "role/wire.h"
+#include <time.h>
 
 /* The role `reader`: bounded answers from the index, each one short snapshot. */
-enum { ANSWER_MAX = 16 << 20, ROWS_MAX = 4 << 20 };
+enum { ANSWER_MAX = 16 << 20, ROWS_MAX = 4 << 20, INDEX_WAIT_MS = 3000, INDEX_STEP_MS = 3 };
 
 static struct view *view_of(void *env) { return ((struct role_env *)env)->state; }
 
@@ -15,21 +16,24 @@ static size_t paths(const struct role_env *e, struct sandbox_path out[ROLE_PATHS
 	return 1;
 }
 
-/* `store` makes the index; when both start for the first time, it may be a moment ahead of us or behind. */
+/* `store` makes the index; when both start for the first time, it is there in a moment. Nothing else runs here yet. */
 static enum rc open_reader(struct role_env *e, struct why *why)
 {
 	char dir[4096];
 	struct view *v = NULL;
 	(void)snprintf(dir, sizeof dir, "%.*s", PSTR(e->config->server_data_dir));
-	TRY(view_open(dir, 0, &v, why));
+	enum rc rc;
+	for (int i = 0; (rc = view_open(dir, 0, &v, why)) != RC_OK && i < INDEX_WAIT_MS / INDEX_STEP_MS; i++)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = INDEX_STEP_MS * 1000000L }, NULL);
 	e->state = v;
-	return RC_OK;
+	return rc;
 }
 
 static void close_reader(struct role_env *e)
 {
 	struct view *v = e->state;
-	view_close(&v);
+	if (v)
+		view_close(&v);
 }
 
 static void on_address(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
