@@ -126,7 +126,7 @@ static void fiber_main(void)
 	__sanitizer_start_switch_fiber(NULL, f->loop->own_stack, f->loop->own_stack_size);
 #endif
 	swap_out(f->loop, f);
-	assert(!"a finished fiber was resumed");
+	assert(f->state != FIBER_DEAD && "a finished fiber was resumed");
 }
 
 /* ---- stacks ---- */
