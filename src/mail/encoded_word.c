@@ -139,7 +139,7 @@ bool encoded_words_decode(struct str value, struct buf *out)
 	}
 	ok &= flush(&pend, out);
 	plain(str_skip(value, from), out);
-	ok &= !pend.raw.failed;
+	out->failed |= pend.raw.failed;
 	buf_done(&pend.raw);
 	return ok;
 }

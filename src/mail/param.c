@@ -276,7 +276,8 @@ bool param_text(const struct mail_param *p, struct buf *out)
 			buf_byte(&raw, v.p[i]);
 		}
 	}
-	bool ok = charset_to_utf8(charset, buf_str(&raw), out) && !raw.failed;
+	bool ok = charset_to_utf8(charset, buf_str(&raw), out);
+	out->failed |= raw.failed;
 	buf_done(&raw);
 	return ok;
 }

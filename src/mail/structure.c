@@ -188,6 +188,8 @@ enum rc wire_structure(const struct mime_tree *t, struct buf *out, uint32_t *def
 	arena_done(&w.scratch);
 	if (rc != RC_OK || !out->failed)
 		return rc;
+	if (out->max - out->len > 8 * (size_t)WIRE_STRING_MAX) /* no string is as long: it was memory, not the ceiling */
+		return RC_NOMEM;
 	/* Too long to be told in full: the message as one opaque part. */
 	out->failed = false;
 	out->len = start;
