@@ -52,9 +52,7 @@ static bool ends_well(struct session *s)
 	if (stream_line(s->io, LINE_MAX_OCTETS, &line) == RC_OK && line.n == 0)
 		return true;
 	answer_bad(s, "expected the end of the command after the message");
-	answer_send(s);
-	bye(s, "cannot tell where the next command begins");
-	s->is_cut = true;
+	session_lost_track(s);
 	return false;
 }
 
@@ -124,8 +122,8 @@ static void drop_message(struct session *s)
 		answer_send(s);
 		bye(s, "[TOOBIG] literal larger than we take");
 		s->is_cut = true; /* answered already */
-	} else if (session_drop(s, s->message.size) != RC_OK || stream_line(s->io, LINE_MAX_OCTETS, &line) != RC_OK) {
-		s->is_cut = s->is_over = true;
+	} else if (session_drop(s, s->message.size) != RC_OK || stream_line(s->io, LINE_MAX_OCTETS, &line) != RC_OK || line.n) {
+		session_lost_track(s);
 	}
 }
 

@@ -89,6 +89,8 @@ void out_date(struct out *o, int64_t ms);           /* "23-Nov-2026 21:36:12 +00
 /* Input is there: RC_OK. RC_AGAIN: the mailbox may have news. RC_LATE after `ms`. */
 enum rc session_wait(struct session *s, unsigned ms);
 enum rc session_drop(struct session *s, uint64_t octets); /* reads and forgets */
+/* Answers, and ends the connection: what comes next might be the rest of a literal and must not be taken for a command. */
+void session_lost_track(struct session *s);
 void capabilities(const struct session *s, struct buf *out);
 /* The folder of that name; RC_NOTFOUND. */
 enum rc folder_find(struct session *s, struct str name, struct imap_folder *out, struct why *why);

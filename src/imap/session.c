@@ -74,6 +74,13 @@ enum rc session_drop(struct session *s, uint64_t octets)
 	return RC_OK;
 }
 
+void session_lost_track(struct session *s)
+{
+	answer_send(s);
+	bye(s, "cannot tell where the next command begins");
+	s->is_cut = true;
+}
+
 /* ---- reading one command ---- */
 
 /* Does the line end in "{12}" or "{12+}"? A number too large to count is a literal too large to take. */
@@ -156,7 +163,10 @@ static enum rc skip_command(struct session *s, struct literal literal, size_t li
 		}
 		budget -= literal.size;
 		TRY(session_drop(s, literal.size));
-		TRY(stream_line(s->io, line_max, &line));
+		if (stream_line(s->io, line_max, &line) != RC_OK) {
+			session_lost_track(s);
+			return RC_OK;
+		}
 		if (!literal_announced(line, &literal))
 			break;
 	}
@@ -253,7 +263,7 @@ static void run_command(struct session *s)
 		c->run(s, &a);
 	}
 	if (!c && s->message.is_pending && !s->message.is_sync)
-		bye(s, "cannot tell where the next command begins");
+		session_lost_track(s);
 	if (s->is_cut)
 		return;
 	if (!s->is_over && !s->news_told && (!c || !(c->how & QUIET)) && news_tell(s, c && !(c->how & HOLD), NULL) != RC_OK)
@@ -307,12 +317,14 @@ static enum rc serve(struct session *s)
 			rc = read_command(s);
 		if (rc == RC_OK && !s->is_over)
 			run_command(s);
-		if (rc == RC_LATE)
+		if (rc == RC_LATE) {
 			bye(s, s->state == BEFORE_LOGIN ? "nobody logged in for too long" : "nothing was said for too long");
-		else if (rc == RC_NOMEM)
+		} else if (rc == RC_NOMEM) {
 			bye(s, "[UNAVAILABLE] out of memory, try again later");
-		else if (rc != RC_OK && rc != RC_AGAIN)
+		} else if (rc != RC_OK && rc != RC_AGAIN) {
+			(void)stream_flush(s->io); /* what was answered before, if it still goes out */
 			return rc;
+		}
 		if (!s->is_over && s->errors > s->config->max_errors)
 			bye(s, "too many errors");
 		forget_command(s);
