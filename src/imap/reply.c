@@ -7,6 +7,7 @@
 enum { TEXT_MAX = 480 };
 
 /* No peer's octet reaches the text of an answer with a line end in it. */
+__attribute__((format(printf, 3, 0)))
 static void answer_set(struct session *s, int kind, const char *fmt, va_list ap)
 {
 	char text[TEXT_MAX];

@@ -128,7 +128,8 @@ static void take_argument(struct args *a, struct search *s, struct key *k, enum 
 		k->field = args_astring(a);
 		k->kind = known_field(k->field);
 		args_space(a);
-		/* fall through */
+		take_text(a, s, k);
+		break;
 	case TAKES_TEXT: take_text(a, s, k); break;
 	case TAKES_DAY: {
 		bool quoted = args_next_is(a, '"');

@@ -318,7 +318,7 @@ static enum rc serve(struct session *s)
 		if (rc == RC_OK && !s->is_over)
 			run_command(s);
 		if (rc == RC_LATE) {
-			bye(s, s->state == BEFORE_LOGIN ? "nobody logged in for too long" : "nothing was said for too long");
+			bye(s, "%s", s->state == BEFORE_LOGIN ? "nobody logged in for too long" : "nothing was said for too long");
 		} else if (rc == RC_NOMEM) {
 			bye(s, "[UNAVAILABLE] out of memory, try again later");
 		} else if (rc != RC_OK && rc != RC_AGAIN) {
