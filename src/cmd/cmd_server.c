@@ -14,7 +14,7 @@ enum status run_serve(struct call *c)
 	struct config config;
 	if (!call_config(c, &config))
 		return STATUS_FAILED;
-	int status = master_main(&config, c->config_path, load);
+	int status = master_main(&config, c->config_path, load, call_option(c, "one-process") != NULL);
 	config_done(&config);
 	return status == 0 ? STATUS_OK : STATUS_FAILED;
 }
