@@ -322,8 +322,8 @@ static enum rc serve(struct session *s)
 		} else if (rc == RC_NOMEM) {
 			bye(s, "[UNAVAILABLE] out of memory, try again later");
 		} else if (rc != RC_OK && rc != RC_AGAIN) {
-			(void)stream_flush(s->io); /* what was answered before, if it still goes out */
-			return rc;
+			/* What was answered before, if it still goes out. */
+			return stream_flush(s->io) == RC_OK ? rc : stream_error(s->io);
 		}
 		if (!s->is_over && s->errors > s->config->max_errors)
 			bye(s, "too many errors");
