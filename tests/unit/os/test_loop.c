@@ -2,11 +2,13 @@
 #include "os/file.h"
 #include "os/loop.h"
 #include "base/mem.h"
+#include "os/runtime.h"
 #include "os_test.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -417,12 +419,15 @@ static void a_libuv_handle_started_in_a_fiber_works(void **state)
 	close(u.fd[1]);
 }
 
-static __attribute__((noinline)) unsigned eats_stack(unsigned depth)
+static unsigned eats_stack(unsigned depth);
+static unsigned (*volatile eats_more)(unsigned depth) = eats_stack; /* so that no compiler makes a loop of it */
+static unsigned eats_stack(unsigned depth)
 {
-	volatile char page[4096];
-	page[0] = (char)depth;
-	page[4095] = page[0];
-	return depth ? eats_stack(depth - 1) + (unsigned)page[4095] : 1;
+	char page[4096];
+	memset(page, (int)depth, sizeof page);
+	__asm__ volatile("" : : "r"(page) : "memory"); /* nor splits the array */
+	unsigned below = depth ? eats_more(depth - 1) : 1;
+	return below + (unsigned)page[0] + (unsigned)page[4095];
 }
 static void goes_deep(void *arg)
 {
@@ -441,6 +446,52 @@ static void the_high_water_mark_of_stacks_is_known(void **state)
 	assert_in_range(fiber_stack_high_water(), 80 * 1024, 200 * 1024);
 #endif
 	print_message("stack high water: %zu octets\n", fiber_stack_high_water());
+}
+
+static size_t touched(const struct fiber *f)
+{
+	unsigned char pages[FIBER_STACK / 4096];
+	size_t n = 0;
+	assert_int_equal(mincore(f->low, FIBER_STACK - 4096, pages), 0);
+	for (size_t i = 0; i < FIBER_STACK / 4096 - 1; i++)
+		n += pages[i] & 1;
+	return n;
+}
+
+struct parked { struct waitlist w; struct fiber *f; size_t before, after; unsigned ate; int steps; };
+static void parks_after_a_deep_call(void *arg)
+{
+	struct parked *p = arg;
+	char keep[100];
+	memset(keep, 7, sizeof keep);
+	p->ate = eats_stack(20);
+	assert_int_equal(wait_on(&p->w, NO_DEADLINE), RC_OK);
+	assert_int_equal(keep[99], 7);
+	loop_stop(fiber_loop());
+}
+static void trims_when_idle(void *arg)
+{
+	struct parked *p = arg;
+	if (p->steps++)
+		return;
+	struct loop *l = p->f->loop;
+	p->before = touched(p->f);
+	l->now += FIBER_TRIM_MS; /* half a minute later */
+	fiber_trim(l);
+	p->after = touched(p->f);
+	wake_one(&p->w);
+}
+
+static void a_stack_parked_for_long_gives_its_pages_back(void **state)
+{
+	struct loop *l = make_loop();
+	struct parked p = { 0 };
+	assert_int_equal(fiber_start(l, parks_after_a_deep_call, &p, &p.f), RC_OK);
+	loop_on_idle(l, trims_when_idle, &p);
+	run_and_close(l);
+	assert_true(p.ate > 0 && p.before >= 20);
+	assert_in_range(p.after, 1, 3);
+	print_message("a parked fiber's stack: %zu pages, trimmed: %zu\n", p.before, p.after);
 }
 
 static void the_wall_clock_can_be_set(void **state)
@@ -491,6 +542,7 @@ const struct CMUnitTest loop_tests[] = {
 	cmocka_unit_test(a_ticker_started_in_a_fiber_ticks),
 	cmocka_unit_test(a_libuv_handle_started_in_a_fiber_works),
 	cmocka_unit_test(the_high_water_mark_of_stacks_is_known),
+	cmocka_unit_test(a_stack_parked_for_long_gives_its_pages_back),
 	cmocka_unit_test(the_wall_clock_can_be_set),
 	cmocka_unit_test(running_out_of_memory_at_the_start_is_an_answer),
 };
