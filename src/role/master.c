@@ -58,6 +58,10 @@ static void reload_fiber(void *arg)
 static void stop_fiber(void *arg)
 {
 	struct master *m = arg;
+	if (m->one_process) {
+		loop_stop(m->loop);
+		return;
+	}
 	proc_stop_wait(m, R_EDGE, GRACE_MS);
 	proc_stop_wait(m, R_ACCESS | R_WEB, 0);
 	proc_stop_wait(m, R_SCAN | R_READER, 0);
@@ -122,7 +126,7 @@ static enum rc run(struct master *m, struct why *why)
 	return RC_OK;
 }
 
-int master_main(const struct config *c, const char *config_path, config_loader *load)
+int master_main(const struct config *c, const char *config_path, config_loader *load, bool one_process)
 {
 	struct why why = { 0 };
 	struct master *m = mem_new(sizeof *m);
@@ -131,6 +135,7 @@ int master_main(const struct config *c, const char *config_path, config_loader *
 	m->config = (struct config *)(uintptr_t)c; /* replaced, never changed */
 	m->config_path = config_path;
 	m->load = load;
+	m->one_process = one_process;
 	m->shared_fd = m->config_fd = m->control_fd = -1;
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_setup("master", 0, LEVEL_INFO, 2);
@@ -139,6 +144,7 @@ int master_main(const struct config *c, const char *config_path, config_loader *
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text), F("errno", why.sys), F("at", why.at ? why.at : ""));
 		(void)fprintf(stderr, "letterlock: %s%s%s\n", why.text, why.sys ? ": " : "", why.sys ? strerror(why.sys) : "");
 	}
+	proc_disembed_all(m);
 	ipc_node_free(&m->node);
 	if (m->loop)
 		loop_close(&m->loop);

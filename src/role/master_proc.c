@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { LISTENERS_MAX = 60 };
+
 /* One side of a channel to each of two processes; if either is gone by then, its end simply closes. */
 static void introduce(struct proc *a, struct proc *b)
 {
@@ -84,31 +86,31 @@ static void ended(void *arg, pid_t pid, int status)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", "no memory to restart a role"));
 }
 
-static size_t listeners_of(const struct proc *p, int *fds, char texts[][8], const char **argv)
+size_t proc_listeners(const struct proc *p, struct role_listener *out, size_t max)
 {
 	const struct master *m = p->m;
 	size_t n = 0;
-	for (size_t i = 0; i < m->socket_n; i++) {
-		if (m->sockets[i].role != p->ops->role || (!m->sockets[i].everyone && m->sockets[i].worker != p->index))
-			continue;
-		(void)snprintf(texts[n], 8, "%u", (unsigned)m->sockets[i].l.proto | (m->sockets[i].l.proxy ? 64u : 0u));
-		argv[n] = texts[n];
-		fds[n++] = m->sockets[i].l.fd;
-		if (n == 60)
-			break;
-	}
+	for (size_t i = 0; i < m->socket_n && n < max; i++)
+		if (m->sockets[i].role == p->ops->role && (m->sockets[i].everyone || m->sockets[i].worker == p->index))
+			out[n++] = m->sockets[i].l;
 	return n;
 }
 
 static enum rc spawn_proc(struct proc *p, int child_end, struct why *why)
 {
 	struct master *m = p->m;
-	char index[8], slot[8], texts[64][8];
-	const char *argv[72] = { "letterlock", "--role", role_name(p->ops->role), index, slot };
-	int fds[72] = { child_end, m->shared_fd, m->config_fd };
+	char index[8], slot[8], texts[LISTENERS_MAX][8];
+	struct role_listener l[LISTENERS_MAX];
+	const char *argv[LISTENERS_MAX + 8] = { "letterlock", "--role", role_name(p->ops->role), index, slot };
+	int fds[LISTENERS_MAX + 8] = { child_end, m->shared_fd, m->config_fd };
 	(void)snprintf(index, sizeof index, "%u", p->index);
 	(void)snprintf(slot, sizeof slot, "%u", p->slot);
-	size_t n = listeners_of(p, fds + 3, texts, argv + 5);
+	size_t n = proc_listeners(p, l, LISTENERS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(texts[i], sizeof texts[i], "%u", (unsigned)l[i].proto | (l[i].proxy ? 64u : 0u));
+		argv[5 + i] = texts[i];
+		fds[3 + i] = l[i].fd;
+	}
 	fds[3 + n] = -1;
 	argv[5 + n] = NULL;
 	return spawn_self(m->loop, &(struct spawn){ .argv = argv, .fds = fds, .ended = ended, .arg = p }, &p->pid, why);
@@ -124,8 +126,13 @@ void proc_start(struct proc *p)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", "socketpair"));
 		return;
 	}
-	enum rc rc = spawn_proc(p, ends[1], &why);
-	fd_close(&ends[1]);
+	enum rc rc;
+	if (m->one_process) {
+		rc = proc_embed(p, ends[1], &why);
+	} else {
+		rc = spawn_proc(p, ends[1], &why);
+		fd_close(&ends[1]);
+	}
 	if (rc == RC_OK)
 		rc = ipc_attach(m->node, ends[0], p->ops->role, p->index, &p->peer, &why);
 	else

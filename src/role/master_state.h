@@ -15,6 +15,7 @@ struct proc {
 	int64_t started;
 	unsigned backoff_ms;
 	struct waitlist ended;
+	struct role_env *inside;       /* one process: the role itself */
 };
 
 struct master {
@@ -30,7 +31,7 @@ struct master {
 	struct { struct role_listener l; enum role role; unsigned worker; bool everyone; } sockets[SOCKETS_MAX];
 	size_t socket_n;
 	unsigned ctl_n;
-	bool stopping, announced;
+	bool stopping, announced, one_process;
 	int64_t started_wall, started;
 	unsigned hard_restarts;
 };
@@ -39,6 +40,10 @@ struct master {
 MUST_USE enum rc master_plan(struct master *m, struct why *why);          /* which processes, from the configuration */
 void proc_start(struct proc *p);                                        /* in a fiber; tries again with back-off */
 void proc_stop_wait(struct master *m, unsigned roles, unsigned grace_ms); /* STOP to those roles, then KILL past the grace */
+/* master_embed.c: every role in this process, over the same channels; for the debugger, and the proof that the channels are the only boundary */
+MUST_USE enum rc proc_embed(struct proc *p, int take_fd, struct why *why);
+void proc_disembed_all(struct master *m);                                /* after the loop has ended */
+size_t proc_listeners(const struct proc *p, struct role_listener *out, size_t max);
 /* master_socket.c */
 MUST_USE enum rc master_listen(struct master *m, struct why *why);
 MUST_USE enum rc master_control(struct master *m, struct why *why);       /* opens the control socket and its accept fiber */

@@ -83,7 +83,8 @@ static void on_stop(void *house, struct ipc_peer *from, struct ipc_call *call, c
 	for (unsigned waited = 0; e->sessions && waited < m->grace_ms; waited += 20)
 		if (fiber_sleep(20) != RC_OK)
 			break;
-	loop_stop(e->loop);
+	if (!e->embedded)
+		loop_stop(e->loop);
 }
 
 static void on_sandbox_test(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -111,7 +112,8 @@ static void on_gone(void *house, struct ipc_peer *p)
 	struct role_env *e = house;
 	if (p == e->master) {
 		e->master = NULL;
-		loop_stop(e->loop); /* when master dies, the children end */
+		if (!e->embedded)
+			loop_stop(e->loop); /* when master dies, the children end */
 	} else if (e->ops->gone) {
 		e->ops->gone(e, p);
 	}
@@ -149,7 +151,7 @@ static enum rc make_node(struct role_env *e, int take_fd, struct why *why)
 
 static void fatal(struct role_env *e, const struct why *why)
 {
-	log_event(LEVEL_ERROR, EV_FATAL, F("reason", why->text), F("errno", why->sys), F("at", why->at));
+	log_event(LEVEL_ERROR, EV_FATAL, F("reason", why->text), F("errno", why->sys), F("at", why->at ? why->at : ""));
 	loop_stop(e->loop);
 }
 

@@ -35,6 +35,7 @@ struct role_env {
 	void *state;                         /* the role's own */
 	uint64_t sessions;                   /* open now */
 	bool stopping;
+	bool embedded;                       /* one process for all roles: the loop is not ours to stop */
 };
 static inline void count_add(struct role_env *e, enum metric m, int64_t by)
 {

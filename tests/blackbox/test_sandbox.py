@@ -1,0 +1,34 @@
+"""The processes, and what each of them cannot do."""
+import json
+import os
+import pathlib
+
+ERRNO = {1: "EPERM", 13: "EACCES", 38: "ENOSYS"}
+
+
+def test_roles_are_separate_processes(server):
+    procs = server.status()["processes"]
+    assert {"vault", "store", "reader", "edge", "access", "scan", "ledger"} <= {p["role"] for p in procs}
+    pids = [p["pid"] for p in procs]
+    assert len(set(pids)) == len(pids)
+    for p in procs:
+        line = pathlib.Path(f"/proc/{p['pid']}/cmdline").read_bytes().split(b"\0")
+        assert line[1:3] == [b"--role", p["role"].encode()]
+
+
+def test_no_role_can_break_out(server):
+    rows = json.loads(server.cli("sandbox-test", "--json").stdout.splitlines()[0])
+    rows = rows if isinstance(rows, list) else [json.loads(x) for x in server.cli("sandbox-test", "--json").stdout.splitlines()]
+    assert len(rows) == len(server.status()["processes"])
+    for r in rows:
+        assert r["holds"] is True, r
+        for what in ("open_passwd", "exec", "connect", "foreign_read"):
+            assert r[what] in ERRNO, r
+        assert os.path.exists(f"/proc/{r['pid']}")
+
+
+def test_the_kernel_agrees(server):
+    for p in server.status()["processes"]:
+        status = pathlib.Path(f"/proc/{p['pid']}/status").read_text()
+        assert "Seccomp:\t2" in status, p
+        assert "NoNewPrivs:\t1" in status, p

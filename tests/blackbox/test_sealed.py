@@ -1,0 +1,80 @@
+"""Mail at rest: nothing readable, nothing that opens without its key, nothing that changes unseen."""
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import PROGRAM
+from helpers import send, wait_for
+
+SECRETS = ["Wombat-subject-8841", "Kookaburra body line 5512 of the letter", "ann.correspondent@far-away.example"]
+
+
+def fill(s):
+    for i in range(12):
+        send(s, "bob@demo.test", f"From: {SECRETS[2]}\r\nTo: bob@demo.test\r\nSubject: {SECRETS[0]}\r\n\r\n{SECRETS[1]} {i}\r\n" + "line\r\n" * i * 50, sender=SECRETS[2])
+
+
+def strings_of(directory):
+    out = b""
+    for f in pathlib.Path(directory).rglob("*"):
+        if f.is_file():
+            out += subprocess.run(["strings", "-n", "6", "-a", str(f)], capture_output=True).stdout
+    return out
+
+
+def test_no_line_of_a_message_is_readable_on_disk(fresh):
+    s = fresh()
+    fill(s)
+    s.cli("stop", check=False)
+    s.stop()
+    found = strings_of(s.data_dir if "data_dir" in s.facts else s.state / "data")
+    for secret in SECRETS:
+        assert secret.encode() not in found
+        assert secret.encode().lower() not in found.lower()
+
+
+def test_without_its_root_key_a_data_directory_opens_nothing(fresh, tmp_path):
+    s = fresh()
+    fill(s)
+    s.stop()
+    keys = [p for p in s.state.rglob("*") if p.is_file() and "root" in p.name.lower() and "key" in p.name.lower()]
+    assert keys, "the demo keeps its root key beside the state"
+    for k in keys:
+        k.rename(tmp_path / ("hidden-" + k.name))
+    p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
+    assert p.returncode != 0
+    assert "root key" in (p.stdout + p.stderr).lower()
+    for k in keys:
+        (tmp_path / ("hidden-" + k.name)).rename(k)
+    p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0, p.stdout + p.stderr
+
+
+def test_one_flipped_bit_is_reported(fresh, tmp_path):
+    """In a segment, wherever it falls inside a stored body; verify names it."""
+    s = fresh()
+    fill(s)
+    s.stop()
+    data = s.state / "data"
+    segments = sorted(p for p in (data / "segments").iterdir() if p.stat().st_size)
+    assert segments
+    rng = random.Random(7)
+    for _ in range(6):
+        f = rng.choice(segments)
+        raw = bytearray(f.read_bytes())
+        used = len(raw.rstrip(b"\0"))
+        at = rng.randrange(used)
+        raw[at] ^= 1 << rng.randrange(8)
+        keep = f.read_bytes()
+        f.write_bytes(raw)
+        p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
+        f.write_bytes(keep)
+        assert p.returncode == 4, (f.name, at, p.stdout, p.stderr)
+    p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0, p.stdout + p.stderr
