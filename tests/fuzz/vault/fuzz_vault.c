@@ -1,0 +1,77 @@
+#include "vault/format.h"
+
+#include "base/mem.h"
+#include "vault/record.h"
+
+/* The vault's stored bytes, as a thief with the keys or a broken disk may leave them: accounts, password parameters, recovery keys,
+ * heads, slots and frames. What parses must format back to the same bytes. */
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+static void records(struct str in)
+{
+	struct account_record r;
+	struct password_params pp;
+	struct str rest;
+	uint8_t key[RECOVERY_BITS];
+	char text[RECOVERY_TEXT];
+	struct buf out;
+	buf_init(&out, 1 << 17);
+	if (record_parse(7, in, &r) == RC_OK) {
+		record_format(&r, &out);
+		if (!str_eq(buf_str(&out), in))
+			abort();
+		const struct wrap *w = record_wrap(&r, WRAP_RECOVERY);
+		struct secret got;
+		if (w && wrap_open(&r, WRAP_RECOVERY, STR("guess"), w->bytes, &got) == RC_OK)
+			abort();
+	}
+	(void)!params_parse(in, &pp, &rest);
+	if (recovery_parse(in, key) == RC_OK) {
+		uint8_t back[RECOVERY_BITS];
+		if (recovery_format(key, text) != RC_OK || recovery_parse(str_z(text), back) != RC_OK || !ct_eq(key, back, sizeof key))
+			abort();
+	}
+	buf_done(&out);
+}
+
+static void file(struct str in)
+{
+	static struct format_keys k;
+	static const struct secret root = { { 1 } };
+	static struct buf head;
+	if (!k.vault) {
+		buf_init(&head, FRAMES_AT);
+		if (format_head_make(&root, &k, &head) != RC_OK)
+			abort();
+	}
+	struct format_keys other = { 0 };
+	struct frame f;
+	struct slot s;
+	struct buf out, frame;
+	buf_init(&out, VAULT_VALUE_MAX);
+	buf_init(&frame, FRAME_MAX);
+	if (format_head_open(&root, in, &other) == RC_OK)
+		abort();
+	if (format_frame_get(&k, in, &f) || format_slot_get(&k, in, 0, &s) || format_slot_get(&k, in, 1, &s))
+		abort(); /* nobody guesses a keyed check */
+	(void)format_padding_ok(in);
+	/* A frame of ours, with the input as its value, then with one octet of the input's choice changed. */
+	if (in.n > 8 && in.n <= VAULT_VALUE_MAX && format_frame_put(&k, KIND_ACCOUNT, 3, 1, in, &frame) == RC_OK) {
+		if (!format_frame_get(&k, buf_str(&frame), &f) || format_frame_open(&k, &f, &out) != RC_OK || !str_eq(buf_str(&out), in))
+			abort();
+		size_t at = ((size_t)(uint8_t)in.p[0] << 8 | (uint8_t)in.p[1]) % frame.len;
+		frame.p[at] = (char)(frame.p[at] ^ ((uint8_t)in.p[2] | 1));
+		buf_clear(&out);
+		if (format_frame_get(&k, buf_str(&frame), &f) && format_frame_open(&k, &f, &out) == RC_OK)
+			abort();
+	}
+	buf_done(&out);
+	buf_done(&frame);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	records(str_of(p, n));
+	file(str_of(p, n));
+	return 0;
+}
