@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 static char in_force[80] = "none";
-static bool entered;
 
 #ifdef SANDBOX_ASAN
+static bool entered;
 /* LeakSanitizer stops the process with ptrace() at exit, which the sandbox refuses; leaks are looked for outside it. */
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return entered; }
@@ -94,7 +94,9 @@ static enum rc close_in(const struct sandbox *box, struct why *why)
 	int abi;
 	TRY(landlock_enter(box, &abi, why));
 	TRY(seccomp_enter(box->needs, why));
+#ifdef SANDBOX_ASAN
 	entered = true;
+#endif
 	if (abi)
 		(void)snprintf(in_force, sizeof in_force, "landlock%d seccomp nnp", abi);
 	else
