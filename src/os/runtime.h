@@ -5,8 +5,10 @@
 
 /* Private to src/os: what a loop and a fiber are made of. One thread owns all of it. */
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
-#define FIBER_UCONTEXT 1
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(FIBER_UCONTEXT)
+#define FIBER_UCONTEXT 1 /* may be defined from outside too, to try it */
+#endif
+#ifdef FIBER_UCONTEXT
 #include <ucontext.h>
 #endif
 
