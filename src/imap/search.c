@@ -1,6 +1,7 @@
 #include "imap/search.h"
 
 #include "imap/internal.h"
+#include "os/loop.h"
 
 struct searching {
 	struct session *s;
@@ -8,8 +9,21 @@ struct searching {
 	struct ranges hits;
 	struct ranges left;        /* not decided yet */
 	uint64_t damaged;
+	size_t work;               /* keys tried since others had their turn */
 	struct why why;
 };
+enum { WORK_MAX = 200000 };
+
+/* Many keys over many rows: the process has other sessions to serve. Between rows, so that nothing borrowed is held. */
+static void take_turns(struct searching *g)
+{
+	g->work += g->q.n;
+	if (g->work < WORK_MAX)
+		return;
+	g->work = 0;
+	if (fiber_self())
+		fiber_yield();
+}
 
 static enum rc match(void *arg, const struct imap_row *row, const struct key *k, bool *out)
 {
@@ -65,6 +79,7 @@ static enum rc search_numbers(struct searching *g)
 			uint64_t uid = m->runs[k].first > r.first ? m->runs[k].first : r.first;
 			for (; uid <= m->runs[k].last && uid <= r.last; uid++) {
 				row.uid = (uint32_t)uid;
+				take_turns(g);
 				if (!is_held(s, row.uid) && search_eval(g->q.root, &v) == IS_TRUE)
 					ranges_add(&g->hits, row.uid, row.uid);
 			}
@@ -83,6 +98,7 @@ static enum rc search_pass(struct searching *g, unsigned have)
 	enum rc rc;
 	for (;;) {
 		struct imap_row row = { 0 };
+		take_turns(g);
 		rc = s->hooks->fetch_next(s->hooks->house, cursor, &row, &g->why);
 		if (rc == RC_DAMAGED) {
 			g->damaged++;

@@ -340,6 +340,160 @@ static void strings_are_taken_in_all_three_forms(void **state)
 	arena_done(&arena);
 }
 
+/* ---- searching ---- */
+
+enum { SEARCHED = 40 };
+
+/* A random program and its meaning by the plainest reading of RFC 3501 6.4.4. */
+static bool random_key(struct buf *out, const struct house_box *b, unsigned depth, bool hits[SEARCHED])
+{
+	static const struct { const char *word; uint32_t flag; } flags[] = { { "SEEN", IMAP_SEEN }, { "DELETED", IMAP_DELETED }, { "FLAGGED", IMAP_FLAGGED } };
+	bool x[SEARCHED], y[SEARCHED];
+	uint32_t n = dice(3), day = 1 + dice(28), size = 150 + dice(300), uid = 1 + dice(SEARCHED + 5), last = 1 + dice((uint32_t)b->n);
+	unsigned what = dice(depth ? 13 : 10);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct house_message *m = &b->messages[i];
+		struct str body = buf_str(&m->body);
+		int64_t day_of = (m->internal_ms - 759974400000) / 86400000; /* 31-Jan-1994 = 0 */
+		switch (what) {
+		case 0: hits[i] = m->flags & flags[n].flag; break;
+		case 1: hits[i] = !(m->flags & flags[n].flag); break;
+		case 2: hits[i] = body.n > size; break;
+		case 3: hits[i] = body.n < size; break;
+		case 4: hits[i] = m->uid >= uid; break;
+		case 5: hits[i] = i + 1 <= last; break;
+		case 6: hits[i] = day_of >= day; break;
+		case 7: hits[i] = str_find_str(body, STR("zebra")) < body.n; break;
+		case 8: hits[i] = str_find_str(body, STR("Subject: third")) < body.n; break;
+		default: hits[i] = str_find_str(body, STR("X-Note: green")) < body.n; break;
+		}
+	}
+	switch (what) {
+	case 0: buf_addf(out, "%s", flags[n].word); break;
+	case 1: buf_addf(out, "UN%s", flags[n].word); break;
+	case 2: buf_addf(out, "LARGER %u", size); break;
+	case 3: buf_addf(out, "SMALLER %u", size); break;
+	case 4: buf_addf(out, "UID %u:%u", uid, SEARCHED + 100); break;
+	case 5: buf_addf(out, "1:%u", last); break;
+	case 6: buf_addf(out, "SINCE %u-Feb-1994", day); break;
+	case 7: buf_addf(out, "BODY ZEBRA"); break;
+	case 8: buf_addf(out, "SUBJECT third"); break;
+	case 9: buf_addf(out, "HEADER X-Note green"); break;
+	case 10:
+		buf_addf(out, "NOT ");
+		random_key(out, b, depth - 1, x);
+		break;
+	case 11:
+		buf_addf(out, "OR ");
+		random_key(out, b, depth - 1, x);
+		buf_addf(out, " ");
+		random_key(out, b, depth - 1, y);
+		break;
+	default:
+		buf_addf(out, "(");
+		random_key(out, b, depth - 1, x);
+		buf_addf(out, " ");
+		random_key(out, b, depth - 1, y);
+		buf_addf(out, ")");
+	}
+	for (size_t i = 0; i < b->n && what >= 10; i++)
+		hits[i] = what == 10 ? !x[i] : what == 11 ? x[i] || y[i] : x[i] && y[i];
+	return true;
+}
+
+static void a_search_finds_what_a_plain_reading_finds(void **state)
+{
+	(void)state;
+	struct play p;
+	play_init(&p);
+	struct house_box *b = house_box(&p.house, "INBOX");
+	seed = 5;
+	for (unsigned i = 0; i < SEARCHED; i++) {
+		assert_true(house_deliver(&p.house, b, play_message(i), 760000000000 + (int64_t)dice(28) * 86400000) > 0);
+		b->messages[i].flags = dice(32);
+	}
+	for (uint32_t uid = 5; uid < SEARCHED; uid += 7)
+		assert_true(house_expunge(&p.house, b, uid));
+	unsigned found = 0;
+	for (unsigned round = 0; round < 1500; round++) {
+		bool hits[SEARCHED] = { 0 };
+		struct buf script, want;
+		bool by_uid = dice(2);
+		buf_init(&script, 100000);
+		buf_init(&want, 10000);
+		buf_addf(&script, "C: a login alice@corp.example secret\nC: b examine INBOX\nC: c %sSEARCH ", by_uid ? "UID " : "");
+		random_key(&script, b, 1 + dice(4), hits);
+		buf_addf(&script, "\nC: d logout\n");
+		buf_byte(&script, 0);
+		buf_addf(&want, "* SEARCH");
+		for (size_t i = 0; i < b->n; i++)
+			if (hits[i]) {
+				buf_addf(&want, " %u", by_uid ? b->messages[i].uid : (unsigned)i + 1);
+				found++;
+			}
+		buf_addf(&want, "\r\nc OK searched\r\n");
+		play_run(&p, script.p);
+		if (str_find_str(buf_str(&p.out), buf_str(&want)) == p.out.len)
+			fail_msg("%s: wanted %.*s, got %.*s", script.p, PSTR(buf_str(&want)), PSTR(buf_str(&p.out)));
+		buf_done(&script);
+		buf_done(&want);
+	}
+	assert_in_range(found, 2000, 50000);
+	play_done(&p);
+}
+
+static void a_search_reads_no_more_than_it_needs(void **state)
+{
+	(void)state;
+	static const struct { const char *keys; unsigned wanted, opened; } cases[] = {
+		{ "ALL", 0, 0 },
+		{ "1:3 NOT UID 3", 0, 0 },
+		{ "UNSEEN", WANT_STATE, 0 },
+		{ "SUBJECT third", WANT_RECORD, 0 },
+		{ "SEEN SUBJECT third", WANT_STATE, 0 }, /* nothing is seen: no record is read */
+		{ "BODY quagga", WANT_GRAMS, 0 },
+		{ "BODY zebra", WANT_GRAMS | WANT_BODY, 1 },
+		{ "OR ALL BODY zebra", WANT_GRAMS, 0 },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct play p;
+		char script[300];
+		play_init(&p);
+		for (unsigned k = 0; k < 3; k++)
+			house_deliver(&p.house, house_box(&p.house, "INBOX"), play_message(k), 760000000000);
+		snprintf(script, sizeof script, "C: a login alice@corp.example secret\nC: b examine INBOX\nC: c SEARCH %s\nC: d logout\n", cases[i].keys);
+		play_run(&p, script);
+		if (p.house.wanted != cases[i].wanted || p.house.matches != cases[i].opened)
+			fail_msg("%s read %u, opened %u", cases[i].keys, p.house.wanted, p.house.matches);
+		play_done(&p);
+	}
+}
+
+static void a_search_nested_too_deep_or_too_long_is_refused(void **state)
+{
+	(void)state;
+	struct play p;
+	struct buf script;
+	play_init(&p);
+	buf_init(&script, 200000);
+	buf_addf(&script, "C: a login alice@corp.example secret\nC: b examine INBOX\nC: c SEARCH ");
+	for (unsigned i = 0; i < 20000; i++)
+		buf_byte(&script, '(');
+	buf_addf(&script, "\nC: d SEARCH ");
+	for (unsigned i = 0; i < 5000; i++)
+		buf_addf(&script, "SEEN ");
+	buf_addf(&script, "ALL\nC: e SEARCH ");
+	for (unsigned i = 0; i < 70; i++)
+		buf_addf(&script, "TEXT x ");
+	buf_addf(&script, "ALL\n");
+	buf_byte(&script, 0);
+	play_run(&p, script.p);
+	struct str out = buf_str(&p.out);
+	assert_true(str_find_str(out, STR("c BAD expected keys nested at most 50 deep\r\nd BAD expected at most 2000 search keys\r\ne BAD expected at most 64 texts to search for\r\n")) < out.n);
+	buf_done(&script);
+	play_done(&p);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -353,6 +507,9 @@ int main(void)
 		cmocka_unit_test(a_map_takes_only_ascending_runs),
 		cmocka_unit_test(sections_are_understood),
 		cmocka_unit_test(a_path_too_deep_is_refused),
+		cmocka_unit_test(a_search_finds_what_a_plain_reading_finds),
+		cmocka_unit_test(a_search_reads_no_more_than_it_needs),
+		cmocka_unit_test(a_search_nested_too_deep_or_too_long_is_refused),
 		cmocka_unit_test(strings_are_taken_in_all_three_forms),
 	};
 	return cmocka_run_group_tests_name("imap parts", tests, NULL, NULL);
