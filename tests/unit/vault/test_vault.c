@@ -1,6 +1,7 @@
 #include "vault/vault.h"
 
 #include "base/mem.h"
+#include "crypto/tls.h"
 #include "os/file.h"
 #include "unit/crypto/hex.h"
 #include "vault/limiter.h"
@@ -521,6 +522,219 @@ static void wraps_of_types_to_come_are_carried_along(void **state)
 	assert_int_equal(record_parse(4, buf_str(&b), &back), RC_DAMAGED);
 }
 
+/* ---- in fibers: workers, queues, shared attempts ---- */
+
+enum { AT_ONCE = 24 };
+struct crowd { struct vault *v; struct loop *l; uint64_t id; unsigned done, ok, denied, other; const char *password[AT_ONCE]; unsigned next; bool many_networks; };
+static void one_login(void *arg)
+{
+	struct crowd *c = arg;
+	struct secret priv;
+	struct why why = { 0 };
+	unsigned i = c->next++;
+	enum rc rc = login_from(c->v, c->id, c->password[i], c->many_networks ? (uint8_t)(i + 1) : 1, &priv, &why);
+	*(rc == RC_OK ? &c->ok : rc == RC_DENIED ? &c->denied : &c->other) += 1;
+	if (++c->done == AT_ONCE)
+		loop_stop(c->l);
+}
+
+static void crowd(struct place *p, struct crowd *c)
+{
+	struct why why = { 0 };
+	assert_int_equal(loop_open(&c->l, &why), RC_OK);
+	assert_int_equal(vault_open(c->l, &p->o, &c->v, &why), RC_OK);
+	c->id = make(c->v, MODE_ORGANISATION, "right").id;
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		assert_int_equal(fiber_start(c->l, one_login, c, NULL), RC_OK);
+	loop_run(c->l);
+	vault_close(&c->v);
+	loop_close(&c->l);
+}
+
+static void logins_of_one_password_at_once_share_one_hash(void **state)
+{
+	struct crowd c = { 0 };
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		c.password[i] = "right";
+	struct crowd wrong = c;
+	double t = seconds();
+	crowd(*state, &c);
+	t = seconds() - t;
+	assert_int_equal(c.ok, AT_ONCE);
+	print_message("%d logins at once: %.0f ms\n", AT_ONCE, t * 1000);
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		wrong.password[i] = "wrong";
+	crowd(*state, &wrong);
+	assert_int_equal(wrong.denied, AT_ONCE);
+}
+
+static void a_hundred_guesses_at_once_are_not_more_than_one_after_the_other(void **state)
+{
+	struct place *p = *state;
+	struct crowd c = { 0 };
+	static char guess[AT_ONCE][8];
+	p->o.failures = 4;
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		(void)snprintf(guess[i], sizeof guess[i], "g%u", i);
+		c.password[i] = guess[i];
+	}
+	crowd(p, &c);
+	assert_int_equal(c.denied, 4);
+	assert_int_equal(c.other, AT_ONCE - 4);
+}
+
+static void different_guesses_from_many_networks_all_get_their_turn_on_two_workers(void **state)
+{
+	struct crowd c = { .many_networks = true };
+	static char guess[AT_ONCE][8];
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		(void)snprintf(guess[i], sizeof guess[i], "g%u", i);
+		c.password[i] = i == 17 ? "right" : guess[i];
+	}
+	crowd(*state, &c);
+	assert_int_equal(c.ok, 1);
+	assert_int_equal(c.denied, AT_ONCE - 1);
+}
+
+/* ---- TLS keys ---- */
+
+static void a_key_of_the_last_configuration_still_signs_until_the_next_but_one(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct why why = { 0 };
+	struct buf key[2], cert[2], sig AUTO(buf_done);
+	uint64_t id[2], got;
+	struct str pem;
+	buf_init(&sig, 1000);
+	for (int i = 0; i < 2; i++) {
+		buf_init(&key[i], 4096);
+		buf_init(&cert[i], 4096);
+		assert_int_equal(tls_key_make(&key[i]), RC_OK);
+		assert_int_equal(tls_ca_make(buf_str(&key[i]), "x", &cert[i], &why), RC_OK);
+	}
+	assert_int_equal(vault_tls_add(v, buf_str(&cert[0]), buf_str(&key[1]), &id[0], &why), RC_DENIED);
+	assert_int_equal(vault_tls_add(v, buf_str(&cert[0]), buf_str(&key[0]), &id[0], &why), RC_OK);
+	vault_tls_clear(v);
+	assert_int_equal(vault_tls_count(v), 0);
+	assert_int_equal(vault_tls_add(v, buf_str(&cert[1]), buf_str(&key[1]), &id[1], &why), RC_OK);
+	vault_tls_get(v, 0, &got, &pem);
+	assert_true(got == id[1] && str_eq(pem, buf_str(&cert[1])));
+	struct str digest = STR("0123456789abcdef0123456789abcdef");
+	assert_int_equal(vault_tls_sign(v, id[0], digest, &sig, &why), RC_OK);
+	assert_int_equal(vault_tls_sign(v, id[1], digest, &sig, &why), RC_OK);
+	assert_int_equal(vault_tls_sign(v, id[1], STR("short"), &sig, &why), RC_SYNTAX);
+	vault_tls_clear(v);
+	assert_int_equal(vault_tls_sign(v, id[0], digest, &sig, &why), RC_NOTFOUND);
+	assert_int_equal(vault_tls_sign(v, id[1], digest, &sig, &why), RC_OK);
+	for (int i = 0; i < 2; i++) {
+		buf_wipe(&key[i]);
+		buf_done(&cert[i]);
+	}
+	vault_close(&v);
+}
+
+/* ---- the root key ---- */
+
+static void put_key(struct place *p, const char *text, unsigned mode)
+{
+	struct why why = { 0 };
+	int fd AUTO(fd_close) = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(file_put(fd, "key", str_z(text), mode, &why), RC_OK);
+}
+
+static void a_root_key_is_taken_only_from_a_file_of_its_owner(void **state)
+{
+	struct place *p = *state;
+	struct why why = { 0 };
+	struct secret k;
+	char where[128];
+	(void)snprintf(where, sizeof where, "file:%s/key", p->dir);
+	static const char hex64[] = " 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+	static const struct { const char *text; unsigned mode; enum rc rc; const char *says; } c[] = {
+		{ hex64, 0600, RC_OK, "" },
+		{ hex64, 0400, RC_OK, "" },
+		{ "exactly thirty-two octets of key", 0600, RC_OK, "" },
+		{ hex64, 0640, RC_DENIED, "others than its owner may read the root key" },
+		{ hex64, 0604, RC_DENIED, "others than its owner may read the root key" },
+		{ "0001", 0600, RC_SYNTAX, "neither 64 hex digits nor 32 octets" },
+		{ "", 0600, RC_SYNTAX, "neither 64 hex digits nor 32 octets" },
+	};
+	assert_int_equal(root_key_load(where, "/nowhere", false, false, &k, &why), RC_NOTFOUND);
+	for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+		put_key(p, c[i].text, c[i].mode);
+		assert_int_equal(root_key_load(where, "/nowhere", false, false, &k, &why), c[i].rc);
+		if (c[i].rc != RC_OK)
+			assert_non_null(strstr(why.text, c[i].says));
+		else
+			assert_int_equal(k.k[1], c[i].text[0] == ' ' ? 1 : 'x');
+	}
+	assert_int_equal(root_key_load("tpm:0", "/nowhere", false, false, &k, &why), RC_SYNTAX);
+	assert_int_equal(root_key_load("file:relative", "/nowhere", false, false, &k, &why), RC_SYNTAX);
+	assert_int_equal(root_key_load("credential:a/b", "/nowhere", false, false, &k, &why), RC_SYNTAX);
+}
+
+static void a_root_key_beside_its_data_is_for_the_demo_only(void **state)
+{
+	struct place *p = *state;
+	struct why why = { 0 };
+	struct secret a, b;
+	struct stat st;
+	char where[160], path[128], data[96];
+	(void)snprintf(path, sizeof path, "%s/sub/key", p->dir);
+	(void)snprintf(where, sizeof where, "file:%s", path);
+	(void)snprintf(data, sizeof data, "%s/", p->dir);
+	assert_int_equal(root_key_load(where, data, true, false, &a, &why), RC_DENIED);
+	assert_non_null(strstr(why.text, "lies in the data directory it protects"));
+	assert_int_equal(root_key_load(where, data, true, true, &a, &why), RC_OK);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(root_key_load(where, data, false, true, &b, &why), RC_OK);
+	assert_memory_equal(a.k, b.k, KEY_LEN);
+	assert_int_equal(root_key_load(where, data, false, false, &b, &why), RC_DENIED);
+	(void)snprintf(data, sizeof data, "%s/su", p->dir); /* not a directory above it, only alike */
+	assert_int_equal(root_key_load(where, data, false, false, &b, &why), RC_OK);
+}
+
+static void a_credential_comes_from_the_service_manager(void **state)
+{
+	struct place *p = *state;
+	struct why why = { 0 };
+	struct secret k;
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_int_equal(root_key_load("credential:key", "/nowhere", true, false, &k, &why), RC_NOTFOUND);
+	put_key(p, "exactly thirty-two octets of key", 0440);
+	setenv("CREDENTIALS_DIRECTORY", p->dir, 1);
+	assert_int_equal(root_key_load("credential:key", "/nowhere", false, false, &k, &why), RC_OK);
+	assert_memory_equal(k.k, "exactly thirty-two octets of key", KEY_LEN);
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+static void every_allocation_of_a_change_may_fail_and_nothing_is_half_done(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	struct who w = make(v, MODE_ORGANISATION, "old");
+	unsigned failed = 0;
+	for (long at = 0; at < 60; at++) {
+		mem_count = 0;
+		mem_fail_at = at;
+		enum rc rc = vault_password_set(v, w.id, STR("new"), &why);
+		mem_fail_at = -1;
+		if (rc == RC_OK)
+			break;
+		failed++;
+		assert_int_equal(rc, RC_NOMEM);
+		if (at % 4 == 0)
+			assert_int_equal(login_from(v, w.id, "old", (uint8_t)at, &(struct secret){ { 0 } }, &why), RC_OK);
+	}
+	print_message("%u failed allocations\n", failed);
+	assert_true(failed >= 5);
+	assert_int_equal(login(v, w.id, "new"), RC_OK);
+	assert_int_equal(verify(v).n, 0);
+	vault_close(&v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +754,14 @@ int main(void)
 		T(a_backup_opens_under_the_same_root_key),
 		T(keys_that_stay_are_the_same_after_a_restart),
 		T(too_many_different_failures_make_a_network_wait_and_nobody_else),
+		T(logins_of_one_password_at_once_share_one_hash),
+		T(a_hundred_guesses_at_once_are_not_more_than_one_after_the_other),
+		T(different_guesses_from_many_networks_all_get_their_turn_on_two_workers),
+		T(a_key_of_the_last_configuration_still_signs_until_the_next_but_one),
+		T(a_root_key_is_taken_only_from_a_file_of_its_owner),
+		T(a_root_key_beside_its_data_is_for_the_demo_only),
+		T(a_credential_comes_from_the_service_manager),
+		T(every_allocation_of_a_change_may_fail_and_nothing_is_half_done),
 		cmocka_unit_test(the_limiter_counts_within_its_window_and_forgets_the_oldest_network),
 		cmocka_unit_test(remembered_passwords_end_with_their_time_and_the_table_is_bounded),
 		cmocka_unit_test(a_recovery_key_reads_back_and_slips_are_noticed),
