@@ -302,6 +302,7 @@ void wire_put_box(struct buf *out, const struct box_info *b)
 	buf_run(out, b->name);
 	buf_u32(out, b->special_use);
 	buf_u8(out, b->subscribed);
+	buf_u8(out, b->selectable);
 	buf_u32(out, b->uidvalidity);
 	buf_u32(out, b->uidnext);
 	buf_u32(out, b->exists);
@@ -324,6 +325,7 @@ enum rc wire_get_box(struct cursor *in, struct arena *a, struct box_info *out)
 	v.name = get_text(in, WIRE_NAME_MAX, a);
 	v.special_use = cursor_u32(in);
 	v.subscribed = get_bool(in);
+	v.selectable = get_bool(in);
 	v.uidvalidity = cursor_u32(in);
 	v.uidnext = cursor_u32(in);
 	v.exists = cursor_u32(in);

@@ -52,7 +52,7 @@ def fetch_all(m, box="INBOX", item="BODY.PEEK[]"):
     out = {}
     for part in data:
         if isinstance(part, tuple):
-            words = part[0].split()
+            words = part[0].replace(b"(", b" ").split()
             out[int(words[words.index(b"UID") + 1])] = part[1]
     return out
 
