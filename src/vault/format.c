@@ -59,7 +59,7 @@ enum rc format_head_open(const struct secret *root, struct str file, struct form
 {
 	struct secret wrap AUTO(secret_done) = { { 0 } };
 	struct format_keys k AUTO(format_keys_done) = { 0 };
-	if (file.n < FRAMES_AT || memcmp(file.p, magic, 8) != 0)
+	if (file.n < FRAMES_AT || !str_eq(str_head(file, 8), str_of(magic, 8)))
 		return RC_DENIED;
 	memcpy(k.file_id, file.p + 8, 16);
 	k.vault = secret_new();
