@@ -96,11 +96,12 @@ void capabilities(const struct session *s, struct buf *out);
 enum rc folder_find(struct session *s, struct str name, struct imap_folder *out, struct why *why);
 
 /* ---- news.c ---- */
-/* Own changes that the client knows of already: flag news of these UIDs is not repeated. With `ask`, only where the row
- * looks as the command asked (STORE .SILENT: what somebody else did at the same time is still told). */
+/* Own changes, about to come back as news of these UIDs. What the client will be told of them by the command itself is not told
+ * here; with `compare` (STORE .SILENT) what looks as the command asked is not told at all, so that somebody else's change
+ * at the same time still is. `covers`, where given: if there is news of every one of them, it is told here after all and *covers set. */
 struct told {
 	const struct ranges *uids;
-	bool compare;
+	bool compare, *covers;
 	enum imap_flag_mode mode;
 	uint32_t flags;
 	uint64_t keywords;

@@ -115,9 +115,30 @@ static enum rc reload(struct session *s, struct news *n, struct why *why)
 	return rc;
 }
 
+/* Is there news of every message in the list? */
+static bool has_all(const struct selected *box, const struct news *n, const struct ranges *uids)
+{
+	struct ranges got = { 0 };
+	uint64_t there = 0;
+	for (size_t i = 0; i < n->flag_n; i++)
+		if (ranges_have(uids, n->flags[i].uid) && !ranges_have(&box->held, n->flags[i].uid))
+			ranges_add(&got, n->flags[i].uid, n->flags[i].uid);
+	ranges_tidy(&got);
+	for (size_t i = 0; i < uids->n; i++) {
+		struct imap_range u = uids->v[i];
+		for (size_t k = seqmap_run_at(&box->map, u.first); k < box->map.n && box->map.runs[k].first <= u.last; k++) {
+			struct seqmap_run r = box->map.runs[k];
+			there += (r.last < u.last ? r.last : u.last) - (r.first > u.first ? r.first : u.first) + 1u;
+		}
+	}
+	bool all = !got.failed && ranges_total(&got) == there;
+	ranges_done(&got);
+	return all;
+}
+
 static bool is_told(const struct told *t, const struct flag_change *c)
 {
-	if (!t || !ranges_have(t->uids, c->uid))
+	if (!t || (t->covers && *t->covers) || !ranges_have(t->uids, c->uid))
 		return false;
 	if (!t->compare)
 		return true;
@@ -155,6 +176,8 @@ static enum rc tell_flag_news(struct session *s, const struct news *n, const str
 			TRY(selected_refresh_keywords(s));
 			break;
 		}
+	if (told && told->covers)
+		*told->covers = has_all(&s->box, n, told->uids);
 	for (size_t i = 0; i < n->flag_n; i++)
 		if (!is_told(told, &n->flags[i]) && !ranges_have(&s->box.held, n->flags[i].uid))
 			tell_row_flags(s, &o, &n->flags[i]);

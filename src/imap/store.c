@@ -82,10 +82,11 @@ static enum rc store(struct session *s, const struct store_args *st, const struc
 		TRY(selected_refresh_keywords(s));
 	/* The news comes first: what is read after it is at least as new, so that the echo of our own change can be left
 	 * out without losing somebody else's. */
-	struct told told = { uids, st->is_silent, st->mode, st->list.flags, keyword_bits(&s->box, &st->list) };
+	bool covers = false;
+	struct told told = { uids, st->is_silent, st->is_silent ? NULL : &covers, st->mode, st->list.flags, keyword_bits(&s->box, &st->list) };
 	if (news_tell(s, s->by_uid, &told) != RC_OK)
 		return RC_OK; /* BYE is said */
-	return st->is_silent ? RC_OK : tell_stored(s, uids, why);
+	return st->is_silent || covers ? RC_OK : tell_stored(s, uids, why);
 }
 
 static bool refuse_readonly(struct session *s)

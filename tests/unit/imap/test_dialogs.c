@@ -112,6 +112,10 @@ static const struct { const char *name, *script; } plays[] = {
 	{ "store tells the new flags", OPEN "C: b store 1:2 +flags (\\Deleted $Work)\nS: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Work)\nS: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Work \\*)] what can be kept\n"
 	        "S: * 1 FETCH (FLAGS (\\Deleted $Work))\nS: * 2 FETCH (FLAGS (\\Deleted $Work))\nS: b OK stored\nC: c store 1 -flags \\Deleted\nS: * 1 FETCH (FLAGS ($Work))\nS: c OK stored\n"
 	        "C: d uid store 3 flags (\\Seen)\nS: * 3 FETCH (UID 3 FLAGS (\\Seen))\nS: d OK stored\nC: e store 1 flags ()\nS: * 1 FETCH (FLAGS ())\nS: e OK stored\n" BYE },
+	{ "store tells the flags of messages that had them already",
+	  OPEN "C: b store 2 +flags.silent (\\Seen)\nS: b OK stored\nC: c store 1:3 +flags (\\Seen)\nS: * 1 FETCH (FLAGS (\\Seen))\nS: * 2 FETCH (FLAGS (\\Seen))\nS: * 3 FETCH (FLAGS (\\Seen))\nS: c OK stored\n" BYE },
+	{ "store does not hide what others did",
+	  OPEN "E: flag INBOX 3 4\nE: flag INBOX 2 2\nC: c store 2 +flags.silent (\\Seen)\nS: * 3 FETCH (FLAGS (\\Flagged))\nS: c OK stored\nE: flag INBOX 1 2\nC: d store 3 flags (\\Seen)\nS: * 1 FETCH (FLAGS (\\Answered))\nS: * 3 FETCH (FLAGS (\\Seen))\nS: d OK stored\n" BYE },
 	{ "store in silence is silent", OPEN "C: b store 1:* +flags.silent \\Seen\nS: b OK stored\nC: c noop\nS: c OK done\n" BYE },
 	{ "store refuses what is no flag", OPEN "C: b store 1 +flags (\\Recent)\nS: b BAD expected a flag that can be set\nC: c store 1 flag \\Seen\nS: c BAD expected FLAGS or FLAGS.SILENT\n" BYE },
 	{ "expunge renumbers", OPEN "C: b store 1,3 +flags.silent (\\Deleted)\nS: b OK stored\nC: c expunge\nS: * 1 EXPUNGE\nS: * 2 EXPUNGE\nS: c OK expunged\nC: d fetch 1 uid\nS: * 1 FETCH (UID 2)\nS: d OK fetched\n" BYE },
