@@ -319,18 +319,24 @@ static enum rc classify(struct splitter *s, struct mime_part *p)
 }
 
 /* ---- ends ---- */
-static void end_part(struct splitter *s, uint32_t index, size_t end, size_t line_start)
+/* `end` is before the delimiter's own line end. A part that the delimiter cut off inside its header ends there too, so that no part
+ * reaches out of the one around it; the outermost of those that end keeps its header whole (`clamp` false). */
+static void end_part(struct splitter *s, uint32_t index, size_t end, size_t line_start, bool clamp)
 {
 	struct mime_part *p = &s->t->part[index];
 	if (p->ended)
 		return;
 	p->ended = true;
 	uint32_t lf = s->lf;
-	if (end < p->body_off)
-		end = p->body_off;
-	if (end < line_start && line_start > p->body_off) /* the delimiter's own line end */
+	if (end < line_start && line_start > p->body_off)
 		lf--;
-	p->body_len = end - p->body_off;
+	if (end < p->body_off && clamp) {
+		if (p->header_off > end)
+			p->header_off = end;
+		p->header_len = end - p->header_off;
+		p->body_off = end;
+	}
+	p->body_len = end > p->body_off ? end - p->body_off : 0;
 	p->lines = lf > p->lines ? lf - p->lines : 0;
 }
 
@@ -338,15 +344,20 @@ static void end_part(struct splitter *s, uint32_t index, size_t end, size_t line
 static void end_inside(struct splitter *s, uint32_t keep, size_t line_start, bool at_delimiter)
 {
 	size_t end = line_start;
+	uint32_t top = s->cur;
+	if (s->cur == keep)
+		return;
+	while (s->t->part[top].parent != keep)
+		top = s->t->part[top].parent;
 	if (at_delimiter && end > 0 && s->in.p[end - 1] == '\n') {
 		end--;
 		if (end > 0 && s->in.p[end - 1] == '\r')
 			end--;
 	}
-	while (s->cur != keep) {
-		end_part(s, s->cur, end, line_start);
-		s->cur = s->t->part[s->cur].parent;
-	}
+	if (end < s->t->part[top].body_off)
+		end = s->t->part[top].body_off;
+	for (; s->cur != keep; s->cur = s->t->part[s->cur].parent)
+		end_part(s, s->cur, end, line_start, s->cur != top);
 }
 
 /* Runs to the next delimiter line or the end. False at the end. *out_line is where that line starts. */

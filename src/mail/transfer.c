@@ -153,7 +153,7 @@ static bool uu_run(struct str in, struct buf *out)
 		}
 		ended = str_eq(line, STR("end"));
 		size_t n = line.n && !ended ? (unsigned)(line.p[0] - ' ') & 63 : 0, done = 0;
-		for (size_t i = 1; done < n && room_for(out, 3) == 3; i += 4) {
+		for (size_t i = 1; done < n && i < line.n && room_for(out, 3) == 3; i += 4) {
 			unsigned v = 0;
 			for (size_t j = 0; j < 4; j++)
 				v = v << 6 | (i + j < line.n ? (unsigned)(line.p[i + j] - ' ') & 63 : 0);

@@ -82,7 +82,7 @@ static void searches(struct str msg, const struct mail_digest *d)
 	struct buf folded;
 	buf_init(&folded, 4 * msg.n + 64);
 	assert(mail_fold(msg, &folded) == RC_OK);
-	for (size_t i = 0, n = 3; i + n <= folded.len; i += 1 + folded.len / 8, n = 3 + i % 6) {
+	for (size_t i = 0, n = 3; i + n <= folded.len; i += 1 + folded.len / 3, n = 3 + i % 6) {
 		struct str needle = str_head(str_skip(buf_str(&folded), i), n);
 		for (int text = 0; text < 2; text++) {
 			struct mail_match m = { text ? MATCH_TEXT : MATCH_BODY, STR(""), needle };

@@ -138,6 +138,21 @@ static void a_message_without_parts_is_its_own_part_one(void **state)
 	mail_digest_done(&d);
 }
 
+/* Found by fuzz_digest: the inner header ends where the outer delimiter stands, and so must all the parts around it. */
+static void a_header_cut_off_by_a_delimiter_stays_inside_its_parent(void **state)
+{
+	struct str msg = STR("Content-Type: multipart/mixed; boundary=A\n\n--A\nContent-Type: message/rfc822\n\n"
+	                     "Content-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: x/y\n--A--\n");
+	struct mail_digest d = digest_of(msg);
+	struct mail_part up, in;
+	assert_int_equal(mail_part_find(buf_str(&d.parts), (uint32_t[]){ 1 }, 1, &up, NULL), RC_OK);
+	assert_int_equal(mail_part_find(buf_str(&d.parts), (uint32_t[]){ 1, 1 }, 2, &in, NULL), RC_OK);
+	SAME(str_head(str_skip(msg, in.header_off), in.header_len), STR("Content-Type: x/y"));
+	assert_int_equal(in.body_len, 0);
+	assert_true(in.body_off == up.body_off + up.body_len);
+	mail_digest_done(&d);
+}
+
 static void damage_is_told_as_a_fact(void **state)
 {
 	static const struct { struct str in; enum mail_defect bit; } cases[] = {
@@ -317,23 +332,29 @@ static void long_values_are_cut_and_told(void **state)
 
 static void every_allocation_may_fail(void **state)
 {
-	struct str msg = example();
-	struct mail_digest d;
-	long k = 0;
-	enum rc rc;
-	do {
-		mem_count = 0;
-		mem_fail_at = k++;
-		rc = mail_digest(msg, NULL, &d, NULL);
-		mem_fail_at = -1;
-		assert_true(rc == RC_OK || rc == RC_NOMEM);
-		if (rc == RC_OK) {
-			assert_true(mem_count < k); /* success is only told when nothing failed */
-			mail_digest_done(&d);
-		}
-	} while (rc != RC_OK && k < 10000);
-	assert_int_equal(rc, RC_OK);
-	assert_true(k > 20);
+	struct str rich = STR("From: =?koi8-r?q?=F0?= <a@b>, g: c@d;\r\nSubject: \xe4 =?utf-8?b?w6Q=?=\r\nContent-Type: multipart/mixed; boundary=\"q\\q\"\r\n\r\n"
+	                      "--qq\r\nContent-Type: text/html; charset=big5\r\nContent-Transfer-Encoding: base64\r\n\r\npKSk5Q==\r\n"
+	                      "--qq\r\nContent-Type: multipart/mixed; boundary=none\r\n\r\n"
+	                      "--qq\r\nContent-Type: application/pdf; name*0*=utf-8''%C3; name*1*=%A4\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%PDF-\r\n--qq--\r\n");
+	struct str messages[] = { example(), rich };
+	for (size_t i = 0; i < 2; i++) {
+		long k = 0;
+		enum rc rc;
+		do {
+			struct mail_digest d;
+			mem_count = 0;
+			mem_fail_at = k++;
+			rc = mail_digest(messages[i], NULL, &d, NULL);
+			mem_fail_at = -1;
+			assert_true(rc == RC_OK || rc == RC_NOMEM);
+			if (rc == RC_OK) {
+				assert_true(mem_count < k); /* success is only told when nothing failed */
+				mail_digest_done(&d);
+			}
+		} while (rc != RC_OK && k < 10000);
+		assert_int_equal(rc, RC_OK);
+		assert_true(k > 20);
+	}
 }
 
 static void descriptions_are_one_json_line(void **state)
@@ -354,7 +375,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(envelope_is_that_of_rfc_3501), cmocka_unit_test(body_has_the_shape_of_rfc_3501),
 		cmocka_unit_test(strings_of_an_envelope_are_always_quotable), cmocka_unit_test(part_numbers_find_parts),
-		cmocka_unit_test(a_message_without_parts_is_its_own_part_one), cmocka_unit_test(damage_is_told_as_a_fact),
+		cmocka_unit_test(a_message_without_parts_is_its_own_part_one), cmocka_unit_test(a_header_cut_off_by_a_delimiter_stays_inside_its_parent),
+		cmocka_unit_test(damage_is_told_as_a_fact),
 		cmocka_unit_test(previews_show_the_first_text), cmocka_unit_test(search_fields_are_decoded_and_folded),
 		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(signatures_never_deny_what_a_search_finds),
 		cmocka_unit_test(hostile_nesting_and_counts_stay_bounded), cmocka_unit_test(long_values_are_cut_and_told),

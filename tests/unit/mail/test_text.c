@@ -69,6 +69,7 @@ static void transfer_encodings_are_read_leniently(void **state)
 		{ TRANSFER_QP, STR_INIT("100=%"), STR_INIT("100=%"), false },
 		{ TRANSFER_QP, STR_INIT("soft=  \nline"), STR_INIT("softline"), true },
 		{ TRANSFER_UUENCODE, STR_INIT("begin 644 x\n#0V%T\n`\nend\n"), STR_INIT("Cat"), true },
+		{ TRANSFER_UUENCODE, STR_INIT("begin 644 x\nT%xV\n`\nend\n"), STR_INIT("\x15\x8d\x80"), true }, /* claims 52 octets, holds 3 */
 		{ TRANSFER_8BIT, STR_INIT("\xff=3D"), STR_INIT("\xff=3D"), true },
 		{ TRANSFER_UNKNOWN, STR_INIT("x"), STR_INIT("x"), false },
 	};
