@@ -45,8 +45,8 @@ static void show_lists(const struct call *c, const struct config *config, const 
 		show_value(c, key, l->address, lines->listen[l->proxy][l->proto]);
 	}
 	for (size_t i = 0; i < config->tls_n; i++) {
-		show_value(c, "tls.cert", config->tls[i].cert, lines->version);
-		show_value(c, "tls.key", config->tls[i].key, lines->version);
+		show_value(c, "tls.cert", config->tls[i].cert, lines->tls);
+		show_value(c, "tls.key", config->tls[i].key, lines->tls);
 	}
 }
 

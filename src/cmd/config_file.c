@@ -248,11 +248,62 @@ static void take_tls(cfg_t *cfg)
 	for (unsigned i = 0; i < cfg_size(cfg, tls_section); i++) {
 		cfg_t *sec = cfg_getnsec(cfg, tls_section, i);
 		struct why why = { 0 };
+		if (i == 0)
+			loading->lines->tls = (unsigned)sec->line;
 		struct config_tls tls = { str_z(cfg_title(sec)), str_z(cfg_getstr(sec, "cert")), str_z(cfg_getstr(sec, "key")) };
 		enum rc rc = config_add_tls(loading->config, &tls, &why);
 		if (rc != RC_OK)
 			complain((unsigned)sec->line, STR("tls"), rc, why.text);
 	}
+}
+
+/* ---- comments ---- */
+
+static bool begins_token(const char *text, size_t at) { return at == 0 || strchr(" \t\r\n{}=,\"'", text[at - 1]) != NULL; }
+
+/* The length of a comment at `at`, its newline not included; 0: none. As libconfuse's lexer: # anywhere, the others where a word begins. */
+static size_t comment_at(struct str s, size_t at)
+{
+	struct str rest = str_skip(s, at);
+	bool line = rest.p[0] == '#' || (str_starts(rest, STR("//")) && begins_token(s.p, at));
+	if (line)
+		return str_find(rest, '\n');
+	if (!str_starts(rest, STR("/*")) || !begins_token(s.p, at))
+		return 0;
+	size_t end = str_find_str(str_skip(rest, 2), STR("*/"));
+	return end + 4 < rest.n ? end + 4 : rest.n;
+}
+
+/* Blanks comments, for libconfuse counts the newline after one three times and would name wrong lines. Newlines stay. Answers how many
+ * braces are open at the end, which libconfuse does not mind either. */
+static int blank_comments(char *p, size_t n)
+{
+	char quote = 0;
+	int open = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (quote && p[i] == '\\' && i + 1 < n)
+			i++;
+		else if (quote && p[i] == quote)
+			quote = 0;
+		else if (!quote && (p[i] == '"' || p[i] == '\''))
+			quote = p[i];
+		else if (!quote)
+			open += (p[i] == '{') - (p[i] == '}');
+		for (size_t k = quote ? 0 : comment_at((struct str){ p, n }, i); k > 0; k--, i++)
+			if (p[i] != '\n')
+				p[i] = ' ';
+		if (i >= n)
+			break;
+	}
+	return open;
+}
+
+static unsigned lines_of(struct str text)
+{
+	unsigned n = 1;
+	for (size_t i = 0; i + 1 < text.n; i++)
+		n += text.p[i] == '\n';
+	return n;
 }
 
 /* `text` ends with a NUL that it does not count. */
@@ -301,10 +352,13 @@ enum rc config_text_load(const char *name, struct str text, struct config *out, 
 	buf_byte(&copy, 0);
 	if (copy.failed)
 		FAIL(why, RC_NOMEM, "no memory for the configuration");
+	int open = blank_comments(copy.p, text.n);
 	struct load l = { .name = name, .text = { copy.p, text.n }, .config = out, .lines = lines ? lines : &unused, .why = why ? why : &local };
 	*l.lines = (struct config_lines){ 0 };
 	config_init(out);
 	enum rc rc = parse(&l);
+	if (rc == RC_OK && open > 0)
+		rc = why_fail(why, RC_SYNTAX, 0, __FILE__, "%s:%u:1: the file ends inside a section: a } is missing", name, lines_of(text));
 	if (rc != RC_OK)
 		config_done(out);
 	return rc;

@@ -8,6 +8,7 @@ struct config_lines {
 	unsigned row[CONFIG_ROWS_MAX];          /* line of config_rows[i], 0 = default */
 	unsigned listen[2][LISTEN_PROTOS];      /* [proxy][protocol] */
 	unsigned trusted_proxies, version;
+	unsigned tls;                           /* of the first tls section */
 };
 #define CONFIG_PATH "/etc/letterlock/letterlock.conf"
 

@@ -119,6 +119,7 @@ static bool server_died(struct demo *d)
 	if (d->server <= 0 || waitpid(d->server, &status, WNOHANG) != d->server)
 		return d->server <= 0;
 	d->server = 0;
+	d->stopped = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	return true;
 }
 
@@ -223,6 +224,8 @@ static enum status keep(struct demo *d, const sigset_t *set)
 			break;
 		if (!server_died(d))
 			continue;
+		if (d->stopped)
+			return STATUS_OK; /* `letterlock stop` */
 		struct why why = { 0 };
 		(void)fprintf(stderr, "letterlock demo: the server ended unexpectedly and is started again (log: %s/letterlock.log)\n", d->state);
 		pause_ms(deaths++ < 100 ? 50 : 2000);

@@ -14,6 +14,7 @@ struct demo {
 	unsigned accounts;                /* u1 ... uN */
 	unsigned loaded;                  /* messages preloaded now */
 	pid_t server;
+	bool stopped;                     /* it ended because it was asked to */
 	struct config config;
 };
 struct demo_port { const char *name; unsigned usual, offset; };
