@@ -141,7 +141,7 @@ class Bench:
 # ---- rows ----
 
 def smtp(b, row, corpus, rcpts, rate, cpu):
-    n = (400 if b.quick else 4000) // (1 if rcpts == 1 else 4)
+    n = (400 if b.quick else 6000) // (1 if rcpts == 1 else 4)
     path = b.corpus(corpus)
     b.both(row, lambda s: b.load("load_smtp", s, "smtp", corpus=path, messages=n, rcpts=rcpts, connections=40, accounts=IN_COUNT, first=IN_FIRST),
            budget_rate=rate, budget_cpu=cpu)
@@ -186,7 +186,7 @@ def write(b, row, action, connections, rate):
 def idle_of(b, side, connections, hold):
     """KiB of memory per idle TLS connection, and the share of one CPU that all of them cost while quiet."""
     before = pss_kib(side.roots)
-    c = b.command("load_imap", side, "imaps", action="idle", tls=True, connections=connections, hold=hold + 8, first=1 if side.name == "peer" else IN_FIRST, accounts=IN_COUNT)
+    c = b.command("load_imap", side, "imaps", action="idle", tls=True, connections=connections, hold=hold + 8, first=IN_FIRST, accounts=IN_COUNT)
     print(f"$ {' '.join(c)}", file=sys.stderr)
     p = subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     ready = p.stderr.readline()
@@ -305,7 +305,7 @@ def main():
     ap.add_argument("--quick", action="store_true", help="one round, small mailboxes: shows that it works, not how fast it is")
     ap.add_argument("--rows", help="only these, comma-separated")
     ap.add_argument("--json", help="write the results here as well")
-    ap.add_argument("--build", default=os.path.join(HERE, "..", "build-release"))
+    ap.add_argument("--build", help="where letterlock and the generators are built (default: build-release, or build when there is none)")
     ap.add_argument("--work", help="directory to work in (default: a new one in /tmp, removed afterwards)")
     ap.add_argument("--rounds", type=int)
     ap.add_argument("--messages", type=int, help="messages in the big mailbox")
@@ -315,6 +315,12 @@ def main():
     if a.list:
         print("\n".join(ROWS))
         return 0
+    if not a.build:
+        a.build = next((d for d in (os.path.join(HERE, "..", "build-release"), os.path.join(HERE, "..", "build")) if os.path.exists(f"{d}/letterlock")), "")
+    for tool in ("letterlock", "bench/load_smtp", "bench/load_imap", "bench/load_pop3"):
+        if not os.path.exists(os.path.join(a.build, tool)):
+            ap.error(f"{os.path.join(a.build, tool)} is not built")
+    a.build = os.path.abspath(a.build)
     names = a.rows.split(",") if a.rows else list(ROWS)
     for n in names:
         if n not in ROWS:
