@@ -102,6 +102,7 @@ static bool flush(struct pending *p, struct buf *out)
 	bool ok = true;
 	if (p->raw.len)
 		ok = charset_to_utf8(p->charset, buf_str(&p->raw), out);
+	out->failed |= p->raw.failed;
 	buf_clear(&p->raw);
 	return ok;
 }

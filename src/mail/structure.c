@@ -186,7 +186,7 @@ enum rc wire_structure(const struct mime_tree *t, struct buf *out, uint32_t *def
 	arena_init(&w.scratch, 16 << 20);
 	enum rc rc = walk(&w);
 	arena_done(&w.scratch);
-	if (rc != RC_OK || !out->failed)
+	if (!out->failed)
 		return rc;
 	if (out->max - out->len > 8 * (size_t)WIRE_STRING_MAX) /* no string is as long: it was memory, not the ceiling */
 		return RC_NOMEM;

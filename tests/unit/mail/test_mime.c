@@ -317,6 +317,23 @@ static void hostile_nesting_and_counts_stay_bounded(void **state)
 	mail_digest_done(&d);
 }
 
+static void a_structure_past_its_ceiling_becomes_one_opaque_part(void **state)
+{
+	AUTO(buf_done) struct buf in = { .max = 128 << 20 };
+	buf_add(&in, STR("Content-Type: multipart/mixed; boundary=b\n\n"));
+	for (int i = 0; i < 300; i++) {
+		buf_add(&in, STR("--b\nContent-Type: message/rfc822\n\nFrom: "));
+		for (int k = 0; k < 2000; k++)
+			buf_add(&in, STR("a@b,"));
+		buf_add(&in, STR("\n\n"));
+	}
+	struct mail_digest d = digest_of(buf_str(&in));
+	assert_true(d.defects & MAIL_TOO_MANY_PARTS);
+	assert_true(str_starts(buf_str(&d.structure), STR("(\"application\" \"octet-stream\" NIL NIL NIL \"binary\" ")));
+	assert_int_equal(d.part_count, 601);
+	mail_digest_done(&d);
+}
+
 static void long_values_are_cut_and_told(void **state)
 {
 	AUTO(buf_done) struct buf in = { .max = 1 << 20 };
@@ -380,6 +397,7 @@ int main(void)
 		cmocka_unit_test(previews_show_the_first_text), cmocka_unit_test(search_fields_are_decoded_and_folded),
 		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(signatures_never_deny_what_a_search_finds),
 		cmocka_unit_test(hostile_nesting_and_counts_stay_bounded), cmocka_unit_test(long_values_are_cut_and_told),
+		cmocka_unit_test(a_structure_past_its_ceiling_becomes_one_opaque_part),
 		cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(descriptions_are_one_json_line),
 	};
 	int failed = cmocka_run_group_tests_name("mail digest", tests, NULL, NULL);
