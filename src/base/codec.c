@@ -5,6 +5,8 @@ static const char hex_digits[] = "0123456789abcdef";
 
 void base64_add(struct buf *out, struct str in)
 {
+	if (in.n == 0)
+		return;
 	if (in.n > SIZE_MAX / 2 || !buf_room(out, (in.n + 2) / 3 * 4)) {
 		out->failed = true;
 		return;

@@ -1,0 +1,50 @@
+# Completion for letterlock, made by `make docs` from src/cmd/verbs.c.
+_letterlock() {
+	local cur=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]} words=
+	if [ "$COMP_CWORD" = 1 ]; then
+		words="serve reload stop status sandbox-test demo account domain config backup restore verify probe docs version help "
+	elif [ "$COMP_CWORD" = 2 ] && [[ $cur != -* ]]; then
+		case $noun in
+		account) words="add list show password remove " ;;
+		domain) words="add list remove " ;;
+		config) words="check show explain " ;;
+		backup) words="create verify " ;;
+		probe) words="mime " ;;
+		esac
+	fi
+	if [[ $cur != -* ]]; then
+		COMPREPLY=($(compgen -W "$words" -- "$cur") $(compgen -f -- "$cur"))
+		return
+	fi
+	case "$noun $verb" in
+	"account add") words="--mode --quota --name --config --json --yes --help " ;;
+	"account list") words="--config --json --yes --help " ;;
+	"account show") words="--config --json --yes --help " ;;
+	"account password") words="--recovery --config --json --yes --help " ;;
+	"account remove") words="--config --json --yes --help " ;;
+	"domain add") words="--config --json --yes --help " ;;
+	"domain list") words="--config --json --yes --help " ;;
+	"domain remove") words="--config --json --yes --help " ;;
+	"config check") words="--config --json --yes --help " ;;
+	"config show") words="--config --json --yes --help " ;;
+	"config explain") words="--config --json --yes --help " ;;
+	"backup create") words="--config --json --yes --help " ;;
+	"backup verify") words="--config --json --yes --help " ;;
+	"probe mime") words="--config --json --yes --help " ;;
+	esac
+	case "$noun" in
+	"serve") words="--one-process --config --json --yes --help " ;;
+	"reload") words="--config --json --yes --help " ;;
+	"stop") words="--config --json --yes --help " ;;
+	"status") words="--config --json --yes --help " ;;
+	"sandbox-test") words="--config --json --yes --help " ;;
+	"demo") words="--state --port-base --accounts --config --json --yes --help " ;;
+	"restore") words="--config --json --yes --help " ;;
+	"verify") words="--config --json --yes --help " ;;
+	"docs") words="--config --json --yes --help " ;;
+	"version") words="--config --json --yes --help " ;;
+	"help") words="--config --json --yes --help " ;;
+	esac
+	COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -F _letterlock letterlock
