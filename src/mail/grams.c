@@ -118,6 +118,7 @@ enum rc grams_format(struct grams *g, struct buf *out)
 	for (uint32_t k = 0; k < g->distinct; k++) {
 		uint64_t h = mix(g->list[k]);
 		uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
+#pragma GCC unroll 3
 		for (unsigned i = 0; i < HASHES; i++, a += b)
 			bits[(a & mask) >> 3] |= (unsigned char)(1u << (a & 7));
 	}

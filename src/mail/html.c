@@ -85,8 +85,9 @@ static struct str tag_name(struct str tag)
 
 static bool is_one_of(struct str name, const char (*set)[12], size_t n)
 {
+	char first = ascii_lower(name.p[0]);
 	for (size_t i = 0; i < n; i++)
-		if (ascii_lower(name.p[0]) == set[i][0] && str_ieq(name, str_z(set[i])))
+		if (first == set[i][0] && str_ieq(name, str_z(set[i])))
 			return true;
 	return false;
 }
@@ -126,13 +127,17 @@ static size_t markup(struct str s, struct buf *out)
 	return n;
 }
 
+static size_t next_of(struct str s, size_t from, char c) { return from + str_find(str_skip(s, from), c); }
+
 void html_text(struct str html, struct buf *out)
 {
-	size_t i = 0;
+	size_t i = 0, lt = next_of(html, 0, '<'), amp = next_of(html, 0, '&');
 	while (i < html.n && !out->failed) {
-		size_t k = i;
-		while (k < html.n && html.p[k] != '<' && html.p[k] != '&')
-			k++;
+		if (lt < i) /* looked up only when passed, so the whole stays linear */
+			lt = next_of(html, i, '<');
+		if (amp < i)
+			amp = next_of(html, i, '&');
+		size_t k = lt < amp ? lt : amp;
 		buf_add(out, (struct str){ html.p + i, k - i });
 		if (k >= html.n)
 			return;
