@@ -11,6 +11,7 @@ struct access_house {
 	struct sealer *sealer;
 	struct map owners;                    /* account id -> struct owner */
 	int segments_dir;
+	uint8_t name_key[16];                 /* for ids of names that are nobody's */
 	struct { uint32_t segment; int fd; uint64_t used; } files[64];
 	uint64_t file_clock;
 };

@@ -232,7 +232,8 @@ static struct str full_name(const struct config *c, struct str user, struct buf 
 	return buf_str(out);
 }
 
-/* The account of a login name; id 0 when there is none, so that the vault spends the same time. */
+/* The account of a login name. Where there is none, an id that belongs to that name alone and to no account: the vault spends the same
+ * time, and counts each unknown name as one of its own. */
 static enum rc find_account(struct role_env *e, struct str user, uint64_t *out_id, struct why *why)
 {
 	struct msg_ADDRESS_answer a;
@@ -241,8 +242,8 @@ static enum rc find_account(struct role_env *e, struct str user, uint64_t *out_i
 	struct account acct;
 	char room[USER_MAX * 2];
 	struct buf name = { .p = room, .cap = sizeof room, .max = sizeof room };
-	*out_id = 0;
 	struct str full = full_name(e->config, user, &name);
+	*out_id = siphash(house_of(e)->name_key, full) | 1ull << 63; /* account ids have that bit clear */
 	if (name.failed || full.n == 0 || full.n > USER_MAX)
 		return RC_OK;
 	enum rc rc = ipc_ask_role(e->node, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = full }, &a, &reply, true, why);

@@ -22,6 +22,7 @@ static enum rc open_access(struct role_env *e, struct why *why)
 		FAIL(why, RC_NOMEM, "no memory");
 	e->state = h;
 	map_init(&h->owners, OWNERS_MAX);
+	TRY(random_bytes(h->name_key, sizeof h->name_key));
 	return dir_open(role_path(e, "segments"), &h->segments_dir, why);
 }
 

@@ -18,6 +18,7 @@ struct vault {
 	struct secret *organisation, *audit, *hash, *ledger;
 	struct remember *remember;
 	struct limiter limiter;
+	struct waitlist decided;        /* a login is over: others of its network may go on */
 	struct map attempts;           /* pair -> struct attempt: logins whose password is being hashed */
 	unsigned argon_max, argon_now, argon_waiting;
 	struct waitlist argon_free;

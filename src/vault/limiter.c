@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 
-struct failure { uint64_t pair; int64_t at; };
+struct failure { uint64_t pair; int64_t at; bool under_way; };
 struct network {
 	uint8_t addr[16];
 	struct network *older, *newer;
@@ -86,10 +86,22 @@ int64_t limiter_try(struct limiter *l, int64_t now, const uint8_t network[16], u
 	for (unsigned i = 0; i < w->n; i++)
 		if (w->failure[i].pair == pair) /* known: one pair counts once, from when it was first heard */
 			return 0;
-	if (w->n >= l->o.pairs)
+	if (w->n >= l->o.pairs) {
+		for (unsigned i = 0; i < w->n; i++)
+			if (w->failure[i].under_way)
+				return LIMITER_UNDECIDED;
 		return w->failure[0].at + l->o.window_ms - now;
-	w->failure[w->n++] = (struct failure){ pair, now };
+	}
+	w->failure[w->n++] = (struct failure){ pair, now, true };
 	return 0;
+}
+
+void limiter_failed(struct limiter *l, const uint8_t network[16], uint64_t pair)
+{
+	struct network *w = map_get(&l->map, str_of(network, 16));
+	for (unsigned i = 0; w && i < w->n; i++)
+		if (w->failure[i].pair == pair)
+			w->failure[i].under_way = false;
 }
 
 void limiter_passed(struct limiter *l, const uint8_t network[16], uint64_t pair)

@@ -95,7 +95,7 @@ class Server:
         return p
 
     def status(self):
-        return json.loads(self.cli("status", "--json").stdout)
+        return json.loads(self.cli("status", "--json", check=False).stdout)
 
     def pids(self, role):
         return [p["pid"] for p in self.status()["processes"] if p["role"] == role]

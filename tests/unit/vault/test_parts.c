@@ -19,9 +19,13 @@ static void the_limiter_counts_within_its_window_and_forgets_the_oldest_network(
 	limiter_passed(&l, net, 1); /* was right: does not count */
 	assert_int_equal(limiter_try(&l, 1000, net, 2), 0);
 	assert_int_equal(limiter_try(&l, 1050, net, 3), 0);
+	assert_int_equal(limiter_try(&l, 1060, net, 4), LIMITER_UNDECIDED); /* both are under way: either may prove right */
+	limiter_failed(&l, net, 2);
+	limiter_failed(&l, net, 3);
 	assert_int_equal(limiter_try(&l, 1060, net, 4), 40);
 	assert_int_equal(limiter_try(&l, 1060, net, 3), 0);
 	assert_int_equal(limiter_try(&l, 1100, net, 4), 0); /* the first has left the window */
+	limiter_failed(&l, net, 4);
 	assert_int_equal(limiter_try(&l, 1100, net, 5), 50);
 	for (uint8_t i = 2; i <= 4; i++) {
 		net[0] = i;
