@@ -389,6 +389,22 @@ static enum rc open_dirs(struct engine *e, const struct engine_options *o, struc
 	return dir_open(path, &e->segments_dir, why);
 }
 
+/* LMDB makes its file and does not sync the directory that names it. */
+static enum rc sync_names(const char *dir, struct why *why)
+{
+	static const char *const below[] = { "/index", "/segments", "" };
+	for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+		char path[4096];
+		int fd = -1;
+		(void)snprintf(path, sizeof path, "%s%s", dir, below[i]); /* shorter than what open_dirs() has checked */
+		TRY(dir_open(path, &fd, why));
+		enum rc rc = dir_sync(fd, why);
+		fd_close(&fd);
+		TRY(rc);
+	}
+	return RC_OK;
+}
+
 static enum rc set_up(struct engine *e, const struct engine_options *o, struct why *why)
 {
 	size_t n = strlen(o->dir) + 1;
@@ -400,6 +416,7 @@ static enum rc set_up(struct engine *e, const struct engine_options *o, struct w
 	TRY(index_open(o->dir, o->map_size, !o->read_only, &e->index, why));
 	if (o->read_only)
 		return RC_OK;
+	TRY(sync_names(o->dir, why));
 	enum rc rc = segments_load(e, why);
 	group_close(e);
 	return rc;

@@ -1,7 +1,7 @@
 #include "unit/store/kit.h"
 
 #include "store/view.h"
-#include <dirent.h>
+#include "unit/store/tree.h"
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,22 +40,7 @@ void kit_reopen(struct kit *k)
 	OK(store_open(NULL, &k->o, &k->s, &k->why));
 }
 
-void kit_remove_tree(const char *path)
-{
-	DIR *d = opendir(path);
-	if (!d)
-		return;
-	for (struct dirent *f = readdir(d); f; f = readdir(d)) {
-		if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
-			continue;
-		char name[512];
-		(void)snprintf(name, sizeof name, "%s/%.200s", path, f->d_name);
-		if (unlink(name) != 0)
-			kit_remove_tree(name);
-	}
-	(void)closedir(d);
-	(void)rmdir(path);
-}
+void kit_remove_tree(const char *path) { tree_remove(path); }
 
 void kit_done(struct kit *k)
 {
