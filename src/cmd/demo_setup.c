@@ -37,6 +37,11 @@ static void put_config(const struct demo *d, struct buf *b)
 	buf_addf(b, "# All clients come from one network here.\n"
 	            "inbound {\n  connections_per_network = 10000\n  rate_per_network = 10000000\n  max_mails = 1000000\n}\n"
 	            "access {\n  connections_per_network = 50000\n  connections_per_account = 50000\n}\n");
+	/* `make bench` ages a mailbox in no time with this: one epoch per so many messages. */
+	uint64_t epochs;
+	const char *asked = getenv("LETTERLOCK_EPOCH_MAX");
+	if (asked && str_u64(str_z(asked), 1000, &epochs) && epochs)
+		buf_addf(b, "process {\n  epoch_messages = %llu\n}\n", (unsigned long long)epochs);
 }
 
 enum rc demo_write_files(struct demo *d, struct why *why)
