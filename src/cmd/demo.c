@@ -263,6 +263,16 @@ static enum rc place_control(struct demo *d, struct why *why)
 	return RC_OK;
 }
 
+static void forget_control(const struct demo *d)
+{
+	char dir[sizeof d->control];
+	if (strncmp(d->control, "/tmp/letterlock-demo-", 21) != 0)
+		return;
+	(void)unlink(d->control);
+	(void)snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(d->control, '/') - d->control), d->control);
+	(void)rmdir(dir);
+}
+
 static enum rc place(struct demo *d, const char *state, struct why *why)
 {
 	TRY(dir_make(state, 0700, why));
@@ -313,6 +323,7 @@ enum status run_demo(struct call *c)
 		stop_server(&d);
 		s = say_error(c, STATUS_FAILED, "the demo did not start", why.text, rc == RC_EXISTS ? "stop it, or give --state another directory" : "make run-clean forgets an old state");
 	}
+	forget_control(&d);
 	config_done(&d.config);
 	return s;
 }
