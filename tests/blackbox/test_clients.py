@@ -109,9 +109,9 @@ set spoolfile="imaps://{user}@localhost:{server.imaps}/INBOX"
 set header_cache="" message_cachedir=""
 set confirmcreate=no confirmappend=no delete=yes quit=yes
 """)
-    p = run("neomutt", "-F", tmp_path / "muttrc", "-e",
-            "push '<tag-pattern>~s letter<enter><tag-prefix><save-message>=Archive<enter><sync-mailbox><quit>'",
-            env={"HOME": str(tmp_path), "TERM": "xterm", "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL, timeout=60)
+    keys = "push '<tag-pattern>~s letter<enter><tag-prefix><save-message>=Archive<enter><sync-mailbox><quit>'"
+    run("script", "-qec", f'neomutt -F {tmp_path}/muttrc -e "{keys}"', "/dev/null",  # it wants a terminal
+        env={"HOME": str(tmp_path), "TERM": "xterm", "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL)
     c = imap(server, user)
     wait_for(lambda: len(fetch_all(c, "Archive")) == 3, 10)
     assert len(fetch_all(c)) == 0
