@@ -25,7 +25,8 @@ extern struct board *board;             /* NULL outside a server */
 extern unsigned torture_turn;           /* another choice of errno for each point */
 void torture_serve_begin(struct board *b); /* in the server's process, before its first thread */
 void torture_trace(const char *call, int error);
-extern long torture_live;               /* blocks of mem_new() and mem_grow() that are not free */
+size_t torture_alive(void *callers[], size_t max); /* blocks of mem_new() and mem_grow() that are not free: who asked for them */
+void torture_forget(void);                      /* those of now do not count */
 
 /* ---- what must be true ---- */
 

@@ -162,14 +162,6 @@ static char *compose(const char *tag, size_t size, size_t *out_n)
 	return m;
 }
 
-static struct item *item_of(struct truth *t, const char *tag, int who)
-{
-	for (size_t i = 0; i < t->n; i++)
-		if (t->items[i].who == who && strcmp(t->items[i].tag, tag) == 0)
-			return &t->items[i];
-	return NULL;
-}
-
 static struct item *item_new(struct truth *t, const char *tag, int who, size_t size, bool appended)
 {
 	struct item *i = &t->items[t->n++];
@@ -233,7 +225,7 @@ static int smtp_code(struct visit *v, const char **out)
 		l = line(&v->c);
 	while (l && strlen(l) > 3 && l[3] == '-');
 	*out = l;
-	return l ? atoi(l) : 0;
+	return l ? (int)strtol(l, NULL, 10) : 0;
 }
 
 static bool smtp_step(struct visit *v, const char *step, const char *text, int want)

@@ -28,10 +28,10 @@ bool said_set(char said[SAID_MAX], const char *format, ...)
 	return false;
 }
 
-static struct str keep(struct config *c, const char *format, const char *arg)
+static struct str below(struct config *c, const char *before, const char *dir, const char *name)
 {
 	char text[512];
-	(void)snprintf(text, sizeof text, format, arg);
+	(void)snprintf(text, sizeof text, "%s%s/%s", before, dir, name);
 	return arena_str(&c->a, str_z(text));
 }
 
@@ -48,9 +48,9 @@ bool place_config(struct place *p, char said[SAID_MAX])
 	struct why why = { 0 };
 	config_init(c);
 	c->server_hostname = STR("mail.torture.test");
-	c->server_data_dir = keep(c, "%s/data", p->dir);
-	c->server_root_key = keep(c, "file:%s/root.key", p->dir);
-	c->server_control = keep(c, "%s/ctl", p->dir);
+	c->server_data_dir = below(c, "", p->dir, "data");
+	c->server_root_key = below(c, "file:", p->dir, "root.key");
+	c->server_control = below(c, "", p->dir, "ctl");
 	c->server_demo = true;
 	c->process_edge = c->process_access = c->process_scan = c->process_reader = 1;
 	c->inbound_tarpit = 0;
@@ -69,9 +69,10 @@ struct making { struct place *p; struct loop *loop; enum rc rc; struct why why; 
 static enum rc make_account(struct making *m, struct vault *v, struct store *s, int who)
 {
 	struct arena a;
+	struct str recovery;
 	struct account acct = { .address = str_z(torture_who[who]), .name = STR(""), .created_ms = wall_ms() };
 	arena_init(&a, 4096);
-	enum rc rc = vault_account_make(v, MODE_ORGANISATION, STR(TORTURE_PASSWORD), &acct.id, acct.public_key, NULL, &a, &m->why);
+	enum rc rc = vault_account_make(v, MODE_ORGANISATION, STR(TORTURE_PASSWORD), &acct.id, acct.public_key, &recovery, &a, &m->why);
 	if (rc == RC_OK)
 		rc = account_add(s, &acct, &m->why);
 	m->p->account[who] = acct.id;
