@@ -2,10 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "os/file.h"
 #include "role/wire.h"
-#include <errno.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { FIRST_BYTES = 12 * 1024, CHUNK_BYTES = 56 * 1024, READ_FIRST = 96 * 1024, SCRATCH_MAX = 32 << 20 };
@@ -194,40 +191,6 @@ static enum rc segment_fd(struct access_house *h, uint32_t segment, int *out, st
 	return RC_OK;
 }
 
-struct cold { int fd; char *p; size_t n; uint64_t off; ssize_t got; };
-
-static void read_cold(void *arg)
-{
-	struct cold *c = arg;
-	c->got = pread(c->fd, c->p, c->n, (off_t)c->off);
-}
-
-/* Warm pages are read here and now; a cold one is a worker's. */
-static enum rc read_at(int fd, uint64_t off, size_t n, struct buf *out, struct why *why)
-{
-	buf_clear(out);
-	if (!buf_room(out, n))
-		FAIL(why, RC_NOMEM, "no memory for a body");
-	while (out->len < n) {
-		struct iovec v = { out->p + out->len, n - out->len };
-		ssize_t k = preadv2(fd, &v, 1, (off_t)(off + out->len), RWF_NOWAIT);
-		if (k < 0 && (errno == EAGAIN || errno == EOPNOTSUPP)) {
-			/* Its own descriptor: the cache may close the other one meanwhile. */
-			struct cold c = { .fd = dup(fd), .p = v.iov_base, .n = v.iov_len, .off = off + out->len };
-			enum rc rc = c.fd < 0 ? RC_IO : worker_run(read_cold, &c);
-			fd_close(&c.fd);
-			TRY(rc);
-			k = c.got;
-		}
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			FAIL(why, RC_DAMAGED, "a segment is shorter than the index says");
-		out->len += (size_t)k;
-	}
-	return RC_OK;
-}
-
 static enum rc find_place(struct reading *r, struct why *why)
 {
 	struct msg_PLACE_answer a;
@@ -243,7 +206,7 @@ static enum rc read_head(struct reading *r, struct why *why)
 	int fd;
 	TRY(segment_fd(house_of(r), r->place.segment, &fd, why));
 	for (int i = 0; i < 2; i++) {
-		TRY(read_at(fd, r->place.offset, need, &b->first, why));
+		TRY(segment_fetch(fd, r->place.offset, need, &b->first, why));
 		enum rc rc = blob_header_parse(buf_str(&b->first), &b->head, &need, why);
 		if (rc != RC_AGAIN)
 			return rc;
@@ -289,7 +252,7 @@ static enum rc open_chunk(struct reading *r, uint32_t i, struct why *why)
 	} else {
 		int fd;
 		TRY(segment_fd(house_of(r), r->place.segment, &fd, why));
-		TRY(read_at(fd, r->place.offset + off, len, &b->more, why));
+		TRY(segment_fetch(fd, r->place.offset + off, len, &b->more, why));
 		stored = buf_str(&b->more);
 	}
 	buf_clear(&b->plain);

@@ -23,10 +23,10 @@ struct accepted { struct doors *d; const struct role_listener *l; int fd; };
 
 /* ---- TLS: the private half stays in the vault ---- */
 
-static enum rc sign(void *house, uint64_t key_id, struct str digest, struct buf *out)
+static enum rc sign(void *house, uint64_t key_id, enum tls_scheme scheme, struct str digest, struct buf *out)
 {
 	struct role_env *e = house;
-	struct msg_TLS_SIGN q = { .key = key_id, .digest = digest };
+	struct msg_TLS_SIGN q = { .key = key_id, .scheme = (uint8_t)scheme, .digest = digest };
 	struct msg_TLS_SIGN_answer a;
 	struct ipc_reply reply = { 0 };
 	TRY(ipc_ask_role(e->node, ROLE_VAULT, MSG_TLS_SIGN, &q, &a, &reply, true, NULL));

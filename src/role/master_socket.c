@@ -94,7 +94,7 @@ static void control_fiber(void *arg)
 			continue;
 		if (!may_command(fd))
 			fd_close(&fd);
-		else if (ipc_attach(m->node, fd, ROLE_CTL, m->ctl_n++, NULL, &why) != RC_OK)
+		else if (ipc_attach(m->node, fd, ROLE_CTL, m->ctl_n++, NULL, &why) == RC_NOMEM) /* who hung up at once was only looking */
 			log_event(LEVEL_WARN, EV_FATAL, F("reason", why.text));
 	}
 	io_poll_close(&poll, false);

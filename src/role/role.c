@@ -202,14 +202,15 @@ static enum rc enter_sandbox(struct role_env *e, struct why *why)
 
 static enum rc take_descriptors(struct role_env *e, size_t listeners, char **argv, struct why *why)
 {
-	struct buf text;
-	buf_init(&text, 1 << 20);
-	if (lseek(5, 0, SEEK_SET) < 0)
-		FAIL_SYS(why, "rewind the configuration");
-	enum rc rc = fd_read_all(5, 1 << 20, &text, why);
-	if (rc == RC_OK)
-		rc = config_unpack(buf_str(&text), e->config, why);
-	buf_done(&text);
+	/* Mapped, not read: every child has the same open file, so its offset is everybody's. */
+	struct stat st;
+	if (fstat(5, &st) < 0 || st.st_size <= 0)
+		FAIL_SYS(why, "the configuration handed over");
+	void *text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, 5, 0);
+	if (text == MAP_FAILED)
+		FAIL_SYS(why, "map the configuration");
+	enum rc rc = config_unpack(str_of(text, (size_t)st.st_size), e->config, why);
+	(void)munmap(text, (size_t)st.st_size);
 	TRY(rc);
 	(void)close(5);
 	void *map = mmap(NULL, shared_size(), PROT_READ | PROT_WRITE, MAP_SHARED, 4, 0);

@@ -73,8 +73,8 @@ static void on_tls_sign(void *env, struct ipc_peer *from, struct ipc_call *call,
 	struct buf out;
 	(void)from;
 	fd_close(&fd);
-	buf_init(&out, 256);
-	enum rc rc = vault_tls_sign(house_of(env)->v, m->key, m->digest, &out, &why);
+	buf_init(&out, TLS_SIGNATURE_MAX);
+	enum rc rc = vault_tls_sign(house_of(env)->v, m->key, m->scheme, m->digest, &out, &why);
 	ipc_answer(call, rc, &why, &(struct msg_TLS_SIGN_answer){ .signature = buf_str(&out) });
 	buf_done(&out);
 }

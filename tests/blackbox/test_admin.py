@@ -1,0 +1,172 @@
+"""The command line: people, domains, care, and what it says when something is wrong."""
+import imaplib
+import json
+import os
+import pathlib
+import shutil
+import smtplib
+import subprocess
+
+import pytest
+
+from conftest import PASSWORD, PROGRAM
+from helpers import fetch_all, imap, send, strip_trace, wait_for
+
+
+def program(*args, input=None):
+    return subprocess.run([PROGRAM, *map(str, args)], input=input, capture_output=True, text=True, timeout=120)
+
+
+def refused(server, address):
+    with smtplib.SMTP("localhost", server.smtp) as s:
+        s.ehlo()
+        s.mail("ann@example.org")
+        return s.rcpt(address)
+
+
+def login(server, user, password):
+    m = imaplib.IMAP4("localhost", server.imap)
+    m.login(user, password)
+    return m
+
+
+def test_an_account_from_birth_to_death(server):
+    a = "dora@demo.test"
+    assert refused(server, a)[0] == 550
+    out = json.loads(server.cli("account", "add", a, "--json", input="first password\n").stdout.splitlines()[-1])
+    assert out["address"] == a
+    assert refused(server, a)[0] == 250
+    send(server, a, "Subject: hello dora\r\n\r\nx\r\n")
+    assert len(fetch_all(login(server, a, "first password"))) == 1
+    assert server.cli("account", "add", a, input="again\n", check=False).returncode == 1
+    server.cli("account", "password", a, input="second password\n")
+    with pytest.raises(imaplib.IMAP4.error):
+        login(server, a, "first password")
+    assert len(fetch_all(login(server, a, "second password"))) == 1, "mail sealed before a new password still opens"
+    names = [json.loads(x)["address"] for x in server.cli("account", "list", "--json").stdout.splitlines()]
+    assert a in names and "bob@demo.test" in names
+    server.cli("account", "remove", a, "--yes")
+    wait_for(lambda: refused(server, a)[0] == 550)
+    with pytest.raises(imaplib.IMAP4.error):
+        login(server, a, "second password")
+
+
+def test_a_private_account_cannot_be_opened_by_the_administrator(server):
+    a = "erin@demo.test"
+    made = json.loads(server.cli("account", "add", a, "--mode", "private", "--json", input="my own\n").stdout.splitlines()[-1])
+    send(server, a, "Subject: for erin alone\r\n\r\nx\r\n")
+    assert server.cli("account", "password", a, input="the administrator's\n", check=False).returncode != 0
+    with pytest.raises(imaplib.IMAP4.error):
+        login(server, a, "the administrator's")
+    recovery = next(v for k, v in made.items() if "recovery" in k)
+    server.cli("account", "password", a, "--recovery", input=f"{recovery}\nnew one\n")
+    assert b"for erin alone" in list(fetch_all(login(server, a, "new one")).values())[0]
+
+
+def test_domains_come_and_go(server):
+    assert refused(server, "x@new.example")[1].startswith(b"5.7.1")
+    server.cli("domain", "add", "new.example")
+    wait_for(lambda: refused(server, "x@new.example")[1].startswith(b"5.1.1"))
+    server.cli("account", "add", "x@new.example", input="pw pw pw\n")
+    assert server.cli("domain", "remove", "new.example", "--yes", check=False).returncode == 1
+    server.cli("account", "remove", "x@new.example", "--yes")
+    server.cli("domain", "remove", "new.example", "--yes")
+    wait_for(lambda: refused(server, "x@new.example")[1].startswith(b"5.7.1"))
+
+
+def test_quota_is_said_at_smtp_time(server):
+    a = "full@demo.test"
+    server.cli("account", "add", a, "--quota", "20KiB", input="pw pw pw\n")
+    text = "Subject: fill\r\n\r\n" + "x" * 70 + "\r\n"
+    with pytest.raises((smtplib.SMTPException, AssertionError)) as e:
+        for _ in range(30):
+            send(server, a, text + ("y" * 76 + "\r\n") * 30)
+    assert "5.2.2" in str(e.value)
+
+
+def test_backup_and_restore_on_another_machine(fresh, tmp_path):
+    s = fresh()
+    texts = [f"Subject: keep {i}\r\n\r\nbody {i}\r\n".encode() * 1 for i in range(20)]
+    for t in texts:
+        send(s, "bob@demo.test", t)
+    before = {k: v for k, v in fetch_all(imap(s, "bob@demo.test")).items()}
+    s.cli("backup", "create", tmp_path / "backup")
+    send(s, "bob@demo.test", "Subject: after the backup\r\n\r\nx\r\n")
+    assert s.cli("backup", "verify", tmp_path / "backup").returncode == 0
+    s.stop()
+    data = s.state / "data"
+    shutil.rmtree(data)
+    p = program("restore", tmp_path / "backup", "--config", s.config)
+    assert p.returncode == 0, p.stdout + p.stderr
+    assert program("verify", "--config", s.config).returncode == 0
+    s.start()
+    after = fetch_all(imap(s, "bob@demo.test"))
+    assert {k: v for k, v in after.items() if k in before} == before
+    assert not any(b"after the backup" in v for v in after.values())
+
+
+def test_backup_while_mail_comes_in(fresh, tmp_path):
+    import threading
+    s = fresh()
+    acked, stop = [], []
+
+    def load():
+        i = 0
+        while not stop:
+            i += 1
+            send(s, "bob@demo.test", f"Subject: n {i}\r\n\r\n" + "z" * 2000 + "\r\n")
+            acked.append(i)
+
+    t = threading.Thread(target=load)
+    t.start()
+    try:
+        wait_for(lambda: len(acked) > 10)
+        sure = len(acked)
+        s.cli("backup", "create", tmp_path / "backup")
+    finally:
+        stop.append(1)
+        t.join()
+    assert s.cli("backup", "verify", tmp_path / "backup").returncode == 0
+    s.stop()
+    shutil.rmtree(s.state / "data")
+    p = program("restore", tmp_path / "backup", "--config", s.config)
+    assert p.returncode == 0, p.stdout + p.stderr
+    s.start()
+    subjects = b"".join(fetch_all(imap(s, "bob@demo.test")).values())
+    for i in range(1, sure + 1):
+        assert f"Subject: n {i}\r\n".encode() in subjects, i
+
+
+def test_a_wrong_configuration_is_named_by_line_and_column(tmp_path):
+    f = tmp_path / "bad.conf"
+    f.write_text('config_version = 1\nserver {\n  hostname = "a.example"\n  data_dirr = "/x"\n}\n')
+    p = program("config", "check", "--config", f)
+    assert p.returncode != 0
+    text = p.stdout + p.stderr
+    assert f"{f}:4:3" in text and "data_dir" in text, text
+
+
+def test_commands_without_a_server_say_so(tmp_path):
+    f = tmp_path / "ok.conf"
+    f.write_text(f'config_version = 1\nserver {{\n  hostname = "a.example"\n  data_dir = "{tmp_path}/data"\n  control = "{tmp_path}/ctl.sock"\n  root_key = "file:{tmp_path}/key"\n}}\nlisten {{\n  smtp = {{"127.0.0.1:2525"}}\n}}\n')
+    p = program("account", "list", "--config", f)
+    assert p.returncode == 1
+    assert "not running" in p.stdout + p.stderr
+
+
+def test_usage_errors_exit_2(tmp_path):
+    assert program("acount", "list").returncode == 2
+    assert program("account", "add").returncode == 2
+    assert program("config", "check", "--nonsense").returncode == 2
+
+
+def test_probe_mime_reads_many_files(tmp_path):
+    (tmp_path / "a.eml").write_bytes(b"From: Ann <ann@example.org>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b\r\n"
+                                     b"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=x.pdf\r\n\r\nMZ\r\n--b--\r\n")
+    (tmp_path / "b.eml").write_bytes(b"no header at all\r\n")
+    p = program("probe", "mime", tmp_path / "a.eml", tmp_path / "b.eml", "--json")
+    assert p.returncode == 0, p.stderr
+    rows = [json.loads(x) for x in p.stdout.splitlines()]
+    assert len(rows) == 2
+    assert '"Ann" NIL "ann" "example.org"' in rows[0]["envelope"]
+    assert "multipart" in json.dumps(rows[0]).lower() and rows[1]["defects"]
