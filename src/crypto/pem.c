@@ -16,11 +16,17 @@ static int no_passphrase(char *p, int n, int rw, void *arg)
 	return -1;
 }
 
-bool pkey_is_p256(EVP_PKEY *k)
+const char pkey_kinds[] = "ECDSA P-256 or P-384, or RSA of 2048 to 4096 bits";
+
+enum pkey_kind pkey_kind(EVP_PKEY *k)
 {
 	char name[32] = "";
 	size_t n = 0;
-	return EVP_PKEY_is_a(k, "EC") && EVP_PKEY_get_group_name(k, name, sizeof name, &n) == 1 && strcmp(name, "prime256v1") == 0;
+	if (EVP_PKEY_is_a(k, "RSA"))
+		return EVP_PKEY_get_bits(k) >= 2048 && EVP_PKEY_get_bits(k) <= 4096 ? PKEY_RSA : PKEY_OTHER;
+	if (!EVP_PKEY_is_a(k, "EC") || EVP_PKEY_get_group_name(k, name, sizeof name, &n) != 1)
+		return PKEY_OTHER;
+	return strcmp(name, "prime256v1") == 0 ? PKEY_P256 : strcmp(name, "secp384r1") == 0 ? PKEY_P384 : PKEY_OTHER;
 }
 
 enum rc pem_chain(struct str pem, STACK_OF(X509) **out, struct why *why)
@@ -72,8 +78,8 @@ enum rc pem_private(struct str pem, EVP_PKEY **out, struct why *why)
 		FAIL(why, RC_DENIED, "the private key is under a passphrase");
 	if (!k)
 		FAIL(why, RC_SYNTAX, "no private key in PEM form");
-	if (!pkey_is_p256(k))
-		FAIL(why, RC_DENIED, "the private key is not ECDSA P-256");
+	if (pkey_kind(k) == PKEY_OTHER)
+		FAIL(why, RC_DENIED, "the private key is not %s", pkey_kinds);
 	*out = k;
 	k = NULL;
 	return RC_OK;

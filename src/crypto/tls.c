@@ -40,6 +40,13 @@ static int pick_by_name(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* Forward secrecy and AEAD only; no suite in which the server's key would decrypt. */
+static const char ciphers_12[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:"
+				 "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305";
+/* Exactly what enum tls_scheme can express. */
+static const char sigalgs[] = "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
+			      "RSA+SHA256:RSA+SHA384:RSA+SHA512";
+
 static SSL_CTX *new_ctx(struct tls_server *t)
 {
 	ERR_clear_error();
@@ -55,7 +62,7 @@ static SSL_CTX *new_ctx(struct tls_server *t)
 	SSL_CTX_set_tlsext_servername_arg(c, t);
 	if (SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1 &&
 	    SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") == 1 &&
-	    SSL_CTX_set_cipher_list(c, "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305") == 1 &&
+	    SSL_CTX_set_cipher_list(c, ciphers_12) == 1 && SSL_CTX_set1_sigalgs_list(c, sigalgs) == 1 &&
 	    SSL_CTX_set1_groups_list(c, "X25519:P-256") == 1 && tls_tickets_attach(c, &t->tickets))
 		return c;
 	SSL_CTX_free(c);

@@ -5,8 +5,8 @@
 
 /* The parts of a TLS server, between the files of src/crypto. */
 
-/* An EVP_PKEY that holds only the public half of the leaf's P-256 key; each signature asks hook->sign with `key_id`. `hook` is
- * borrowed and outlives the key. */
+/* An EVP_PKEY that holds only the public half of the leaf's key; each signature asks hook->sign with `key_id`. `hook` is borrowed
+ * and outlives the key. */
 MUST_USE enum rc tls_hook_key(X509 *leaf, const struct tls_key_hook *hook, uint64_t key_id, EVP_PKEY **out, struct why *why);
 
 /* Session-ticket keys, newest first: the first one seals, all open. */

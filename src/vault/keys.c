@@ -52,16 +52,33 @@ static struct tls_key *key_of(const struct tls_set *s, uint64_t id)
 	return NULL;
 }
 
-enum rc vault_tls_sign(struct vault *v, uint64_t key_id, struct str digest, struct buf *out, struct why *why)
+/* RSA takes a millisecond and more, P-384 half of one: on a worker, so that logins and P-256 need not wait. The job has a share in
+ * the key, since a reload may forget it meanwhile. */
+struct signing { struct tls_key *key; enum tls_scheme scheme; struct str digest; struct buf *out; enum rc rc; };
+static void sign_job(void *arg)
+{
+	struct signing *s = arg;
+	s->rc = tls_key_sign_with(s->key, s->scheme, s->digest, s->out);
+}
+
+static enum rc sign_aside(struct tls_key *k, enum tls_scheme scheme, struct str digest, struct buf *out)
+{
+	struct signing s = { tls_key_share(k), scheme, digest, out, RC_NOMEM };
+	enum rc rc = s.key ? worker_run(sign_job, &s) : RC_NOMEM;
+	tls_key_free(&s.key);
+	return rc == RC_OK ? s.rc : rc;
+}
+
+enum rc vault_tls_sign(struct vault *v, uint64_t key_id, enum tls_scheme scheme, struct str digest, struct buf *out, struct why *why)
 {
 	struct tls_key *k = key_of(&v->tls, key_id);
 	if (!k)
 		k = key_of(&v->tls_before, key_id);
 	if (!k)
 		FAIL(why, RC_NOTFOUND, "no TLS key with this id");
-	enum rc rc = tls_key_sign_with(k, digest, out);
+	enum rc rc = tls_key_is_slow(k) ? sign_aside(k, scheme, digest, out) : tls_key_sign_with(k, scheme, digest, out);
 	if (rc == RC_SYNTAX)
-		FAIL(why, rc, "a digest of %zu octets", digest.n);
+		FAIL(why, rc, "scheme %d over %zu octets is nothing that this key signs", (int)scheme, digest.n);
 	return rc;
 }
 

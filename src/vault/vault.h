@@ -1,6 +1,7 @@
 #pragma once
 #include "base/arena.h"
 #include "crypto/crypto.h"
+#include "crypto/tls.h"
 #include "os/loop.h"
 
 /* Secrets and what is done with them (role `vault`). Everything in vault/ is sealed under the root key, which is not in the
@@ -47,7 +48,8 @@ MUST_USE enum rc vault_login(struct vault *v, const struct vault_login *in, stru
 MUST_USE enum rc vault_tls_add(struct vault *v, struct str chain_pem, struct str key_pem, uint64_t *out_key_id, struct why *why);
 size_t vault_tls_count(const struct vault *v);
 void vault_tls_get(const struct vault *v, size_t i, uint64_t *out_key_id, struct str *out_chain_pem);
-MUST_USE enum rc vault_tls_sign(struct vault *v, uint64_t key_id, struct str digest, struct buf *out, struct why *why);
+/* RC_SYNTAX: not a scheme for this key. Suspends where the key is slow (a worker pads and signs). */
+MUST_USE enum rc vault_tls_sign(struct vault *v, uint64_t key_id, enum tls_scheme scheme, struct str digest, struct buf *out, struct why *why);
 void vault_tls_clear(struct vault *v);           /* before a reload */
 /* Session-ticket keys, newest first, 48 octets each, at most 3; rotated hourly. */
 void vault_tickets(struct vault *v, struct buf *out);

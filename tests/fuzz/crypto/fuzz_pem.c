@@ -1,7 +1,7 @@
 #include "crypto/tls.h"
 
 /* Certificate chains and private keys as an administrator's file may hold them. */
-static enum rc sign(void *house, uint64_t id, struct str digest, struct buf *out) { return RC_DENIED; }
+static enum rc sign(void *house, uint64_t id, enum tls_scheme scheme, struct str digest, struct buf *out) { return RC_DENIED; }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
@@ -16,7 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		abort();
 	if (tls_server_chain(t, 1, in, &why) == RC_OK)
 		tls_server_clear(t);
-	if (tls_key_load(in, &k, &why) == RC_OK && tls_key_sign_with(k, STR("0123456789abcdef0123456789abcdef"), &out) != RC_OK)
+	struct str digest = STR("0123456789abcdef0123456789abcdef");
+	if (tls_key_load(in, &k, &why) == RC_OK && tls_key_sign_with(k, TLS_ECDSA, digest, &out) != RC_OK &&
+	    tls_key_sign_with(k, TLS_RSA_PSS_SHA256, digest, &out) != RC_OK)
 		abort();
 	tls_key_free(&k);
 	(void)!tls_key_fits(in, in, &why);

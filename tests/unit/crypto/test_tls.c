@@ -170,13 +170,13 @@ static void the_name_asked_for_selects_the_chain(void **state)
 
 /* What a fiber sees when SIGHUP comes while it waits for the vault. */
 struct reloading { struct house h; struct tls_server *t; };
-static enum rc reload_then_sign(void *arg, uint64_t key_id, struct str digest, struct buf *out)
+static enum rc reload_then_sign(void *arg, uint64_t key_id, enum tls_scheme scheme, struct str digest, struct buf *out)
 {
 	struct reloading *r = arg;
 	struct why why = { 0 };
 	tls_server_clear(r->t);
 	assert_int_equal(tls_server_chain(r->t, 9, buf_str(&r->h.leaf), &why), RC_OK);
-	return house_sign(&r->h, key_id, digest, out);
+	return house_sign(&r->h, key_id, scheme, digest, out);
 }
 
 static void a_reload_in_the_middle_of_a_handshake_breaks_nothing(void **state)
@@ -198,8 +198,8 @@ static void a_reload_in_the_middle_of_a_handshake_breaks_nothing(void **state)
 	house_done(&r.h);
 }
 
-static enum rc refuse(void *arg, uint64_t id, struct str digest, struct buf *out) { return RC_LATE; }
-static enum rc babble(void *arg, uint64_t id, struct str digest, struct buf *out)
+static enum rc refuse(void *arg, uint64_t id, enum tls_scheme scheme, struct str digest, struct buf *out) { return RC_LATE; }
+static enum rc babble(void *arg, uint64_t id, enum tls_scheme scheme, struct str digest, struct buf *out)
 {
 	buf_add(out, STR("this is not a signature at all, and it is longer than any could be, by a good deal of letters"));
 	return RC_OK;
@@ -312,13 +312,13 @@ static void a_key_under_a_passphrase_or_of_another_kind_is_refused_without_askin
 {
 	struct why why = { 0 };
 	struct tls_key *k = NULL;
-	EVP_PKEY *ec = EVP_EC_gen("P-256"), *p384 = EVP_EC_gen("P-384");
+	EVP_PKEY *ec = EVP_EC_gen("P-256"), *p521 = EVP_EC_gen("P-521");
 	static const struct { bool locked; const char *want; } c[] = { { true, "the private key is under a passphrase" },
-		                                                       { false, "the private key is not ECDSA P-256" } };
+		                                                       { false, "the private key is not ECDSA P-256 or P-384, or RSA of 2048 to 4096 bits" } };
 	for (size_t i = 0; i < 2; i++) {
 		BIO *b = BIO_new(BIO_s_mem());
 		char *p = NULL;
-		assert_int_equal(PEM_write_bio_PrivateKey(b, c[i].locked ? ec : p384, c[i].locked ? EVP_aes_256_cbc() : NULL,
+		assert_int_equal(PEM_write_bio_PrivateKey(b, c[i].locked ? ec : p521, c[i].locked ? EVP_aes_256_cbc() : NULL,
 		                                          c[i].locked ? (const unsigned char *)"pw" : NULL, c[i].locked ? 2 : 0, NULL, NULL), 1);
 		long n = BIO_get_mem_data(b, &p);
 		assert_int_equal(tls_key_load(str_of(p, (size_t)n), &k, &why), RC_DENIED);
@@ -326,7 +326,7 @@ static void a_key_under_a_passphrase_or_of_another_kind_is_refused_without_askin
 		BIO_free(b);
 	}
 	EVP_PKEY_free(ec);
-	EVP_PKEY_free(p384);
+	EVP_PKEY_free(p521);
 }
 
 static void signatures_verify_under_the_public_half_and_ids_are_stable(void **state)
@@ -338,7 +338,7 @@ static void signatures_verify_under_the_public_half_and_ids_are_stable(void **st
 	struct buf sig AUTO(buf_done);
 	buf_init(&sig, 100);
 	assert_int_equal(sha256(STR("transcript"), digest), RC_OK);
-	assert_int_equal(tls_key_sign(buf_str(&h.key), str_of(digest, 32), &sig, &why), RC_OK);
+	assert_int_equal(tls_key_sign(buf_str(&h.key), TLS_ECDSA, str_of(digest, 32), &sig, &why), RC_OK);
 	X509 *leaf = parse(&h.leaf);
 	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(X509_get0_pubkey(leaf), NULL);
 	assert_int_equal(EVP_PKEY_verify_init(c), 1);
@@ -347,7 +347,7 @@ static void signatures_verify_under_the_public_half_and_ids_are_stable(void **st
 	assert_int_not_equal(EVP_PKEY_verify(c, (uint8_t *)sig.p, sig.len, digest, 32), 1);
 	EVP_PKEY_CTX_free(c);
 	X509_free(leaf);
-	assert_int_equal(tls_key_sign_with(h.sign, str_of(digest, 19), &sig), RC_SYNTAX);
+	assert_int_equal(tls_key_sign_with(h.sign, TLS_ECDSA, str_of(digest, 19), &sig), RC_SYNTAX);
 	struct tls_key *again = NULL, *ca = NULL;
 	uint64_t a, b, other;
 	assert_int_equal(tls_key_load(buf_str(&h.key), &again, &why), RC_OK);

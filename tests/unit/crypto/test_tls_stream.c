@@ -19,12 +19,12 @@ struct scene {
 	unsigned slept, ended, clients;
 };
 
-static enum rc slow_sign(void *arg, uint64_t id, struct str digest, struct buf *out)
+static enum rc slow_sign(void *arg, uint64_t id, enum tls_scheme scheme, struct str digest, struct buf *out)
 {
 	struct scene *s = arg;
 	enum rc rc = fiber_sleep(1);
 	s->slept++;
-	return rc == RC_OK ? house_sign(&s->h, id, digest, out) : rc;
+	return rc == RC_OK ? house_sign(&s->h, id, scheme, digest, out) : rc;
 }
 
 static void end(struct scene *s)

@@ -2,6 +2,8 @@
 #include "unit/crypto/hex.h"
 #include "crypto/tls.h"
 #include <fcntl.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,29 +14,55 @@ struct house {
 	struct tls_key *sign;
 	unsigned signatures;
 	uint64_t asked;
+	enum tls_scheme scheme;
 };
 
-static inline enum rc house_sign(void *arg, uint64_t key_id, struct str digest, struct buf *out)
+static inline enum rc house_sign(void *arg, uint64_t key_id, enum tls_scheme scheme, struct str digest, struct buf *out)
 {
 	struct house *h = arg;
 	h->signatures++;
 	h->asked = key_id;
-	return tls_key_sign_with(h->sign, digest, out);
+	h->scheme = scheme;
+	return tls_key_sign_with(h->sign, scheme, digest, out);
 }
 
-static inline void house_init(struct house *h, const char *names)
+/* A key as people bring it; takes `k`. */
+static inline void put_key(EVP_PKEY *k, struct buf *out)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	char *p = NULL;
+	assert_non_null(k);
+	assert_int_equal(PEM_write_bio_PrivateKey(b, k, NULL, NULL, 0, NULL, NULL), 1);
+	long n = BIO_get_mem_data(b, &p);
+	buf_add(out, str_of(p, (size_t)n));
+	BIO_free(b);
+	EVP_PKEY_free(k);
+}
+
+/* "P-256", "P-384", "RSA" */
+static inline void make_key(const char *kind, struct buf *out)
+{
+	if (strcmp(kind, "P-256") == 0)
+		assert_int_equal(tls_key_make(out), RC_OK);
+	else
+		put_key(strcmp(kind, "RSA") == 0 ? EVP_RSA_gen(2048) : EVP_EC_gen(kind), out);
+}
+
+static inline void house_init_of(struct house *h, const char *names, const char *ca_kind, const char *leaf_kind)
 {
 	*h = (struct house){ 0 };
 	struct why why = { 0 };
 	struct buf *all[] = { &h->ca_key, &h->ca, &h->key, &h->leaf };
 	for (size_t i = 0; i < 4; i++)
 		buf_init(all[i], 8192);
-	assert_int_equal(tls_key_make(&h->ca_key), RC_OK);
-	assert_int_equal(tls_key_make(&h->key), RC_OK);
+	make_key(ca_kind, &h->ca_key);
+	make_key(leaf_kind, &h->key);
 	assert_int_equal(tls_ca_make(buf_str(&h->ca_key), "Test CA", &h->ca, &why), RC_OK);
 	assert_int_equal(tls_leaf_make(buf_str(&h->ca_key), buf_str(&h->ca), buf_str(&h->key), names, &h->leaf, &why), RC_OK);
 	assert_int_equal(tls_key_load(buf_str(&h->key), &h->sign, &why), RC_OK);
 }
+
+static inline void house_init(struct house *h, const char *names) { house_init_of(h, names, "P-256", "P-256"); }
 
 static inline void house_done(struct house *h)
 {

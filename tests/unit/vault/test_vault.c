@@ -496,12 +496,12 @@ static void a_key_of_the_last_configuration_still_signs_until_the_next_but_one(v
 	vault_tls_get(v, 0, &got, &pem);
 	assert_true(got == id[1] && str_eq(pem, buf_str(&cert[1])));
 	struct str digest = STR("0123456789abcdef0123456789abcdef");
-	assert_int_equal(vault_tls_sign(v, id[0], digest, &sig, &why), RC_OK);
-	assert_int_equal(vault_tls_sign(v, id[1], digest, &sig, &why), RC_OK);
-	assert_int_equal(vault_tls_sign(v, id[1], STR("short"), &sig, &why), RC_SYNTAX);
+	assert_int_equal(vault_tls_sign(v, id[0], TLS_ECDSA, digest, &sig, &why), RC_OK);
+	assert_int_equal(vault_tls_sign(v, id[1], TLS_ECDSA, digest, &sig, &why), RC_OK);
+	assert_int_equal(vault_tls_sign(v, id[1], TLS_ECDSA, STR("short"), &sig, &why), RC_SYNTAX);
 	vault_tls_clear(v);
-	assert_int_equal(vault_tls_sign(v, id[0], digest, &sig, &why), RC_NOTFOUND);
-	assert_int_equal(vault_tls_sign(v, id[1], digest, &sig, &why), RC_OK);
+	assert_int_equal(vault_tls_sign(v, id[0], TLS_ECDSA, digest, &sig, &why), RC_NOTFOUND);
+	assert_int_equal(vault_tls_sign(v, id[1], TLS_ECDSA, digest, &sig, &why), RC_OK);
 	for (int i = 0; i < 2; i++) {
 		buf_wipe(&key[i]);
 		buf_done(&cert[i]);
