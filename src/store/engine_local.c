@@ -25,6 +25,18 @@ static void group_unref(struct group **gp)
 	mem_free(g);
 }
 
+static enum rc begin_txn(struct engine *e, struct why *why)
+{
+	unsigned flags = e->index && !e->index->writable ? MDB_RDONLY : 0;
+	int err = e->index ? mdb_txn_begin(e->index->env, NULL, flags, &e->txn) : MDB_PANIC;
+	if (err == MDB_PANIC && (!e->index || e->index->refs == 1)) {
+		index_close(&e->index);
+		TRY(index_open(e->dir, e->map_size, true, &e->index, why));
+		err = mdb_txn_begin(e->index->env, NULL, 0, &e->txn);
+	}
+	return index_error(err, "index: begin", why);
+}
+
 enum rc engine_begin(struct engine *e, struct why *why)
 {
 	if (e->txn)
@@ -32,16 +44,11 @@ enum rc engine_begin(struct engine *e, struct why *why)
 	struct group *g = mem_new(sizeof *g);
 	if (!g)
 		FAIL(why, RC_NOMEM, "no memory for a commit group");
-	int err = mdb_txn_begin(e->index->env, NULL, e->index->writable ? 0 : MDB_RDONLY, &e->txn);
-	if (err == MDB_PANIC && e->index->refs == 1) { /* LMDB saw its header write fail: only a fresh environment knows what is on disk */
-		index_close(&e->index);
-		enum rc rc = index_open(e->dir, e->map_size, true, &e->index, why);
-		err = rc == RC_OK ? mdb_txn_begin(e->index->env, NULL, 0, &e->txn) : MDB_PANIC;
-	}
-	if (err) {
+	enum rc rc = begin_txn(e, why);
+	if (rc != RC_OK) {
 		e->txn = NULL;
 		mem_free(g);
-		return index_error(err, "index: begin", why);
+		return rc;
 	}
 	e->group = g;
 	return RC_OK;
@@ -98,9 +105,25 @@ static void group_close(struct engine *e)
 		engine_abort(e, rc, &why);
 		return;
 	}
+	bool probe = !e->joined && !joint_works(e->joint);
+	if (probe)
+		joint_probe(e->joint, true);
 	rc = index_error(mdb_txn_commit(e->txn), "index: commit", &why);
+	if (probe)
+		joint_probe(e->joint, false);
+	struct why beside;
+	enum rc bodies = segments_joined(e, &beside);
+	if (bodies != RC_OK) { /* LMDB has failed for it, too; this says why */
+		rc = bodies;
+		why = beside;
+	}
 	if (rc == RC_OK)
 		e->stats.commits++;
+	if (rc != RC_OK && rc != RC_FULL && e->index->refs == 1) { /* what is on disk now, only a fresh environment knows */
+		index_close(&e->index);
+		if (index_open(e->dir, e->map_size, true, &e->index, NULL) != RC_OK)
+			e->index = NULL; /* the next verb tries again */
+	}
 	group_end(e, rc == RC_NOTFOUND || rc == RC_AGAIN ? RC_IO : rc, &why);
 }
 
@@ -428,11 +451,12 @@ enum rc engine_local_open(struct loop *l_or_null, const struct engine_options *o
 	if (!e)
 		FAIL(why, RC_NOMEM, "no memory for the store");
 	e->loop = l_or_null;
+	e->joint = joint_new();
 	e->segments_dir = e->active_fd = -1;
 	e->map_size = o->map_size;
 	e->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES_DEFAULT;
 	e->grace_ms = o->grace_ms == 0 ? GRACE_MS_DEFAULT : o->grace_ms < 0 ? 0 : o->grace_ms;
-	enum rc rc = set_up(e, o, why);
+	enum rc rc = e->joint ? set_up(e, o, why) : why_fail(why, RC_NOMEM, 0, __FILE__, "no memory for the store");
 	if (rc != RC_OK) {
 		engine_close(&e);
 		return rc;
@@ -452,6 +476,7 @@ void engine_close(struct engine **ep)
 	group_close(e);
 	if (e->loop)
 		loop_on_idle(e->loop, NULL, NULL);
+	joint_free(&e->joint);
 	segments_close(e);
 	index_close(&e->index);
 	fd_close(&e->segments_dir);

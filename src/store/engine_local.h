@@ -1,6 +1,7 @@
 #pragma once
 #include "store/batch.h"
 #include "store/index.h"
+#include "store/joint.h"
 #include "store/layout.h"
 
 /* The inside of the engine `local`: shared by engine_local.c (transactions), segment.c (files) and compact.c. */
@@ -49,6 +50,8 @@ struct engine {
 	uint32_t active;                /* 0 = none */
 	int active_fd;
 	bool dir_dirty;
+	struct joint *joint;            /* bodies and pages synced side by side */
+	uint32_t joined;                /* the segment whose sync is under way there, 0 = none */
 
 	uint32_t walk_segment;          /* where compaction stands */
 	uint64_t walk_offset;
@@ -71,6 +74,7 @@ MUST_USE enum rc segment_place(struct engine *e, struct str bytes, struct blob_p
 MUST_USE enum rc segment_write_single(struct engine *e, struct str bytes, uint32_t *out_segment, struct why *why);
 MUST_USE enum rc segment_add_single(struct engine *e, uint32_t n, uint64_t length, struct why *why);
 MUST_USE enum rc segments_sync(struct engine *e, struct why *why);     /* bodies of the open group, written and durable */
+MUST_USE enum rc segments_joined(struct engine *e, struct why *why);   /* after the commit: how the sync beside it ended */
 MUST_USE enum rc segments_put_rows(struct engine *e, struct why *why);
 void segments_settle(struct engine *e, bool committed);
 void segment_release(struct engine *e, uint32_t n, uint64_t length); /* that much of it is dead now */

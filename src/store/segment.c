@@ -357,10 +357,26 @@ static enum rc sync_bodies(struct engine *e, const struct body_write *w, size_t 
 	enum rc rc = RC_OK;
 	for (size_t i = 0; i < n && rc == RC_OK; i += IOV_BATCH)
 		rc = write_run(e, fd, w + i, n - i < IOV_BATCH ? n - i : IOV_BATCH, why);
-	if (rc == RC_OK)
+	/* The common case, one group and one segment: its sync runs beside LMDB's own. */
+	if (rc == RC_OK && own < 0 && n == e->write_n && !e->dir_dirty && joint_start(e->joint, fd))
+		e->joined = e->active;
+	else if (rc == RC_OK)
 		rc = sync_segment(e, fd, w[0].segment, why);
 	fd_close(&own);
 	return rc;
+}
+
+enum rc segments_joined(struct engine *e, struct why *why)
+{
+	if (!e->joined)
+		return RC_OK;
+	int err = joint_end(e->joint);
+	struct segment *s = segment_find(e, e->joined);
+	if (err && s)
+		s->broken = true; /* invariant 3 */
+	uint32_t n = e->joined;
+	e->joined = 0;
+	return err ? file_error(err, "sync", n, why) : RC_OK;
 }
 
 enum rc segments_sync(struct engine *e, struct why *why)

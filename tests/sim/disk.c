@@ -1,6 +1,7 @@
 /* Built with -U_FILE_OFFSET_BITS: here both names of each call are defined. */
 #include "sim/disk.h"
 
+#include "store/joint.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -260,7 +261,15 @@ int ftruncate(int fd, off_t n)
 int ftruncate64(int fd, off64_t n) BOTH("ftruncate");
 
 int fsync(int fd) { return note_sync(fd, syscall(SYS_fsync, fd)); }
-int fdatasync(int fd) { return note_sync(fd, syscall(SYS_fdatasync, fd)); }
+/* The store's own (store/joint.h) may sync a segment in another thread meanwhile: when this call returns, that is done as well. */
+int fdatasync(int fd)
+{
+	int other = joint_beside(), answer = joint_fdatasync(fd);
+	if (other >= 0)
+		(void)note_sync(other, answer);
+	return note_sync(fd, answer);
+}
+
 int msync(void *p, size_t n, int flags)
 {
 	if (watching)
