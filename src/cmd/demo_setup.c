@@ -21,6 +21,9 @@ static void put_listeners(const struct demo *d, struct buf *b)
 			buf_addf(b, ", \"[::1]:%u\"", d->ports[i]);
 		buf_add(b, STR("}\n"));
 	}
+	/* For programs on this machine; printed by nobody, as ux asks only for ports. */
+	if (strlen(d->state) < 80)
+		buf_addf(b, "  lmtp = {\"unix:%s/lmtp.sock\"}\n", d->state);
 	buf_add(b, STR("}\n"));
 }
 

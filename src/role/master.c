@@ -105,6 +105,8 @@ static void start_fiber(void *arg)
 		proc_start(&m->procs[i]);
 }
 
+static void watch(void *arg) { proc_watch_all(arg); }
+
 static enum rc run(struct master *m, struct why *why)
 {
 	TRY(make_dirs(m->config, why));
@@ -121,8 +123,10 @@ static enum rc run(struct master *m, struct why *why)
 	static const int signals[] = { SIGHUP, SIGTERM, SIGINT };
 	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
 		TRY(loop_on_signal(m->loop, signals[i], on_signal, m, why));
+	TRY(ticker_start(m->loop, WATCH_MS, watch, m, &m->watchdog));
 	TRY(fiber_start(m->loop, start_fiber, m, NULL));
 	loop_run(m->loop);
+	ticker_stop(&m->watchdog);
 	return RC_OK;
 }
 

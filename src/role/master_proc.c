@@ -177,6 +177,30 @@ enum rc master_plan(struct master *m, struct why *why)
 	return plan(m, &role_web, 1, why);
 }
 
+/* A process that neither works nor dies is worse than a dead one. HEALTH's own patience is 5 s. */
+static void watch_fiber(void *arg)
+{
+	struct proc *p = arg;
+	struct ipc_peer *asked = p->peer;
+	enum rc rc = asked ? ipc_ask(asked, MSG_HEALTH, &(struct msg_HEALTH){ 0 }, NULL, NULL, NULL) : RC_CLOSED;
+	if (p->peer != asked || rc != RC_LATE) {
+		p->silent = 0;
+		return;
+	}
+	if (++p->silent < WATCH_SILENT || !p->pid)
+		return;
+	log_event(LEVEL_ERROR, EV_HUNG, F("child", role_name(p->ops->role)), F("number", p->index), F("child_pid", p->pid));
+	p->silent = 0;
+	(void)kill(p->pid, SIGKILL);
+}
+
+void proc_watch_all(struct master *m)
+{
+	for (size_t i = 0; i < m->proc_n && !m->stopping && !m->one_process; i++)
+		if (m->procs[i].ready && m->procs[i].peer)
+			(void)!fiber_start(m->loop, watch_fiber, &m->procs[i], NULL);
+}
+
 static bool any_left(const struct master *m, unsigned roles)
 {
 	for (size_t i = 0; i < m->proc_n; i++)

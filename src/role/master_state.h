@@ -3,7 +3,7 @@
 #include "role/role.h"
 
 /* Shared by the files of master: its processes and sockets. */
-enum { PROCS_MAX = SHARED_SLOTS - 1, SOCKETS_MAX = 2048, BACKOFF_MIN_MS = 10, BACKOFF_MAX_MS = 5000, HEALTHY_MS = 10000 };
+enum { PROCS_MAX = SHARED_SLOTS - 1, SOCKETS_MAX = 2048, BACKOFF_MIN_MS = 10, BACKOFF_MAX_MS = 5000, HEALTHY_MS = 10000, WATCH_MS = 5000, WATCH_SILENT = 4 };
 
 struct proc {
 	struct master *m;
@@ -13,7 +13,7 @@ struct proc {
 	struct ipc_peer *peer;
 	bool ready, wanted;
 	int64_t started;
-	unsigned backoff_ms;
+	unsigned backoff_ms, silent;   /* health questions in a row without an answer */
 	struct waitlist ended;
 	struct role_env *inside;       /* one process: the role itself */
 };
@@ -33,12 +33,13 @@ struct master {
 	unsigned ctl_n;
 	bool stopping, announced, one_process;
 	int64_t started_wall, started;
-	unsigned hard_restarts;
+	struct ticker *watchdog;
 };
 
 /* master_proc.c */
 MUST_USE enum rc master_plan(struct master *m, struct why *why);          /* which processes, from the configuration */
 void proc_start(struct proc *p);                                        /* in a fiber; tries again with back-off */
+void proc_watch_all(struct master *m);                                   /* once in WATCH_MS: who does not answer WATCH_SILENT times is killed */
 void proc_stop_wait(struct master *m, unsigned roles, unsigned grace_ms); /* STOP to those roles, then KILL past the grace */
 /* master_embed.c: every role in this process, over the same channels; for the debugger, and the proof that the channels are the only boundary */
 MUST_USE enum rc proc_embed(struct proc *p, int take_fd, struct why *why);

@@ -185,6 +185,7 @@ static enum rc enter_sandbox(struct role_env *e, struct why *why)
 	if (e->ops->paths)
 		(void)e->ops->paths(e, paths);
 	struct sandbox box = { .needs = e->ops->needs, .paths = paths[0].path ? paths : NULL, .max_fds = 65536,
+		.max_memory = e->ops->max_memory,
 		.reduced = str_eq(e->config->server_sandbox, STR("reduced")) };
 	if (getuid() == 0 && !e->config->server_demo) {
 		char name[64];

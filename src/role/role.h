@@ -54,6 +54,7 @@ struct role_ops {
 	enum role role;
 	unsigned talks_to;                   /* roles it has channels to (from either side) */
 	unsigned needs;                      /* enum sandbox_need */
+	unsigned long max_memory;            /* octets of private memory; 0 = no limit of its own */
 	/* What it may touch in the file system; returns how many. The texts live as long as the process. */
 	size_t (*paths)(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX]);
 	enum rc (*open)(struct role_env *e, struct why *why);   /* before the sandbox; does not wait */

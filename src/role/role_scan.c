@@ -1,15 +1,25 @@
 #include "role/role.h"
 
+#include "base/mem.h"
 #include "mail/digest.h"
 #include "os/file.h"
 
-/* The role `scan`: computes and nothing else. It opens what strangers wrote, so it has no file, no key and no network. */
+/* The role `scan`: computes and nothing else. It opens what strangers wrote, so it has no file, no key and no network, little memory, and
+ * no long life: what somebody's message did to it is gone with it. */
+enum { LIFE = 100000 }; /* messages; master starts the next one at once, and who asked meanwhile asks again */
+
+static void grow_older(struct role_env *e)
+{
+	uint64_t *seen = e->state;
+	if (++*seen == LIFE && !e->embedded)
+		loop_stop(e->loop);
+}
 
 static void on_scan(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct mail_digest d = { 0 };
 	struct why why = { 0 };
-	(void)env, (void)from;
+	(void)from;
 	fd_close(&fd);
 	enum rc rc = mail_digest(((const struct msg_SCAN *)msg)->message, &mail_limits_default, &d, &why);
 	struct msg_SCAN_answer a = { .envelope = buf_str(&d.envelope), .structure = buf_str(&d.structure), .parts = buf_str(&d.parts),
@@ -17,6 +27,7 @@ static void on_scan(void *env, struct ipc_peer *from, struct ipc_call *call, con
 		.defects = d.defects, .part_count = d.part_count, .date_ms = (uint64_t)d.date_ms };
 	ipc_answer(call, rc, &why, &a);
 	mail_digest_done(&d);
+	grow_older(env);
 }
 
 static void on_fold(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -44,11 +55,19 @@ static void on_match(void *env, struct ipc_peer *from, struct ipc_call *call, co
 /* The converters and tables of ICU are loaded before the sandbox closes the file system. */
 static enum rc open_scan(struct role_env *e, struct why *why)
 {
-	(void)e;
 	struct mail_digest d = { 0 };
+	e->state = mem_new(sizeof(uint64_t));
+	if (!e->state)
+		FAIL(why, RC_NOMEM, "no memory");
 	enum rc rc = mail_digest(STR("Subject: =?iso-8859-15?q?=A4?=\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xc1\r\n"), &mail_limits_default, &d, why);
 	mail_digest_done(&d);
 	return rc;
+}
+
+static void close_scan(struct role_env *e)
+{
+	mail_thread_done();
+	mem_free(e->state);
 }
 
 static ipc_handler *const on[MSG_COUNT] = { [MSG_SCAN] = on_scan, [MSG_FOLD] = on_fold, [MSG_MATCH] = on_match };
@@ -57,6 +76,8 @@ const struct role_ops role_scan = {
 	.role = ROLE_SCAN,
 	.talks_to = R_EDGE | R_ACCESS,
 	.needs = SANDBOX_MEMFD,
+	.max_memory = 2ul << 30,
 	.open = open_scan,
+	.close = close_scan,
 	.on = on,
 };

@@ -105,3 +105,24 @@ def test_metrics_count(server, user):
     before = value('letterlock_smtp_received_total{result="ok"}')
     send(server, user, "Subject: counted\r\n\r\nx\r\n")
     assert value('letterlock_smtp_received_total{result="ok"}') == before + 1
+
+
+def test_lmtp_answers_for_each_recipient(server, user):
+    import smtplib
+
+    import pytest
+    path = server.state / "lmtp.sock"
+    if not path.exists():
+        pytest.skip("skipped: the state directory's path is too long for a Unix socket")
+    with smtplib.LMTP(str(path)) as s:
+        s.ehlo("client.example")
+        assert s.mail("ann@example.org")[0] == 250
+        assert s.rcpt(user)[0] == 250
+        assert s.rcpt("nobody@demo.test")[0] == 550
+        assert s.rcpt("carol@demo.test")[0] == 250
+        code, text = s.docmd("DATA")
+        assert code == 354
+        s.send("Subject: by lmtp\r\n\r\nx\r\n.\r\n")
+        assert [s.getreply()[0] for _ in range(2)] == [250, 250]
+    whole = list(fetch_all(imap(server, user)).values())[0]
+    assert b"with LMTP" in whole and b"by lmtp" in whole

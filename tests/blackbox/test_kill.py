@@ -128,3 +128,13 @@ def test_kill_master_and_let_its_supervisor_restart_it(fresh):
         wait_for(lambda: all(not os.path.exists(f"/proc/{p}") or "Z" in open(f"/proc/{p}/stat").read().rsplit(")")[1][:3] for p in children), 5)
         wait_for(lambda: delivers(s) and logs_in(s), 10)
     check(s, loads)
+
+
+@pytest.mark.skipif(ROUNDS < 12, reason="skipped: the short round")
+def test_a_process_that_hangs_is_replaced(fresh):
+    s = fresh()
+    (pid,) = s.pids("reader")
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), 45, every=0.2)
+    wait_for(lambda: delivers(s) and logs_in(s), 10)
+    assert [e for e in s.events("process.hung") if e["child_pid"] == pid]
