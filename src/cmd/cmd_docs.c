@@ -78,7 +78,7 @@ static void configuration_lists(void)
 	say("%s", "");
 	say("## tls \"NAME\" { }");
 	say("%s", "");
-	say("`cert` and `key`: paths of a PEM chain (leaf first) and its ECDSA P-256 key. Several sections are chosen by SNI, the first without.");
+	say("`cert` and `key`: paths of a PEM chain (leaf first) and its key (ECDSA P-256 or P-384, RSA of 2048 to 4096 bits). Several sections are chosen by SNI, the first without.");
 	say("`letterlock reload` or SIGHUP reads them again.");
 }
 

@@ -203,4 +203,13 @@ void tls_server_free(struct tls_server **t)
 	*t = NULL;
 }
 
+static void server_free(struct tls_server **t) { tls_server_free(t); }
+
+enum rc tls_chain_check(struct str pem, struct why *why)
+{
+	struct tls_server *t AUTO(server_free) = NULL;
+	TRY(tls_server_new(&(struct tls_key_hook){ NULL, NULL }, &t, why));
+	return tls_server_chain(t, 0, pem, why);
+}
+
 const struct tls_provider *tls_server_provider(struct tls_server *t) { return &t->provider; }

@@ -26,6 +26,8 @@ void tls_server_free(struct tls_server **t);
 /* A certificate chain (PEM, leaf first) whose private half the hook knows as `key_id`. May be called again for a reload:
  * new handshakes take the new chain, running ones finish with the old. The first one is used without SNI. */
 MUST_USE enum rc tls_server_chain(struct tls_server *t, uint64_t key_id, struct str pem, struct why *why);
+/* Whether tls_server_chain() would take it, asked before anything is replaced. */
+MUST_USE enum rc tls_chain_check(struct str pem, struct why *why);
 void tls_server_clear(struct tls_server *t); /* forget all chains before loading a new set */
 /* Ticket keys, newest first: 48 octets each (16 name, 32 key). */
 void tls_server_tickets(struct tls_server *t, struct str keys);

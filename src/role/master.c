@@ -31,7 +31,8 @@ static enum rc share_tables(struct master *m, struct why *why)
 static void tls_fiber(void *arg)
 {
 	struct why why = { 0 };
-	(void)!master_load_tls(arg, &why); /* said in the log; everything without TLS works meanwhile */
+	struct master *m = arg;
+	(void)!master_load_tls(m, m->config, &why); /* said in the log; everything without TLS works meanwhile */
 }
 
 /* The vault keeps no TLS key over its own restart: each new one is handed the files again. */

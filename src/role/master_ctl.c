@@ -239,27 +239,27 @@ static enum rc put_pair(const struct config_tls *t, struct buf *out, struct why 
 	return rc;
 }
 
-enum rc master_load_tls(struct master *m, struct why *why)
+enum rc master_load_tls(struct master *m, const struct config *c, struct why *why)
 {
 	struct buf pairs;
 	buf_init(&pairs, 1 << 20);
 	enum rc rc = RC_OK;
-	for (size_t i = 0; i < m->config->tls_n && rc == RC_OK; i++)
-		rc = put_pair(&m->config->tls[i], &pairs, why);
+	for (size_t i = 0; i < c->tls_n && rc == RC_OK; i++)
+		rc = put_pair(&c->tls[i], &pairs, why);
 	if (rc == RC_OK && pairs.failed)
 		rc = why_fail(why, RC_LIMIT, 0, __FILE__, "the certificates are larger than 1 MiB together");
-	struct msg_TLS_LOAD q = { .pairs = buf_str(&pairs), .count = (uint32_t)m->config->tls_n };
+	struct msg_TLS_LOAD q = { .pairs = buf_str(&pairs), .count = (uint32_t)c->tls_n };
 	if (rc == RC_OK)
 		rc = ipc_ask_role(m->node, ROLE_VAULT, MSG_TLS_LOAD, &q, NULL, NULL, true, why);
 	if (rc == RC_OK)
-		log_event(LEVEL_INFO, EV_TLS_LOADED, F("count", m->config->tls_n));
+		log_event(LEVEL_INFO, EV_TLS_LOADED, F("count", c->tls_n));
 	else
 		log_event(LEVEL_ERROR, EV_TLS_BAD, F("reason", why->text), F("errno", why->sys));
 	buf_wipe(&pairs);
 	return rc;
 }
 
-/* A new configuration is checked first; while it is wrong, the old one stays in force. */
+/* A new configuration and its certificates are checked first; while either is wrong, the old ones stay in force. */
 enum rc master_reload(struct master *m, struct why *why)
 {
 	struct config *fresh = mem_new(sizeof *fresh);
@@ -268,6 +268,8 @@ enum rc master_reload(struct master *m, struct why *why)
 	enum rc rc = m->load(m->config_path, fresh, why);
 	if (rc == RC_OK && !str_eq(fresh->server_data_dir, m->config->server_data_dir))
 		rc = why_fail(why, RC_DENIED, 0, __FILE__, "server.data_dir changes only with a restart");
+	if (rc == RC_OK)
+		rc = master_load_tls(m, fresh, why);
 	if (rc != RC_OK) {
 		config_done(fresh);
 		mem_free(fresh);
@@ -279,5 +281,5 @@ enum rc master_reload(struct master *m, struct why *why)
 	m->shared->metrics[0][M_CONFIG_OK] = 1;
 	TRY(master_publish_config(m, why));
 	log_event(LEVEL_INFO, EV_CONFIG, F("path", m->config_path));
-	return master_load_tls(m, why);
+	return RC_OK;
 }

@@ -52,5 +52,6 @@ MUST_USE enum rc master_publish_config(struct master *m, struct why *why);/* con
 /* master_ctl.c: answers to the command line and to children */
 extern ipc_handler *const master_on[MSG_COUNT];
 MUST_USE enum rc master_reload(struct master *m, struct why *why);
-MUST_USE enum rc master_load_tls(struct master *m, struct why *why);      /* reads the files, hands them to the vault */
+/* Reads the files that `c` names, hands them to the vault, which takes all or none. */
+MUST_USE enum rc master_load_tls(struct master *m, const struct config *c, struct why *why);
 void master_peer_gone(void *house, struct ipc_peer *p);

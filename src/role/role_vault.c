@@ -85,17 +85,30 @@ static void tell_news(void *arg, struct ipc_peer *p)
 	(void)!ipc_tell(p, MSG_TLS_NEWS, &(struct msg_TLS_NEWS){ 0 }, -1);
 }
 
-static enum rc load_pairs(struct vault *v, const struct msg_TLS_LOAD *m, struct why *why)
+static enum rc check_pairs(const struct msg_TLS_LOAD *m, struct why *why)
 {
-	/* Looked at as a whole first: a bad pair must not leave us without the good ones. */
 	struct cursor c = cursor_of(m->pairs);
 	for (uint32_t i = 0; i < m->count; i++) {
-		uint64_t id;
+		struct why one = { 0 };
 		struct str chain = cursor_run(&c, 1 << 20), key = cursor_run(&c, 1 << 20);
 		if (c.failed)
 			FAIL(why, RC_SYNTAX, "broken pair");
-		if (i == 0)
-			vault_tls_clear(v);
+		enum rc rc = vault_tls_check(chain, key, &one);
+		if (rc != RC_OK)
+			FAIL(why, rc, "tls section %u: %s", i + 1, one.text);
+	}
+	return RC_OK;
+}
+
+static enum rc load_pairs(struct vault *v, const struct msg_TLS_LOAD *m, struct why *why)
+{
+	/* Looked at as a whole first: a bad pair must not leave us without the good ones. */
+	TRY(check_pairs(m, why));
+	struct cursor c = cursor_of(m->pairs);
+	vault_tls_clear(v);
+	for (uint32_t i = 0; i < m->count; i++) {
+		uint64_t id;
+		struct str chain = cursor_run(&c, 1 << 20), key = cursor_run(&c, 1 << 20);
 		TRY(vault_tls_add(v, chain, key, &id, why));
 	}
 	return RC_OK;

@@ -14,6 +14,16 @@ void tls_set_done(struct tls_set *s)
 	*s = (struct tls_set){ 0 };
 }
 
+static void key_free(struct tls_key **k) { tls_key_free(k); }
+
+enum rc vault_tls_check(struct str chain_pem, struct str key_pem, struct why *why)
+{
+	struct tls_key *k AUTO(key_free) = NULL;
+	TRY(tls_chain_check(chain_pem, why));
+	TRY(tls_key_fits(key_pem, chain_pem, why));
+	return tls_key_load(key_pem, &k, why);
+}
+
 enum rc vault_tls_add(struct vault *v, struct str chain_pem, struct str key_pem, uint64_t *out_key_id, struct why *why)
 {
 	struct tls_entry e = { .chain = { .max = 256 * 1024 } };

@@ -46,6 +46,8 @@ MUST_USE enum rc vault_login(struct vault *v, const struct vault_login *in, stru
 /* ---- keys that stay ---- */
 /* TLS: loads chain + key from files (or the demo's CA), keeps the key, answers signatures. */
 MUST_USE enum rc vault_tls_add(struct vault *v, struct str chain_pem, struct str key_pem, uint64_t *out_key_id, struct why *why);
+/* Whether vault_tls_add() and every role would take the pair: asked for all pairs before vault_tls_clear(). */
+MUST_USE enum rc vault_tls_check(struct str chain_pem, struct str key_pem, struct why *why);
 size_t vault_tls_count(const struct vault *v);
 void vault_tls_get(const struct vault *v, size_t i, uint64_t *out_key_id, struct str *out_chain_pem);
 /* RC_SYNTAX: not a scheme for this key. Suspends where the key is slow (a worker pads and signs). */

@@ -1,6 +1,7 @@
 #include "unit/crypto/hex.h"
 #include <openssl/pem.h>
 #include "unit/crypto/tls_pair.h"
+#include <openssl/param_build.h>
 #include <openssl/x509v3.h>
 
 /* One whole conversation; gives the client's session for resumption, and whether it was resumed. */
@@ -361,6 +362,177 @@ static void signatures_verify_under_the_public_half_and_ids_are_stable(void **st
 	house_done(&h);
 }
 
+/* ---- the kinds of keys that people have ---- */
+
+static const struct { const char *ca, *leaf, *cipher_12; enum tls_scheme in_12, in_13; } kinds[] = {
+	{ "P-256", "P-384", "ECDHE-ECDSA-", TLS_ECDSA, TLS_ECDSA },
+	{ "P-384", "P-384", "ECDHE-ECDSA-", TLS_ECDSA, TLS_ECDSA },
+	{ "RSA", "RSA", "ECDHE-RSA-", TLS_RSA_PSS_SHA256, TLS_RSA_PSS_SHA256 },
+	{ "RSA", "P-256", "ECDHE-ECDSA-", TLS_ECDSA, TLS_ECDSA },
+};
+
+static void rsa_and_p384_chains_serve_tls_12_and_13(void **state)
+{
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		struct house h;
+		house_init_of(&h, "mail.example", kinds[i].ca, kinds[i].leaf);
+		struct tls_server *t = house_server(&h, 42);
+		SSL_CTX *cc = house_client(&h);
+		for (int version = TLS1_3_VERSION; version >= TLS1_2_VERSION; version--) {
+			SSL_CTX_set_max_proto_version(cc, version);
+			struct talk r = talk(t, cc, "mail.example", NULL);
+			assert_true(r.ok);
+			assert_string_equal(r.facts.tls_version, version == TLS1_2_VERSION ? "TLSv1.2" : "TLSv1.3");
+			assert_int_equal(h.scheme, version == TLS1_2_VERSION ? kinds[i].in_12 : kinds[i].in_13);
+			if (version == TLS1_2_VERSION)
+				assert_int_equal(strncmp(r.facts.tls_cipher, kinds[i].cipher_12, strlen(kinds[i].cipher_12)), 0);
+			SSL_SESSION_free(r.session);
+		}
+		assert_int_equal(h.signatures, 2);
+		assert_true(h.asked == 42);
+		SSL_CTX_free(cc);
+		tls_server_free(&t);
+		house_done(&h);
+	}
+}
+
+static void each_rsa_scheme_a_client_may_insist_on_is_the_one_asked_for(void **state)
+{
+	static const struct { int version; const char *sigalg; enum tls_scheme want; } c[] = {
+		{ TLS1_3_VERSION, "rsa_pss_rsae_sha256", TLS_RSA_PSS_SHA256 }, { TLS1_3_VERSION, "rsa_pss_rsae_sha384", TLS_RSA_PSS_SHA384 },
+		{ TLS1_3_VERSION, "rsa_pss_rsae_sha512", TLS_RSA_PSS_SHA512 }, { TLS1_2_VERSION, "rsa_pss_rsae_sha512", TLS_RSA_PSS_SHA512 },
+		{ TLS1_2_VERSION, "RSA+SHA256", TLS_RSA_PKCS1_SHA256 },        { TLS1_2_VERSION, "RSA+SHA384", TLS_RSA_PKCS1_SHA384 },
+		{ TLS1_2_VERSION, "RSA+SHA512", TLS_RSA_PKCS1_SHA512 },        { TLS1_3_VERSION, "RSA+SHA256", (enum tls_scheme)0 },
+		{ TLS1_2_VERSION, "RSA+SHA224", (enum tls_scheme)0 },          { TLS1_2_VERSION, "ECDSA+SHA256", (enum tls_scheme)0 },
+	};
+	struct house h;
+	house_init_of(&h, "mail.example", "P-256", "RSA"); /* the authority's key is another matter: no row speaks about it */
+	struct tls_server *t = house_server(&h, 1);
+	for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+		SSL_CTX *cc = house_client(&h);
+		SSL_CTX_set_min_proto_version(cc, c[i].version);
+		SSL_CTX_set_max_proto_version(cc, c[i].version);
+		char list[64];
+		(void)snprintf(list, sizeof list, "%s", c[i].sigalg);
+		assert_int_equal(SSL_CTX_set1_sigalgs_list(cc, list), 1);
+		SSL_CTX_set_verify(cc, SSL_VERIFY_NONE, NULL);
+		h.scheme = (enum tls_scheme)0;
+		struct talk r = talk(t, cc, "mail.example", NULL);
+		assert_int_equal(r.ok, c[i].want != 0);
+		assert_int_equal(h.scheme, c[i].want);
+		SSL_SESSION_free(r.session);
+		SSL_CTX_free(cc);
+	}
+	tls_server_free(&t);
+	house_done(&h);
+}
+
+static void no_suite_in_which_an_rsa_key_would_decrypt_is_offered(void **state)
+{
+	struct house h;
+	house_init_of(&h, "mail.example", "RSA", "RSA");
+	struct tls_server *t = house_server(&h, 1);
+	SSL_CTX *cc = house_client(&h);
+	SSL_CTX_set_max_proto_version(cc, TLS1_2_VERSION);
+	assert_int_equal(SSL_CTX_set_cipher_list(cc, "kRSA"), 1);
+	assert_false(talk(t, cc, "mail.example", NULL).ok);
+	assert_int_equal(h.signatures, 0);
+	SSL_CTX_free(cc);
+	tls_server_free(&t);
+	house_done(&h);
+}
+
+static void a_reload_from_ec_to_rsa_serves_both_kinds_in_turn(void **state)
+{
+	struct house ec, rsa;
+	struct why why = { 0 };
+	house_init(&ec, "mail.example");
+	house_init_of(&rsa, "mail.example", "RSA", "RSA");
+	struct tls_server *t = house_server(&ec, 1);
+	SSL_CTX *cc = house_client(&ec), *rc = house_client(&rsa);
+	struct talk first = talk(t, cc, "mail.example", NULL);
+	assert_true(first.ok);
+	tls_key_free(&ec.sign);
+	ec.sign = rsa.sign; /* the hook's house is `ec`: from now on it holds the other key */
+	tls_server_clear(t);
+	assert_int_equal(tls_server_chain(t, 2, buf_str(&rsa.leaf), &why), RC_OK);
+	struct talk second = talk(t, rc, "mail.example", NULL);
+	assert_true(second.ok && ec.asked == 2 && ec.scheme == TLS_RSA_PSS_SHA256);
+	SSL_SESSION_free(first.session);
+	SSL_SESSION_free(second.session);
+	SSL_CTX_free(cc);
+	SSL_CTX_free(rc);
+	tls_server_free(&t);
+	ec.sign = NULL;
+	house_done(&ec);
+	house_done(&rsa);
+}
+
+static void a_key_signs_nothing_but_digests_under_a_scheme_of_its_kind(void **state)
+{
+	struct house rsa, ec;
+	house_init_of(&rsa, "mail.example", "P-256", "RSA");
+	house_init_of(&ec, "mail.example", "P-256", "P-384");
+	uint8_t block[512];
+	memset(block, 0x5a, sizeof block);
+	/* What a taken-over process would love to have: a whole block for the raw operation, or a digest with no or an unknown padding. */
+	for (int scheme = -1; scheme <= TLS_SCHEMES + 1; scheme++)
+		for (size_t n = 0; n <= sizeof block; n++) {
+			static const size_t length[TLS_SCHEMES] = { 0, 0, 32, 48, 64, 32, 48, 64 };
+			bool known = scheme > 0 && scheme < TLS_SCHEMES;
+			bool rsa_may = known && scheme != TLS_ECDSA && n == length[scheme], ec_may = scheme == TLS_ECDSA && (n == 32 || n == 48 || n == 64);
+			struct buf out AUTO(buf_done);
+			buf_init(&out, TLS_SIGNATURE_MAX);
+			assert_int_equal(tls_key_sign_with(rsa.sign, (enum tls_scheme)scheme, str_of(block, n), &out), rsa_may ? RC_OK : RC_SYNTAX);
+			assert_int_equal(out.len, rsa_may ? 256 : 0);
+			buf_clear(&out);
+			assert_int_equal(tls_key_sign_with(ec.sign, (enum tls_scheme)scheme, str_of(block, n), &out), ec_may ? RC_OK : RC_SYNTAX);
+			assert_int_equal(out.len > 0, ec_may);
+		}
+	house_done(&rsa);
+	house_done(&ec);
+}
+
+static void a_key_as_openssl_ecparam_writes_it_is_read_and_a_damaged_one_is_not(void **state)
+{
+	struct why why = { 0 };
+	struct buf pem AUTO(buf_done);
+	struct tls_key *k = NULL;
+	buf_init(&pem, 16384);
+	buf_add(&pem, STR("-----BEGIN EC PARAMETERS-----\nBgUrgQQAIg==\n-----END EC PARAMETERS-----\n"));
+	make_key("P-384", &pem);
+	assert_int_equal(tls_key_load(buf_str(&pem), &k, &why), RC_OK);
+	tls_key_free(&k);
+	buf_clear(&pem);
+	put_key(EVP_RSA_gen(1024), &pem);
+	assert_int_equal(tls_key_load(buf_str(&pem), &k, &why), RC_DENIED);
+	buf_clear(&pem);
+	/* RSA with private exponents that are another key's */
+	static const char *const part[] = { "n", "e", "d", "rsa-factor1", "rsa-factor2", "rsa-exponent1", "rsa-exponent2", "rsa-coefficient1" };
+	EVP_PKEY *good = EVP_RSA_gen(2048), *bad = NULL;
+	OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+	BIGNUM *bn[8] = { NULL };
+	for (size_t i = 0; i < 8; i++) {
+		assert_int_equal(EVP_PKEY_get_bn_param(good, part[i], &bn[i]), 1);
+		if (i == 2 || i == 5)
+			BN_add_word(bn[i], 2);
+		assert_int_equal(OSSL_PARAM_BLD_push_BN(b, part[i], bn[i]), 1);
+	}
+	OSSL_PARAM *p = OSSL_PARAM_BLD_to_param(b);
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	assert_int_equal(EVP_PKEY_fromdata_init(c), 1);
+	assert_int_equal(EVP_PKEY_fromdata(c, &bad, EVP_PKEY_KEYPAIR, p), 1);
+	put_key(bad, &pem);
+	assert_int_equal(tls_key_load(buf_str(&pem), &k, &why), RC_DENIED);
+	assert_string_equal(why.text, "the private key is damaged: what it signs does not verify under its own public half");
+	EVP_PKEY_CTX_free(c);
+	OSSL_PARAM_free(p);
+	OSSL_PARAM_BLD_free(b);
+	for (size_t i = 0; i < 8; i++)
+		BN_clear_free(bn[i]);
+	EVP_PKEY_free(good);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +549,12 @@ int main(void)
 		cmocka_unit_test(keys_and_chains_that_do_not_fit_are_named),
 		cmocka_unit_test(a_key_under_a_passphrase_or_of_another_kind_is_refused_without_asking),
 		cmocka_unit_test(signatures_verify_under_the_public_half_and_ids_are_stable),
+		cmocka_unit_test(rsa_and_p384_chains_serve_tls_12_and_13),
+		cmocka_unit_test(each_rsa_scheme_a_client_may_insist_on_is_the_one_asked_for),
+		cmocka_unit_test(no_suite_in_which_an_rsa_key_would_decrypt_is_offered),
+		cmocka_unit_test(a_reload_from_ec_to_rsa_serves_both_kinds_in_turn),
+		cmocka_unit_test(a_key_signs_nothing_but_digests_under_a_scheme_of_its_kind),
+		cmocka_unit_test(a_key_as_openssl_ecparam_writes_it_is_read_and_a_damaged_one_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@
 #include "os/file.h"
 #include "unit/vault/place.h"
 #include <fcntl.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -509,6 +511,48 @@ static void a_key_of_the_last_configuration_still_signs_until_the_next_but_one(v
 	vault_close(&v);
 }
 
+static void an_rsa_key_signs_digests_and_no_raw_block(void **state)
+{
+	struct vault *v = open_it(*state);
+	struct why why = { 0 };
+	struct buf key, cert, sig AUTO(buf_done);
+	uint64_t id;
+	buf_init(&sig, TLS_SIGNATURE_MAX);
+	buf_init(&key, 8192);
+	buf_init(&cert, 8192);
+	BIO *b = BIO_new(BIO_s_mem());
+	EVP_PKEY *k = EVP_RSA_gen(2048);
+	char *p = NULL;
+	assert_int_equal(PEM_write_bio_PrivateKey(b, k, NULL, NULL, 0, NULL, NULL), 1);
+	long n = BIO_get_mem_data(b, &p);
+	buf_add(&key, str_of(p, (size_t)n));
+	BIO_free(b);
+	assert_int_equal(tls_ca_make(buf_str(&key), "x", &cert, &why), RC_OK);
+	assert_int_equal(vault_tls_add(v, buf_str(&cert), buf_str(&key), &id, &why), RC_OK);
+	struct str digest = STR("0123456789abcdef0123456789abcdef");
+	assert_int_equal(vault_tls_sign(v, id, TLS_RSA_PSS_SHA256, digest, &sig, &why), RC_OK);
+	assert_int_equal(sig.len, 256);
+	/* Looked at with the public half, by OpenSSL's own rules. */
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(k, NULL);
+	assert_int_equal(EVP_PKEY_verify_init(c), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_PSS_PADDING), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_signature_md(c, EVP_sha256()), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(c, 32), 1);
+	assert_int_equal(EVP_PKEY_verify(c, (uint8_t *)sig.p, sig.len, (const uint8_t *)digest.p, digest.n), 1);
+	EVP_PKEY_CTX_free(c);
+	buf_clear(&sig);
+	char block[256] = { 0 };
+	assert_int_equal(vault_tls_sign(v, id, (enum tls_scheme)0, str_of(block, sizeof block), &sig, &why), RC_SYNTAX);
+	assert_string_equal(why.text, "scheme 0 over 256 octets is nothing that this key signs");
+	assert_int_equal(vault_tls_sign(v, id, TLS_RSA_PKCS1_SHA256, str_of(block, sizeof block), &sig, &why), RC_SYNTAX);
+	assert_int_equal(vault_tls_sign(v, id, TLS_ECDSA, digest, &sig, &why), RC_SYNTAX);
+	assert_int_equal(sig.len, 0);
+	EVP_PKEY_free(k);
+	buf_wipe(&key);
+	buf_done(&cert);
+	vault_close(&v);
+}
+
 static void every_allocation_of_a_change_may_fail_and_nothing_is_half_done(void **state)
 {
 	struct place *p = *state;
@@ -558,6 +602,7 @@ int main(void)
 		T(a_hundred_guesses_at_once_are_not_more_than_one_after_the_other),
 		T(different_guesses_from_many_networks_all_get_their_turn_on_two_workers),
 		T(a_key_of_the_last_configuration_still_signs_until_the_next_but_one),
+		T(an_rsa_key_signs_digests_and_no_raw_block),
 		T(every_allocation_of_a_change_may_fail_and_nothing_is_half_done),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
