@@ -101,17 +101,20 @@ void segment_release(struct engine *e, uint32_t n, uint64_t length)
 }
 
 /* ---- start ---- */
+struct loading { struct engine *e; bool failed, damaged; };
+
 static bool load_row(void *arg, const struct engine_row *r)
 {
-	struct engine *e = arg;
+	struct loading *l = arg;
+	struct engine *e = l->e;
 	struct cursor c = cursor_of(str_skip(r->key, 4));
 	uint32_t n = cursor_u32(&c);
 	struct segment *s = segment_new(e, n);
 	if (!s)
-		return false;
+		return !(l->failed = true);
 	s->known = true;
 	if (r->damaged || segment_row_parse(r->value, &s->disk) != RC_OK)
-		s->broken = true; /* its bodies can be read; nothing is added to it */
+		s->broken = l->damaged = true; /* its bodies can be read; nothing is added to it */
 	s->now = s->disk;
 	e->stats.live_bytes += s->now.live;
 	return true;
@@ -127,8 +130,9 @@ static bool file_number(const char *name, uint32_t *out)
 	return end == name + 8;
 }
 
-/* Files without a row were written and never committed (or retired and not yet unlinked): away with them. */
-static enum rc remove_orphans(struct engine *e, struct why *why)
+/* Files without a row were written and never committed (or retired and not yet unlinked): away with them, unless a row is damaged,
+ * which may have been theirs. */
+static enum rc look_at_files(struct engine *e, bool remove_orphans, struct why *why)
 {
 	int fd = dup(e->segments_dir);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -141,7 +145,7 @@ static enum rc remove_orphans(struct engine *e, struct why *why)
 		uint32_t n;
 		if (!file_number(f->d_name, &n))
 			continue;
-		if (!segment_find(e, n))
+		if (remove_orphans && !segment_find(e, n))
 			segment_unlink(e, n);
 		if (n >= e->next_segment)
 			e->next_segment = n + 1;
@@ -169,7 +173,10 @@ static void choose_active(struct engine *e)
 enum rc segments_load(struct engine *e, struct why *why)
 {
 	struct key from = key_segment(0), to = key_segment(UINT32_MAX);
-	TRY(engine_scan(e, TABLE_SEGMENT, key_str(&from), key_str(&to), SIZE_MAX, load_row, e, NULL));
+	struct loading l = { .e = e };
+	TRY(engine_scan(e, TABLE_SEGMENT, key_str(&from), key_str(&to), SIZE_MAX, load_row, &l, NULL));
+	if (l.failed) /* a file whose row was not seen would look like an orphan */
+		FAIL(why, RC_NOMEM, "no memory for the list of segments");
 	struct buf b;
 	buf_init(&b, 64);
 	struct key k = key_meta(next_name);
@@ -182,7 +189,7 @@ enum rc segments_load(struct engine *e, struct why *why)
 	e->next_segment_disk = e->next_segment;
 	if (e->segment_n && e->segments[e->segment_n - 1].n >= e->next_segment)
 		e->next_segment = e->segments[e->segment_n - 1].n + 1;
-	TRY(remove_orphans(e, why));
+	TRY(look_at_files(e, !l.damaged, why));
 	choose_active(e);
 	return RC_OK;
 }

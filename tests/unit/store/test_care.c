@@ -197,6 +197,30 @@ static void damaged_rows_are_said_and_the_others_served(void **state)
 	assert_int_equal(store_expunge(k->s, 11, box, &two, 1, false, NULL, &k->why), RC_OK);
 }
 
+static void a_damaged_segment_row_costs_no_file(void **state)
+{
+	static struct spot spots[4096];
+	char path[600];
+	uint64_t box = fill(3, 100);
+	store_close(&k->s);
+	size_t n = find_spots(spots, 4096, true);
+	for (size_t i = 0; i < n; i++)
+		if (spots[i].table == TABLE_SEGMENT)
+			flip(k->dir, "index/data.mdb", spots[i].at + 7, 2); /* segment 1 calls itself 5 */
+	assert_int_equal(store_open(NULL, &k->o, &k->s, &k->why), RC_OK);
+	(void)snprintf(path, sizeof path, "%s/segments/00000001.seg", k->dir);
+	assert_int_equal(access(path, F_OK), 0);
+	struct buf b;
+	buf_init(&b, 1000);
+	assert_int_equal(kit_read(k, 11, box, 2, &b), RC_OK);
+	buf_done(&b);
+	assert_int_equal(fill(2, 100), box); /* their ids are known already: the first answers */
+	struct kit_copy c = { .account = 11 };
+	struct store_copy_result r;
+	assert_int_equal(kit_deliver(k, 50, STR("into a new segment"), &c, 1, &r), RC_OK);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
 static void a_cut_off_index_is_refused_and_not_fatal(void **state)
 {
 	char path[600];
@@ -434,6 +458,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_flipped_bit_in_any_key_is_reported, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_flipped_bit_anywhere_in_a_segment_is_reported_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damaged_rows_are_said_and_the_others_served, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_damaged_segment_row_costs_no_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_cut_off_index_is_refused_and_not_fatal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_read_only_store_refuses_every_verb, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(mostly_dead_segments_are_rewritten_and_unlinked, set_up, tear_down),
