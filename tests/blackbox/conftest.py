@@ -65,7 +65,8 @@ class Server:
         self.facts = json.loads(line)
 
     def log_text(self):
-        return pathlib.Path(self.log.name).read_text(errors="replace")
+        own = self.state / "letterlock.log"
+        return pathlib.Path(self.log.name).read_text(errors="replace") + (own.read_text(errors="replace") if own.exists() else "")
 
     def events(self, name):
         out = []
