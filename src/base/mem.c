@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,15 @@ long mem_fail_at = -1, mem_count;
 static int fail_now(void)
 {
 	return __builtin_expect(mem_fail_at >= 0, 0) && __atomic_fetch_add(&mem_count, 1, __ATOMIC_RELAXED) == mem_fail_at;
+}
+
+/* What one password's hash or one large message took goes back to the system at once: left alone, glibc raises the first two limits up to
+ * 32 MiB and keeps an arena for each worker thread. */
+void mem_setup(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	(void)mallopt(M_ARENA_MAX, 2);
 }
 
 void *mem_new(size_t n) { return fail_now() ? NULL : calloc(1, n ? n : 1); }

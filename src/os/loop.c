@@ -62,6 +62,7 @@ static enum rc open_parts(struct loop *l, struct why *why)
 
 enum rc loop_open(struct loop **out, struct why *why)
 {
+	mem_setup();
 	struct loop *l = mem_new(sizeof *l);
 	if (!l)
 		FAIL(why, RC_NOMEM, "no memory for the loop");
