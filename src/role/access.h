@@ -14,6 +14,11 @@ struct access_house {
 	uint8_t name_key[16];                 /* for ids of names that are nobody's */
 	struct { uint32_t segment; int fd; uint64_t used; } files[64];
 	uint64_t file_clock;
+	struct map known;                     /* watch.c: accounts with a watched mailbox */
+	uint64_t generation, lingering;
+	struct ticker *sweep;
+	struct map names;                     /* keys.c: login name -> account, emptied by DIRECTORY_NEWS */
+	uint64_t names_generation;
 };
 
 /* ---- keys.c: one per account that is logged in here, wiped at the last logout ---- */
@@ -28,20 +33,28 @@ struct owner {
 	bool loaded, loading;
 	struct waitlist done_loading;
 	struct { uint64_t id; struct epoch_keys *keys; } ready[32]; /* derived keys, by id modulo their number */
-	struct visitor *visitors;             /* sessions with a mailbox open */
 };
 /* Verifies the login and gives the account's owner with one reference. RC_DENIED, RC_BUSY (text says how long). */
 MUST_USE enum rc owner_login(struct door_visit *v, struct str user, struct str password, const char *protocol, struct owner **out, struct why *why);
 void owner_unref(struct owner **o);
+void names_forget(struct access_house *h);   /* the directory changed */
 /* The keys of an epoch, borrowed until the next call. Loads what is missing; RC_DAMAGED: no such epoch, or its seal is broken. */
 MUST_USE enum rc owner_epoch(struct owner *o, uint64_t epoch, struct epoch_keys **out, struct why *why);
 
-/* ---- watch.c: who wants to hear of changes ---- */
+/* ---- watch.c: sessions with a mailbox open, and what they hear of ---- */
 struct visitor { struct visitor *next; uint64_t box; struct stream *stream; };
 MUST_USE enum rc watch_add(struct owner *o, struct visitor *w, struct why *why);
 void watch_drop(struct owner *o, struct visitor *w);
 void watch_changed(struct access_house *h, uint64_t account, uint64_t box);
 void watch_again(struct role_env *e);         /* the store is new: tell it everything, and have everybody look */
+void watch_sweep(void *env);                  /* every few seconds */
+void watch_done(struct access_house *h);
+/* The packed list of folders as BOXES answers it, kept while a change of it would be told here. To keep one: a mark, then the question, then
+ * learn; 0 or a mark of before a change keeps nothing. */
+bool folders_known(struct access_house *h, uint64_t account, struct str *out);
+uint64_t folders_mark(struct access_house *h, uint64_t account);
+void folders_learn(struct access_house *h, uint64_t account, uint64_t mark, struct str packed);
+void folders_forget(struct access_house *h, uint64_t account);
 
 /* ---- reading.c: rows in UID order, one chunk ahead; bodies from the segments ---- */
 struct reading_row {                          /* borrowed until the next reading_next() */

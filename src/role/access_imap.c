@@ -59,7 +59,11 @@ static enum rc on_folders(void *house, struct arena *a, struct imap_folder **out
 	struct ipc_reply reply = { 0 };
 	struct box_info *list;
 	size_t n;
-	TRY(ipc_ask_role(node_of(s), ROLE_READER, MSG_BOXES, &(struct msg_BOXES){ .account = s->o->account }, &answer, &reply, true, why));
+	if (!folders_known(house_of(s), s->o->account, &answer.boxes)) {
+		uint64_t mark = folders_mark(house_of(s), s->o->account);
+		TRY(ipc_ask_role(node_of(s), ROLE_READER, MSG_BOXES, &(struct msg_BOXES){ .account = s->o->account }, &answer, &reply, true, why));
+		folders_learn(house_of(s), s->o->account, mark, answer.boxes);
+	}
 	enum rc rc = wire_get_boxes(answer.boxes, a, &list, &n);
 	ipc_reply_done(&reply);
 	TRY(rc);
@@ -103,31 +107,39 @@ static enum rc on_status(void *house, uint64_t box, struct arena *a, struct imap
 	return rc;
 }
 
+/* Our own change is told as well, but the next command must not depend on which comes first. */
+static enum rc changed_folders(struct imap_visit *s, enum rc rc)
+{
+	folders_forget(house_of(s), s->o->account);
+	return rc;
+}
+
 static enum rc on_create(void *house, struct str name, uint32_t special_use, struct why *why)
 {
 	struct imap_visit *s = house;
 	struct msg_BOX_CREATE q = { .account = s->o->account, .name = name, .special_use = special_use };
-	return ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_CREATE, &q, NULL, NULL, false, why);
+	return changed_folders(s, ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_CREATE, &q, NULL, NULL, false, why));
 }
 
 static enum rc on_remove(void *house, struct str name, struct why *why)
 {
 	struct imap_visit *s = house;
-	return ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_REMOVE, &(struct msg_BOX_REMOVE){ .account = s->o->account, .name = name }, NULL, NULL, false, why);
+	struct msg_BOX_REMOVE q = { .account = s->o->account, .name = name };
+	return changed_folders(s, ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_REMOVE, &q, NULL, NULL, false, why));
 }
 
 static enum rc on_rename(void *house, struct str from, struct str to, struct why *why)
 {
 	struct imap_visit *s = house;
 	struct msg_BOX_RENAME q = { .account = s->o->account, .from = from, .to = to };
-	return ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_RENAME, &q, NULL, NULL, false, why);
+	return changed_folders(s, ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_RENAME, &q, NULL, NULL, false, why));
 }
 
 static enum rc on_subscribe(void *house, struct str name, bool on, struct why *why)
 {
 	struct imap_visit *s = house;
 	struct msg_BOX_SUBSCRIBE q = { .account = s->o->account, .name = name, .on = on };
-	return ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_SUBSCRIBE, &q, NULL, NULL, true, why);
+	return changed_folders(s, ipc_ask_role(node_of(s), ROLE_STORE, MSG_BOX_SUBSCRIBE, &q, NULL, NULL, true, why));
 }
 
 /* ---- the selected mailbox ---- */

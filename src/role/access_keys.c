@@ -9,7 +9,7 @@
 /* Epoch keys of an account. An X25519 open costs 40 µs, so the first session that opens many has `store` replace them by
  * roll-ups: up to 1,000 under one key of the owner. */
 
-enum { EPOCHS_MAX = 4000000, OPEN_AT_ONCE = 32, ROLLUP_LEAST = 16, ROLLUP_MOST = 1000, USER_MAX = 320 };
+enum { EPOCHS_MAX = 4000000, OPEN_AT_ONCE = 32, ROLLUP_LEAST = 16, ROLLUP_MOST = 1000, USER_MAX = 320, NAME_MS = 60000 };
 
 struct epoch_have { uint64_t id; struct secret key; bool single; };
 
@@ -232,6 +232,44 @@ static struct str full_name(const struct config *c, struct str user, struct buf 
 	return buf_str(out);
 }
 
+/* ---- names that were looked up a moment ago ---- */
+struct name { uint64_t account; int64_t until; size_t n; char text[]; };
+
+void names_forget(struct access_house *h)
+{
+	size_t at = 0, max = h->names.max;
+	for (struct name *x; (x = map_next(&h->names, &at));)
+		mem_free(x);
+	map_done(&h->names);
+	map_init(&h->names, max);
+	h->names_generation++;
+}
+
+static bool name_known(struct access_house *h, struct str text, int64_t now, uint64_t *out)
+{
+	const struct name *x = map_get(&h->names, text);
+	if (!x || x->until <= now)
+		return false;
+	*out = x->account;
+	return true;
+}
+
+/* Without memory for it, it is asked for again. */
+static void name_learn(struct access_house *h, struct str text, uint64_t account, int64_t now)
+{
+	struct name *x = mem_new(sizeof *x + text.n), *old;
+	if (!x)
+		return;
+	*x = (struct name){ .account = account, .until = now + NAME_MS, .n = text.n };
+	memcpy(x->text, text.p, text.n);
+	if ((old = map_drop(&h->names, text)))
+		mem_free(old);
+	if (h->names.n == h->names.max)
+		names_forget(h);
+	if (map_put(&h->names, str_of(x->text, x->n), x) != RC_OK)
+		mem_free(x);
+}
+
 /* The account of a login name. Where there is none, an id that belongs to that name alone and to no account: the vault spends the same
  * time, and counts each unknown name as one of its own. */
 static enum rc find_account(struct role_env *e, struct str user, uint64_t *out_id, struct why *why)
@@ -246,6 +284,9 @@ static enum rc find_account(struct role_env *e, struct str user, uint64_t *out_i
 	*out_id = siphash(house_of(e)->name_key, full) | 1ull << 63; /* account ids have that bit clear */
 	if (name.failed || full.n == 0 || full.n > USER_MAX)
 		return RC_OK;
+	if (name_known(house_of(e), full, loop_now(e->loop), out_id))
+		return RC_OK;
+	uint64_t generation = house_of(e)->names_generation;
 	enum rc rc = ipc_ask_role(e->node, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = full }, &a, &reply, true, why);
 	if (rc == RC_NOTFOUND || rc == RC_DENIED || rc == RC_SYNTAX)
 		return RC_OK;
@@ -254,8 +295,11 @@ static enum rc find_account(struct role_env *e, struct str user, uint64_t *out_i
 	struct cursor c = cursor_of(a.account);
 	rc = wire_get_account(&c, &arena, &acct);
 	/* A catch-all or a plus-address is where mail goes, not who somebody is. */
-	if (rc == RC_OK && a.tag.n == 0 && !acct.disabled)
+	if (rc == RC_OK && a.tag.n == 0 && !acct.disabled) {
 		*out_id = acct.id;
+		if (generation == house_of(e)->names_generation)
+			name_learn(house_of(e), full, acct.id, loop_now(e->loop));
+	}
 	arena_done(&arena);
 	ipc_reply_done(&reply);
 	return rc;

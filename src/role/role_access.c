@@ -7,7 +7,7 @@
 
 /* The role `access`: IMAP and POP3 for people who log in. It reads sealed bytes, and opens those of the accounts logged in here. */
 
-enum { OWNERS_MAX = 1000000 };
+enum { OWNERS_MAX = 1000000, NAMES_MAX = 4096, SWEEP_MS = 10000 };
 
 static size_t paths(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX])
 {
@@ -22,6 +22,8 @@ static enum rc open_access(struct role_env *e, struct why *why)
 		FAIL(why, RC_NOMEM, "no memory");
 	e->state = h;
 	map_init(&h->owners, OWNERS_MAX);
+	map_init(&h->known, OWNERS_MAX);
+	map_init(&h->names, NAMES_MAX);
 	TRY(random_bytes(h->name_key, sizeof h->name_key));
 	return dir_open(role_path(e, "segments"), &h->segments_dir, why);
 }
@@ -72,6 +74,7 @@ static enum rc start(struct role_env *e, struct why *why)
 {
 	struct access_house *h = e->state;
 	TRY(sealer_new(e, &h->sealer));
+	TRY(ticker_start(e->loop, SWEEP_MS, watch_sweep, e, &h->sweep));
 	struct door_config c = { .thing = 'A', .max_total = max_total, .max_per_network = max_per_network, .rate_per_network = rate, .busy = busy, .serve = serve };
 	for (int p = 0; p < LISTEN_PROTOS; p++) {
 		bool pop3 = p == LISTEN_POP3 || p == LISTEN_POP3S;
@@ -86,12 +89,15 @@ static void close_access(struct role_env *e)
 	struct access_house *h = e->state;
 	if (!h)
 		return;
+	ticker_stop(&h->sweep);
 	doors_close(&h->doors);
 	sealer_free(&h->sealer);
 	for (size_t i = 0; i < sizeof h->files / sizeof *h->files; i++)
 		if (h->files[i].fd > 0)
 			(void)close(h->files[i].fd);
 	fd_close(&h->segments_dir);
+	watch_done(h);
+	names_forget(h);
 	map_done(&h->owners);
 	mem_free(h);
 }
@@ -115,14 +121,17 @@ static void on_changed(void *env, struct ipc_peer *from, struct ipc_call *call, 
 /* Passwords and accounts are asked for at each login; sessions under way go on. */
 static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
-	(void)env, (void)from, (void)call, (void)msg;
+	(void)from, (void)call, (void)msg;
 	fd_close(&fd);
+	names_forget(((struct role_env *)env)->state);
 }
 
 static void came(struct role_env *e, struct ipc_peer *p)
 {
-	if (ipc_peer_role(p) == ROLE_STORE)
-		watch_again(e);
+	if (ipc_peer_role(p) != ROLE_STORE || !e->state)
+		return;
+	names_forget(e->state); /* what the last one said in between was not heard */
+	watch_again(e);
 }
 
 static ipc_handler *const on[MSG_COUNT] = { [MSG_TLS_NEWS] = on_tls_news, [MSG_CHANGED] = on_changed, [MSG_DIRECTORY_NEWS] = on_directory_news };
