@@ -218,7 +218,7 @@ static enum rc read_path(struct str path, struct buf *out, struct why *why)
 	z[path.n] = '\0';
 	AUTO(fd_close) int fd = open(z, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		FAIL_SYS(why, "read %s", z);
+		FAIL_SYS(why, "%s cannot be read: %s", z, strerror(errno));
 	return fd_read_all(fd, 256 * 1024, out, why);
 }
 
