@@ -35,7 +35,7 @@ bool buf_room(struct buf *b, size_t more)
 	size_t cap = b->cap ? b->cap : 64;
 	while (cap < need)
 		cap = cap > b->max / 2 ? b->max : cap * 2;
-	char *p = mem_grow(b->p, b->cap, cap);
+	char *p = mem_grow_raw(b->p, cap); /* what lies past `len` is nobody's to read */
 	if (!p)
 		return !(b->failed = true);
 	b->p = p;

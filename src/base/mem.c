@@ -32,6 +32,10 @@ void *mem_grow(void *p, size_t old_n, size_t n)
 	return q;
 }
 
+void *mem_raw(size_t n) { return fail_now() ? NULL : malloc(n ? n : 1); }
+
+void *mem_grow_raw(void *p, size_t n) { return fail_now() ? NULL : realloc(p, n ? n : 1); }
+
 void mem_free(void *p) { free(p); }
 
 void mem_wipe(void *p, size_t n)

@@ -5,6 +5,10 @@
  * `mem_fail_at` makes the k-th call from now fail (tests, torture); < 0: never. Thread-safe. */
 void *mem_new(size_t n);
 void *mem_grow(void *p, size_t old_n, size_t n); /* new bytes zeroed; NULL leaves `p` as it was */
+/* The same with whatever lay there before: only for bytes whose every reader looks at what was written first (a message's 14 KB are
+ * not worth zeroing when they are filled in the next line). */
+void *mem_raw(size_t n);
+void *mem_grow_raw(void *p, size_t n);
 void mem_free(void *p);                          /* NULL is fine */
 void mem_setup(void);                            /* a server's process, before its first thread */
 void mem_wipe(void *p, size_t n);                /* zeroes bytes that the compiler may not skip */

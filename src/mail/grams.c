@@ -52,7 +52,7 @@ static bool room(struct grams *g, size_t more)
 	if (want <= g->cap)
 		return true;
 	uint32_t cap = g->cap * 2 > want ? g->cap * 2 : want < 2048 ? 2048 : want;
-	uint32_t *list = mem_grow(g->list, g->cap * sizeof *list, cap * sizeof *list);
+	uint32_t *list = mem_grow_raw(g->list, cap * sizeof *list);
 	if (!list)
 		return !(g->failed = true);
 	g->list = list;

@@ -215,7 +215,7 @@ void *block_get(struct loop *l)
 {
 	struct block *b = l ? l->blocks : NULL;
 	if (!b)
-		return mem_new(BLOCK_SIZE);
+		return mem_raw(BLOCK_SIZE);
 	l->blocks = b->next;
 	l->blocks_n--;
 	return b;

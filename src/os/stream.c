@@ -64,7 +64,7 @@ static bool grow(struct stream *s, char **p, size_t *cap, size_t used, size_t ne
 	} else {
 		while (n < need)
 			n *= 2;
-		q = mem_new(n);
+		q = mem_raw(n);
 	}
 	if (!q) {
 		stream_break(s, RC_NOMEM);

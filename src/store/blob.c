@@ -150,7 +150,8 @@ enum rc blob_seal(const struct secret *body_key, const struct blob_id *id, uint6
 		return RC_LIMIT;
 	struct blob_header h = { .id = *id, .owner = owner, .plain_len = plain.n, .chunks = chunk_count(plain.n) };
 	struct codecs *z = codecs();
-	char *scratch = z ? mem_new(BLOB_CHUNK) : NULL;
+	size_t room = plain.n < BLOB_CHUNK ? plain.n : BLOB_CHUNK;
+	char *scratch = z ? mem_raw(room) : NULL;
 	struct aead *a = NULL;
 	enum rc rc = scratch ? aead_new(body_key, &a) : RC_NOMEM;
 	size_t start = out->len;
@@ -159,7 +160,7 @@ enum rc blob_seal(const struct secret *body_key, const struct blob_id *id, uint6
 	if (rc != RC_OK)
 		out->len = start;
 	if (scratch)
-		mem_wipe(scratch, plain.n < BLOB_CHUNK ? plain.n : BLOB_CHUNK);
+		mem_wipe(scratch, room);
 	mem_free(scratch);
 	aead_free(&a);
 	return rc;
@@ -240,7 +241,7 @@ static enum rc unpack(struct str packed, char *to, size_t n)
 static enum rc open_packed(struct aead *a, uint32_t i, struct str aad, struct str sealed, char *to, size_t n)
 {
 	size_t packed = sealed.n - TAG_LEN;
-	char *scratch = mem_new(packed);
+	char *scratch = mem_raw(packed);
 	if (!scratch)
 		return RC_NOMEM;
 	enum rc rc = aead_open_with(a, i, aad, sealed, (uint8_t *)scratch);
