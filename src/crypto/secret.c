@@ -25,9 +25,18 @@ void secret_free(struct secret **s)
 
 void secret_done(struct secret *s) { mem_wipe(s, sizeof *s); }
 
-enum rc random_bytes(void *p, size_t n)
+/* The kernel's generator itself: nothing to seed. A message needs five small numbers and keys, so small ones are fetched together. An octet
+ * is handed out once and wiped here as it goes; a forked child begins with none of its parent's. */
+enum { POOL = 256, POOL_MOST = 32 };
+static __thread struct { size_t left; unsigned forks; uint8_t b[POOL]; } pool;
+static unsigned forks;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static bool fork_seen;
+static void in_child(void) { forks++; }
+static void watch_forks(void) { fork_seen = pthread_atfork(NULL, NULL, in_child) == 0; }
+
+static enum rc from_kernel(void *p, size_t n)
 {
-	/* The kernel's generator itself: nothing to seed, nothing that a forked child could share. */
 	for (char *at = p; n > 0;) {
 		ssize_t k = getrandom(at, n < 256 ? n : 256, 0);
 		if (k < 0 && errno == EINTR)
@@ -37,6 +46,23 @@ enum rc random_bytes(void *p, size_t n)
 		at += k;
 		n -= (size_t)k;
 	}
+	return RC_OK;
+}
+
+enum rc random_bytes(void *p, size_t n)
+{
+	(void)pthread_once(&fork_once, watch_forks);
+	if (n > POOL_MOST || !fork_seen)
+		return from_kernel(p, n);
+	if (pool.left < n || pool.forks != forks) {
+		pool.left = 0;
+		TRY(from_kernel(pool.b, POOL));
+		pool.left = POOL;
+		pool.forks = forks;
+	}
+	pool.left -= n;
+	memcpy(p, pool.b + pool.left, n);
+	mem_wipe(pool.b + pool.left, n);
 	return RC_OK;
 }
 
