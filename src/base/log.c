@@ -1,7 +1,6 @@
 #include "base/log.h"
 
 #include "base/codec.h"
-#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -13,7 +12,8 @@ static struct {
 	unsigned index;
 	enum level least;
 	int fd;
-} who = { "main", 0, LEVEL_INFO, 2 };
+	long pid;
+} who = { "main", 0, LEVEL_INFO, 2, 0 };
 
 static const char *const event_names[EVENT_COUNT] = {
 #define EVENT(id, name, doc) [EV_##id] = name,
@@ -60,16 +60,53 @@ static void line_quote(struct line *l, struct str s)
 	l->p[l->n++] = '"';
 }
 
+static void line_int(struct line *l, int64_t v)
+{
+	char text[24];
+	size_t at = sizeof text;
+	uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	do
+		text[--at] = (char)('0' + left % 10);
+	while (left /= 10);
+	if (v < 0)
+		text[--at] = '-';
+	(void)line_add(l, (struct str){ text + at, sizeof text - at });
+}
+
+/* "2026-01-31T23:59:59": thousands of lines have the same one. */
+static struct str second_text(time_t now)
+{
+	static __thread struct { time_t at; bool known; char text[32]; } last;
+	if (!last.known || last.at != now) {
+		struct tm tm;
+		(void)gmtime_r(&now, &tm);
+		(void)strftime(last.text, sizeof last.text, "%Y-%m-%dT%H:%M:%S", &tm);
+		last.at = now;
+		last.known = true;
+	}
+	return str_z(last.text);
+}
+
 static void line_head(struct line *l, enum level lv, enum event ev)
 {
 	struct timespec now;
-	struct tm tm;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)gmtime_r(&now.tv_sec, &tm);
-	int n = snprintf(l->p, sizeof l->p, "{\"ts\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"level\":\"%s\",\"event\":\"%s\",\"role\":\"%s\",\"index\":%u,\"pid\":%ld",
-	                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now.tv_nsec / 1000000),
-	                 level_names[lv], event_names[ev], who.role, who.index, (long)getpid());
-	l->n = n > 0 ? (size_t)n : 0;
+	int ms = (int)(now.tv_nsec / 1000000);
+	char fraction[] = { '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
+	l->n = 0;
+	(void)line_add(l, STR("{\"ts\":\""));
+	(void)line_add(l, second_text(now.tv_sec));
+	(void)line_add(l, (struct str){ fraction, sizeof fraction });
+	(void)line_add(l, STR("Z\",\"level\":\""));
+	(void)line_add(l, str_z(level_names[lv]));
+	(void)line_add(l, STR("\",\"event\":\""));
+	(void)line_add(l, str_z(event_names[ev]));
+	(void)line_add(l, STR("\",\"role\":\""));
+	(void)line_add(l, str_z(who.role));
+	(void)line_add(l, STR("\",\"index\":"));
+	line_int(l, who.index);
+	(void)line_add(l, STR(",\"pid\":"));
+	line_int(l, who.pid ? who.pid : (long)getpid());
 }
 
 /* A field is added whole, or, when it is text, with its end cut off; never half a key. */
@@ -83,13 +120,12 @@ static void line_field(struct line *l, const struct field *f)
 	(void)line_add(l, STR(",\""));
 	(void)line_add(l, key);
 	(void)line_add(l, STR("\":"));
-	char num[24];
 	if (f->kind == F_STR)
 		line_quote(l, f->v.s);
 	else if (f->kind == F_BOOL)
 		(void)line_add(l, f->v.i ? STR("true") : STR("false"));
 	else
-		(void)line_add(l, (struct str){ num, (size_t)snprintf(num, sizeof num, "%" PRId64, f->v.i) });
+		line_int(l, f->v.i);
 }
 
 void log_event_(enum level lv, enum event ev, const struct field *f, size_t n)
@@ -114,4 +150,5 @@ void log_setup(const char *role, unsigned index, enum level least, int fd)
 	who.index = index;
 	who.least = least;
 	who.fd = fd;
+	who.pid = (long)getpid(); /* set again by whoever has forked: every child calls this first */
 }
