@@ -3,6 +3,8 @@
 
 #include "base/codec.h"
 #include "mail/charset.h"
+#include <endian.h>
+#include <string.h>
 #include <unicode/uchar.h>
 
 /* By octet: 0 = white space, else its lower case (NUL counts as 1). */
@@ -48,6 +50,31 @@ static size_t fold_wide(struct fold *f, struct str in, struct buf *out)
 	return k;
 }
 
+/* Eight octets at once, as long as they are visible ASCII and single spaces. Answers how many octets of `in` it took; it wrote as many. */
+static size_t fold_words(struct str in, size_t from, char *to, bool *space)
+{
+	const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+	size_t i = from;
+	bool was = *space;
+	for (; i + 8 <= in.n; i += 8) {
+		uint64_t w;
+		memcpy(&w, in.p + i, 8);
+		w = le64toh(w);
+		uint64_t low = (w & ~tops) + (0x80 - 0x20) * ones; /* top bit: >= 0x20 */
+		uint64_t above = (w & ~tops) + (0x80 - 0x21) * ones; /* top bit: > 0x20 */
+		uint64_t spaces = ~above & tops; /* of those >= 0x20: the spaces */
+		if ((w & tops) || ~low & tops || (spaces & spaces << 8) || (was && spaces & 0x80))
+			break;
+		uint64_t upper = ((w + (0x80 - 'A') * ones) & ~(w + (0x80 - 'Z' - 1) * ones)) & tops;
+		w |= upper >> 2; /* 0x80 >> 2 = 0x20 */
+		was = spaces >> 63;
+		w = htole64(w);
+		memcpy(to + (i - from), &w, 8);
+	}
+	*space = was;
+	return i - from;
+}
+
 void fold_add(struct fold *f, struct str in, struct buf *out)
 {
 	size_t i = 0;
@@ -60,11 +87,16 @@ void fold_add(struct fold *f, struct str in, struct buf *out)
 			return;
 		char *to = out->p + out->len;
 		bool space = f->space;
-		for (; i < in.n && !(in.p[i] & 0x80); i++) {
-			unsigned char c = ascii_fold[(unsigned char)in.p[i]];
-			*to = (char)(c ? c : ' ');
-			to += c || !space;
-			space = !c;
+		while (i < in.n && !(in.p[i] & 0x80)) {
+			size_t words = fold_words(in, i, to, &space);
+			i += words;
+			to += words;
+			for (size_t end = i + 8; i < end && i < in.n && !(in.p[i] & 0x80); i++) { /* past what was no such word */
+				unsigned char c = ascii_fold[(unsigned char)in.p[i]];
+				*to = (char)(c ? c : ' ');
+				to += c || !space;
+				space = !c;
+			}
 		}
 		f->space = space;
 		out->len = (size_t)(to - out->p);
