@@ -14,7 +14,8 @@
  * 1. A peer is freed when its channel has ended and nobody refers to it any more: `refs` counts the open channel, each call
  *    that runs here, each question that waits, and the poll handle.
  * 2. A slot answers only to its own generation; it is cleared when its asker gives up, so a late answer is dropped.
- * 3. Frames leave in order: once one is queued, every later one is queued behind it. */
+ * 3. Frames leave in order: once one is queued, every later one is queued behind it.
+ * 4. A question is answered or its asker told at once, also when memory is short: nobody waits out his patience for that. */
 
 enum { ROOM = 64 * 1024, QUEUE_MAX = 4 << 20, BATCH = 64, CALLS_DEFAULT = 1024, SLOTS_MAX = 65536 };
 
@@ -57,7 +58,7 @@ struct ipc_pending {
 	struct ipc_peer *peer;
 	enum msg_type type;
 	uint32_t slot;
-	bool answered;
+	bool answered, lost;           /* lost: the answer, or the question, did not fit in memory */
 	struct ipc_frame *frame;
 	int64_t deadline;
 	struct waitlist done;
@@ -170,12 +171,60 @@ static enum rc send_msg(struct ipc_peer *p, struct frame_header h, const void *m
 	return rc;
 }
 
+/* An answer that needs no memory: an outcome and no text. */
+static void tiny_answer(struct buf *b, char room[16], enum rc rc)
+{
+	*b = (struct buf){ .p = room, .cap = 16, .max = 16 };
+	buf_u8(b, (uint8_t)rc);
+	buf_run(b, STR(""));
+}
+
+static enum rc refuse(struct ipc_peer *p, const struct frame_header *ask, enum rc outcome)
+{
+	char room[16];
+	struct ipc_pieces pieces = { 0 };
+	tiny_answer(&pieces.small, room, outcome);
+	pieces.total = pieces.small.len;
+	return send_or_queue(p, &(struct frame_header){ .kind = FRAME_ANSWER, .type = ask->type, .slot = ask->slot, .generation = ask->generation }, &pieces, -1);
+}
+
+static struct ipc_pending *asker_of(struct ipc_peer *p, const struct frame_header *h)
+{
+	struct slot *s = h->slot < p->slot_n ? &p->slots[h->slot] : NULL;
+	return s && s->asker && s->generation == h->generation && s->asker->type == h->type && !s->asker->answered ? s->asker : NULL;
+}
+
+static void lose(struct ipc_peer *p, const struct frame_header *h)
+{
+	struct ipc_pending *asker = asker_of(p, h);
+	if (!asker)
+		return;
+	asker->lost = true;
+	wake_all(&asker->done);
+}
+
+/* A queued frame for which there is no memory now that it could leave: its asker, here or there, learns it in its place. */
+static enum rc send_lost(struct ipc_peer *p, const struct queued *q)
+{
+	char room[16];
+	struct ipc_pieces pieces = { 0 };
+	if (q->h.kind == FRAME_ASK)
+		lose(p, &q->h);
+	if (q->h.kind != FRAME_ANSWER)
+		return RC_OK;
+	tiny_answer(&pieces.small, room, RC_NOMEM);
+	pieces.total = pieces.small.len;
+	return frame_send(p->fd, q->h, &pieces, -1);
+}
+
 static void flush_queue(struct ipc_peer *p)
 {
 	while (p->queue && !p->dead) {
 		struct queued *q = p->queue;
 		struct ipc_pieces pieces = { .small = { .p = (char *)(q + 1), .len = q->n }, .total = q->n };
 		enum rc rc = frame_send(p->fd, q->h, &pieces, q->fd);
+		if (rc == RC_NOMEM)
+			rc = send_lost(p, q);
 		if (rc == RC_AGAIN)
 			return;
 		if (rc == RC_CLOSED) {
@@ -228,7 +277,7 @@ static enum rc start_call(struct ipc_peer *p, const struct frame_header *h, stru
 	if (!c) {
 		frame_free(&take);
 		fd_close(&take_fd);
-		FAIL(why, RC_NOMEM, "no memory for a call");
+		return RC_NOMEM;
 	}
 	*c = (struct ipc_call){ .peer = p, .frame = take, .h = *h, .fd = take_fd };
 	take->secret = msg_is_secret(h->type, false);
@@ -243,20 +292,20 @@ static enum rc start_call(struct ipc_peer *p, const struct frame_header *h, stru
 	}
 	if (rc != RC_OK)
 		call_free(c);
-	return rc == RC_NOMEM || rc == RC_BUSY ? RC_OK : rc; /* the asker's patience ends that question, not the channel */
+	return rc;
 }
 
 static void take_answer(struct ipc_peer *p, const struct frame_header *h, struct ipc_frame *take)
 {
-	struct slot *s = h->slot < p->slot_n ? &p->slots[h->slot] : NULL;
-	if (!s || !s->asker || s->generation != h->generation || s->asker->type != h->type || s->asker->answered) {
+	struct ipc_pending *asker = asker_of(p, h);
+	if (!asker) {
 		frame_free(&take); /* too late: nobody waits for it any more */
 		return;
 	}
 	take->secret = msg_is_secret(h->type, true);
-	s->asker->frame = take;
-	s->asker->answered = true;
-	wake_all(&s->asker->done);
+	asker->frame = take;
+	asker->answered = true;
+	wake_all(&asker->done);
 }
 
 static enum rc check_hello(struct ipc_peer *p, const struct frame_header *h, struct str payload, struct why *why)
@@ -293,20 +342,22 @@ static enum rc frame_in(struct ipc_peer *p, struct str datagram, int *fd, struct
 		FAIL(why, RC_SYNTAX, "%s: wrong kind of frame", msg_name(h.type));
 	if (!answer && (!msg_permitted(p->role, p->node->c.role, h.type) || !p->node->c.on[h.type]))
 		FAIL(why, RC_DENIED, "%s may not send %s here", role_name(p->role), msg_name(h.type));
-	if (big) {
-		int body = *fd;
-		*fd = -1;
-		TRY(frame_of_memfd(body, h.length, &f, why));
-	} else {
-		TRY(frame_of_bytes(inl, &f));
-	}
-	if (answer) {
-		take_answer(p, &h, f);
-		return RC_OK;
-	}
 	int mine = *fd;
 	*fd = -1;
-	return start_call(p, &h, f, mine, why);
+	enum rc rc = big ? frame_of_memfd(mine, h.length, &f, why) : frame_of_bytes(inl, &f);
+	if (rc == RC_OK && !answer)
+		rc = start_call(p, &h, f, big ? -1 : mine, why);
+	else if (!big)
+		fd_close(&mine);
+	if (rc == RC_OK && answer)
+		take_answer(p, &h, f);
+	if (rc != RC_NOMEM && rc != RC_BUSY)
+		return rc;
+	if (answer)
+		lose(p, &h);
+	else if (h.kind == FRAME_ASK)
+		(void)refuse(p, &h, rc);
+	return RC_OK; /* that question ends, not the channel */
 }
 
 static void read_frames(struct ipc_peer *p)
@@ -517,7 +568,7 @@ enum rc ipc_ask_collect(struct ipc_pending **hp, void *out_answer, struct ipc_re
 	struct ipc_pending *h = *hp;
 	*hp = NULL;
 	enum rc rc = RC_OK;
-	while (!h->answered && !h->peer->dead && rc == RC_OK)
+	while (!h->answered && !h->lost && !h->peer->dead && rc == RC_OK)
 		rc = wait_on(&h->done, h->deadline);
 	if (h->answered) {
 		rc = read_answer(h, out_answer, why);
@@ -525,6 +576,8 @@ enum rc ipc_ask_collect(struct ipc_pending **hp, void *out_answer, struct ipc_re
 			reply->frame = h->frame;
 			h->frame = NULL;
 		}
+	} else if (h->lost) {
+		rc = why_fail(why, RC_NOMEM, 0, __FILE__, "no memory for what %s answered", role_name(h->peer->role));
 	} else if (h->peer->dead || rc == RC_CLOSED) {
 		rc = why_fail(why, RC_CLOSED, 0, __FILE__, "%s went away", role_name(h->peer->role));
 	} else {
@@ -579,17 +632,20 @@ void ipc_answer(struct ipc_call *c, enum rc rc, const struct why *why, const voi
 	buf_u8(&pieces.small, (uint8_t)rc);
 	buf_run(&pieces.small, rc == RC_OK || !why ? STR("") : str_z(why->text));
 	char none[MSG_STRUCT_MAX] = { 0 };
-	if (rc == RC_OK && msg_pieces(c->h.type, true, answer ? answer : none, &pieces) != RC_OK) {
+	enum rc fits = rc == RC_OK ? msg_pieces(c->h.type, true, answer ? answer : none, &pieces) : RC_OK;
+	if (fits != RC_OK) {
 		buf_clear(&pieces.small);
 		pieces.run_n = pieces.total = 0;
-		buf_u8(&pieces.small, RC_LIMIT);
-		buf_run(&pieces.small, STR("the answer is too large"));
+		buf_u8(&pieces.small, (uint8_t)(fits == RC_NOMEM ? RC_NOMEM : RC_LIMIT));
+		buf_run(&pieces.small, fits == RC_NOMEM ? STR("no memory for the answer") : STR("the answer is too large"));
 		pieces.total = pieces.small.len;
 	} else if (rc != RC_OK) {
 		pieces.total = pieces.small.len;
 	}
 	struct frame_header h = { .kind = FRAME_ANSWER, .type = c->h.type, .slot = c->h.slot, .generation = c->h.generation };
-	(void)send_or_queue(c->peer, &h, &pieces, -1); /* a peer that is gone waits for nothing */
+	rc = pieces.small.failed ? RC_NOMEM : send_or_queue(c->peer, &h, &pieces, -1);
+	if (rc != RC_OK && rc != RC_CLOSED) /* a peer that is gone waits for nothing */
+		(void)refuse(c->peer, &h, rc);
 	(msg_is_secret(c->h.type, true) ? buf_wipe : buf_done)(&pieces.small);
 	call_free(c);
 }

@@ -60,7 +60,7 @@ enum rc frame_of_memfd(int take_fd, uint64_t length, struct ipc_frame **out, str
 	f->map = mmap(NULL, length, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (f->map == MAP_FAILED) {
 		mem_free(f);
-		FAIL_SYS(why, "map a frame");
+		FAIL(why, RC_NOMEM, "no room to map a frame");
 	}
 	f->map_len = length;
 	f->payload = str_of(f->map, length);
@@ -138,7 +138,7 @@ static enum rc send_one(int sock, struct iovec *v, size_t n, int fd)
 			return RC_OK;
 		if (errno == EINTR)
 			continue;
-		return errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS ? RC_AGAIN : RC_CLOSED;
+		return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS ? RC_AGAIN : RC_CLOSED;
 	}
 }
 
@@ -195,7 +195,7 @@ enum rc frame_recv(int sock, char *room, size_t room_n, struct str *out, int *ou
 		n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return errno == EAGAIN ? RC_AGAIN : RC_CLOSED;
+		return errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS ? RC_AGAIN : RC_CLOSED; /* short of memory is not gone: it is asked again */
 	*out_fd = take_descriptor(&m);
 	if (n == 0 || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		fd_close(out_fd);
