@@ -278,7 +278,7 @@ static void job(int number, enum torture_kind kind, long end)
 {
 	for (;;) {
 		long k = __atomic_fetch_add(&tally->next, options.step, __ATOMIC_SEQ_CST);
-		if (k >= end)
+		if (k >= end || __atomic_load_n(&tally->failed, __ATOMIC_RELAXED) >= SHOWN_MAX)
 			_exit(0);
 		(void)one(number, kind, k);
 	}

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 8000, ROOM = 4 << 20 };
+enum { PATIENCE_MS = 4000, ROOM = 4 << 20 };
 
 struct conn {
 	int fd;
