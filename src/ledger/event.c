@@ -11,18 +11,31 @@ static enum rc tag_of(struct ledger *l, struct str address, int64_t *out)
 {
 	char low[ADDRESS_MAX];
 	uint8_t h[HASH_LEN];
+	uint32_t sum = 2166136261u; /* FNV-1a: which slot, nothing more */
 	*out = 0;
 	if (address.n == 0)
 		return RC_OK;
 	if (address.n > sizeof low)
 		return RC_LIMIT;
-	for (size_t i = 0; i < address.n; i++)
+	for (size_t i = 0; i < address.n; i++) {
 		low[i] = ascii_lower(address.p[i]);
+		sum = (sum ^ (unsigned char)low[i]) * 16777619u;
+	}
+	struct tag *known = &l->tags[(sum ^ sum >> 16) % TAGS];
+	if (known->n == address.n && memcmp(known->text, low, known->n) == 0) {
+		*out = known->tag;
+		return RC_OK;
+	}
 	TRY(hmac_sha256(l->tag_key, str_of(low, address.n), h));
 	uint64_t v = 0;
 	for (unsigned i = 0; i < 8; i++)
 		v = v << 8 | h[i];
 	*out = (int64_t)(v >> 1 | 1);
+	if (address.n <= TAG_TEXT_MAX) {
+		memcpy(known->text, low, address.n);
+		known->n = (unsigned char)address.n;
+		known->tag = *out;
+	}
 	return RC_OK;
 }
 

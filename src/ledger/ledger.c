@@ -18,7 +18,6 @@ static const char schema[] =
 	"CREATE INDEX event_mid ON event(mid);"
 	"CREATE INDEX event_sender ON event(sender);"
 	"CREATE INDEX event_recipient ON event(recipient);"
-	"CREATE INDEX event_at ON event(at_ms);"
 	"CREATE TABLE audit(number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, batch INTEGER NOT NULL, place INTEGER NOT NULL,"
 	" sealed BLOB NOT NULL, hash BLOB NOT NULL) STRICT;"
 	"CREATE TABLE checkpoint(count INTEGER PRIMARY KEY, hash BLOB NOT NULL, signature BLOB NOT NULL, public_key BLOB NOT NULL) STRICT;"
@@ -295,6 +294,9 @@ enum rc ledger_open_with(const char *dir, const struct secret *key, struct ledge
 		return RC_NOMEM;
 	l->key = secret_new();
 	l->tag_key = secret_new();
+	l->tags = mem_new(TAGS * sizeof *l->tags);
+	if (!l->tags)
+		return RC_NOMEM;
 	if (!l->key || !l->tag_key)
 		FAIL(why, RC_NOMEM, "no locked memory for the ledger's key");
 	*l->key = *key;
@@ -319,6 +321,9 @@ void ledger_close(struct ledger **l)
 	ledger_batch_done(&(*l)->reading);
 	secret_free(&(*l)->key);
 	secret_free(&(*l)->tag_key);
+	if ((*l)->tags)
+		mem_wipe((*l)->tags, TAGS * sizeof *(*l)->tags);
+	mem_free((*l)->tags);
 	mem_free(*l);
 	*l = NULL;
 }

@@ -15,13 +15,16 @@
 /* The role `edge`: SMTP and LMTP from strangers. It holds one message at a time per session in memory, reads no more of it than the
  * line rules ask for, seals it and lets go of it. */
 
-enum { CACHE_MAX = 50000, CACHE_MS = 10000, RCPT_ARENA = 64 << 20, TRACE_MAX = 4096, GROW = 65536 };
+enum { CACHE_MAX = 50000, CACHE_MS = 10000, RCPT_ARENA = 64 << 20, TRACE_MAX = 4096, GROW = 65536,
+	EVENTS_MAX = 48 * 1024, EVENT_MOST = 2048, EVENTS_MS = 20, BODY_GUESS_MAX = 32 << 10 };
 
 struct edge_house {
 	struct doors *doors;
 	struct sealer *sealer;
 	struct map addresses;          /* of struct known; emptied by DIRECTORY_NEWS */
 	uint64_t held;                 /* octets of messages in memory over all sessions */
+	struct buf events;             /* for the ledger, not yet told */
+	int64_t told;                  /* when some were */
 };
 
 struct known {                         /* a recipient address that we looked up a moment ago */
@@ -212,6 +215,9 @@ static enum rc on_body_begin(void *house, const struct smtp_mail *mail, struct w
 	smtp_received_format(&r, &s->body);
 	if (s->body.failed)
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	/* RFC 1870: what was announced is asked for at once, within reason: nobody holds much by announcing. */
+	(void)buf_room(&s->body, mail->size < BODY_GUESS_MAX ? (size_t)mail->size + 16 : BODY_GUESS_MAX);
+	s->body.failed = false;
 	hold(s);
 	return RC_OK;
 }
@@ -246,17 +252,52 @@ static size_t targets_of(struct session *s, struct seal_target *t)
 	return n;
 }
 
+static void flush_events(struct role_env *e)
+{
+	struct edge_house *h = e->state;
+	struct ipc_peer *ledger;
+	if (h->events.len && ipc_find(e->node, ROLE_LEDGER, 0, &ledger) == RC_OK)
+		(void)!ipc_tell(ledger, MSG_EVENTS, &(struct msg_EVENTS){ .list = buf_str(&h->events) }, -1);
+	buf_clear(&h->events);
+	h->told = loop_now(e->loop);
+}
+
+static void flush_soon(void *arg)
+{
+	(void)!fiber_sleep(EVENTS_MS);
+	flush_events(arg);
+}
+
+/* A single message's history goes at once. In a crowd it waits for company, 20 ms at most: a datagram and a wake-up for each recipient of
+ * each message cost more than writing its row. */
+static void add_event(struct role_env *e, const struct msg_EVENT *m)
+{
+	struct edge_house *h = e->state;
+	struct buf *b = &h->events;
+	size_t start = b->len;
+	buf_u32(b, 0);
+	if (msg_encode(MSG_EVENT, false, m, b) != RC_OK || b->failed) {
+		b->failed = false;
+		b->len = start;
+		return;
+	}
+	size_t n = b->len - start - 4;
+	for (unsigned i = 0; i < 4; i++)
+		b->p[start + i] = (char)(n >> (24 - 8 * i));
+	if (b->len > EVENTS_MAX - EVENT_MOST)
+		flush_events(e);
+	else if (start == 0 && (loop_now(e->loop) - h->told > EVENTS_MS || fiber_start(e->loop, flush_soon, e, NULL) != RC_OK))
+		flush_events(e);
+}
+
 static void tell_ledger(struct session *s, const struct rcpt *r, const struct store_copy_result *c)
 {
 	struct role_env *e = s->v->e;
 	const struct stream_facts *f = stream_facts(s->v->stream);
-	struct ipc_peer *ledger;
-	if (ipc_find(e->node, ROLE_LEDGER, 0, &ledger) != RC_OK)
-		return;
 	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = c->rc == RC_OK ? STR("delivered") : STR("failed"),
 		.sender = str_head(s->from, 320), .recipient = r->address, .client = str_z(f->peer_ip), .helo = str_z(s->helo), .tls = str_z(f->tls_version),
 		.reason = c->rc == RC_OK ? STR("") : str_z(rc_name(c->rc)), .size = s->body.len, .account = r->account };
-	(void)!ipc_tell(ledger, MSG_EVENT, &m, -1);
+	add_event(e, &m);
 }
 
 static void settle(struct session *s, const struct rcpt *r, const struct store_copy_result *c, struct smtp_result *out)
@@ -376,6 +417,7 @@ static enum rc start(struct role_env *e, struct why *why)
 		FAIL(why, RC_NOMEM, "no memory");
 	e->state = h;
 	map_init(&h->addresses, CACHE_MAX);
+	buf_init(&h->events, EVENTS_MAX);
 	TRY(sealer_new(e, &h->sealer));
 	struct door_config c = { .thing = 'S', .max_total = max_total, .max_per_network = max_per_network, .rate_per_network = rate_per_network,
 		.busy = busy, .serve = serve };
@@ -392,6 +434,8 @@ static void close_edge(struct role_env *e)
 	if (!h)
 		return;
 	doors_close(&h->doors);
+	flush_events(e);
+	buf_done(&h->events);
 	sealer_free(&h->sealer);
 	forget_addresses(h);
 	map_done(&h->addresses);

@@ -1,9 +1,11 @@
 #include "role/role.h"
 
+#include "base/cursor.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "ledger/ledger.h"
+#include "ipc/codec.h"
 #include "os/file.h"
 
 /* The role `ledger`: history and audit. Never in the path of a 250: what comes is written within a second. */
@@ -96,17 +98,39 @@ static void close_ledger(struct role_env *e)
 	mem_free(h);
 }
 
-static void on_event(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+static void write_event(struct ledger_house *h, const struct msg_EVENT *m)
 {
-	struct ledger_house *h = ((struct role_env *)env)->state;
-	const struct msg_EVENT *m = msg;
 	struct why why = { 0 };
-	(void)from, (void)call;
-	fd_close(&fd);
 	struct ledger_event ev = { .at_ms = (int64_t)m->at_ms, .mid = m->mid, .kind = m->kind, .sender = m->sender, .recipient = m->recipient,
 		.client_ip = m->client, .helo = m->helo, .tls = m->tls, .reason = m->reason, .size = m->size, .account = m->account };
 	if (h->l && ledger_event(h->l, &ev, &why) != RC_OK)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+}
+
+static void on_event(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	(void)from, (void)call;
+	fd_close(&fd);
+	write_event(((struct role_env *)env)->state, msg);
+}
+
+/* The codec checks each one as if it had come alone. */
+static void on_events(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct cursor c = cursor_of(((const struct msg_EVENTS *)msg)->list);
+	struct why why = { 0 };
+	(void)call;
+	fd_close(&fd);
+	while (c.in.n && !c.failed) {
+		struct msg_EVENT m;
+		struct str one = cursor_run(&c, c.in.n);
+		if (c.failed || msg_decode(MSG_EVENT, false, one, &m, &why) != RC_OK) {
+			log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text[0] ? why.text : "EVENTS: a run is cut short"));
+			ipc_detach(from);
+			return;
+		}
+		write_event(((struct role_env *)env)->state, &m);
+	}
 }
 
 static void on_audit(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -135,7 +159,7 @@ static void on_flush(void *env, struct ipc_peer *from, struct ipc_call *call, co
 	ipc_answer(call, rc, &why, &(struct msg_LEDGER_FLUSH_answer){ .entries = count });
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_EVENT] = on_event, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
+static ipc_handler *const on[MSG_COUNT] = { [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
 
 const struct role_ops role_ledger = {
 	.role = ROLE_LEDGER,
