@@ -203,6 +203,8 @@ void tls_server_free(struct tls_server **t)
 	*t = NULL;
 }
 
+bool tls_server_ready(const struct tls_server *t) { return t->n > 0; }
+
 static void server_free(struct tls_server **t) { tls_server_free(t); }
 
 enum rc tls_chain_check(struct str pem, struct why *why)

@@ -31,6 +31,7 @@ MUST_USE enum rc tls_chain_check(struct str pem, struct why *why);
 void tls_server_clear(struct tls_server *t); /* forget all chains before loading a new set */
 /* Ticket keys, newest first: 48 octets each (16 name, 32 key). */
 void tls_server_tickets(struct tls_server *t, struct str keys);
+bool tls_server_ready(const struct tls_server *t); /* there is a chain: worth offering TLS */
 /* What a stream needs; lives as long as the server. */
 const struct tls_provider *tls_server_provider(struct tls_server *t);
 

@@ -166,7 +166,9 @@ static void visit_fiber(void *arg)
 		fd_close(&a.fd);
 		return;
 	}
-	if (stream_of_fd(d->e->loop, a.fd, tls_server_provider(d->tls), &v.stream, &why) != RC_OK)
+	/* Without a certificate nobody is promised STARTTLS. */
+	const struct tls_provider *tls = tls_server_ready(d->tls) ? tls_server_provider(d->tls) : NULL;
+	if (stream_of_fd(d->e->loop, a.fd, tls, &v.stream, &why) != RC_OK)
 		return;
 	if (proxied)
 		stream_set_peer(v.stream, from.ip, from.port);
