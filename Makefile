@@ -1,6 +1,6 @@
 # Letterlock. `make` builds build/letterlock; `make help` lists the rest.
 .DEFAULT_GOAL := build
-.PHONY: build deps deps-bench run run-clean check bench fuzz torture sim cover lint fmt docs install help clean
+.PHONY: build deps deps-run deps-bench run run-clean check bench fuzz torture sim cover lint fmt docs install help clean
 B ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -20,7 +20,10 @@ deps: ## install every Debian package that building, running and testing need (r
 deps-bench: ## the peers that `make bench` measures against: Postfix and Dovecot
 	@tools/deps --bench
 
-run: deps build ## build, then a whole mail server on loopback with accounts and mail: `letterlock demo`, state in run/demo
+deps-run:
+	@tools/deps --run
+
+run: deps-run build ## install what is missing, build, then a whole mail server on loopback with accounts and mail: `letterlock demo`, state in run/demo
 	@$(B)/letterlock demo --state run/demo $(ARGS)
 
 run-clean: ## forget the demo's accounts and mail
