@@ -217,8 +217,13 @@ static void accept_fiber(void *arg)
 	mem_free(arg);
 	if (io_poll_open(door.d->e->loop, door.l->fd, &poll) != RC_OK)
 		return;
-	while (!door.d->e->stopping && io_poll_wait(poll, IO_READ, NO_DEADLINE) == RC_OK)
-		accept_all(door.d, door.l);
+	while (!door.d->e->stopping) {
+		enum rc rc = io_poll_wait(poll, IO_READ, NO_DEADLINE);
+		if (rc == RC_OK)
+			accept_all(door.d, door.l);
+		else if (rc == RC_CLOSED || fiber_sleep(50) != RC_OK) /* short of memory: a door is not closed for that */
+			break;
+	}
 	io_poll_close(&poll, false);
 }
 
