@@ -95,9 +95,9 @@ static void serve(struct place *p, struct board *b)
 
 static bool start(struct place *p, struct board *b, pid_t *out, char said[SAID_MAX])
 {
+	config_done(&p->config);
 	if (!place_config(p, said))
 		return false;
-	*b = (struct board){ .k = -1 };
 	(void)fflush(NULL);
 	*out = fork();
 	if (*out == 0)
@@ -162,6 +162,7 @@ static bool live(struct place *p, struct board *b, enum torture_kind kind, long 
 {
 	struct truth t = given;
 	uint32_t exists[WHO] = { 0 };
+	*b = (struct board){ .k = -1 };
 	if (!start(p, b, pid, said))
 		return false;
 	b->kind = kind;
@@ -170,6 +171,8 @@ static bool live(struct place *p, struct board *b, enum torture_kind kind, long 
 	bool ok = client_journey(p, &t, "hit", k < 0, said);
 	__atomic_store_n(&b->armed, 0, __ATOMIC_SEQ_CST);
 	if (!unhurt(pid, said) || !ok)
+		return false;
+	if (b->header && !(stop(pid, said) && start(p, b, pid, said)))
 		return false;
 	ok = client_journey(p, &t, "after", true, said) && client_audit(p, &t, exists, said);
 	if (!unhurt(pid, said) || !ok)
@@ -252,6 +255,7 @@ static bool one(int job, enum torture_kind kind, long k)
 {
 	struct board *b = &tally->boards[job];
 	struct place p = template;
+	p.config = (struct config){ 0 };
 	char said[SAID_MAX] = "";
 	pid_t pid = -1;
 	(void)snprintf(p.dir, sizeof p.dir, "%s/%d", base, job);

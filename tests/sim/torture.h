@@ -18,6 +18,7 @@ struct board {
 	long count[TORTURE_KINDS];      /* points passed so far */
 	long spared;                    /* calls that are not made to fail, see torture_calls.c */
 	int fired, error;               /* it has failed, with this errno (-1: a short count) */
+	bool header;                    /* it was the write of the index's header, see torture_calls.c */
 	char call[24];
 	void *trace[TRACE_MAX_FRAMES]; int trace_n;
 };

@@ -444,10 +444,10 @@ static void imap_expunge(struct visit *v, struct box *b)
 		return;
 	struct item *it = s->item;
 	(void)snprintf(text, sizeof text, "UID STORE %u +FLAGS (\\Deleted)", s->uid);
+	it->least = 0; /* unanswered, it may be flagged, and then any later EXPUNGE takes it */
 	bool flagged = imap_step(v, b, "STORE \\Deleted", text);
 	if (v->c.closed || v->said[0])
 		return;
-	it->least = 0;
 	if (imap_step(v, b, "EXPUNGE", "EXPUNGE") && flagged)
 		it->most = 0;
 }
