@@ -119,6 +119,12 @@ enum rc aead_new(const struct secret *key, struct aead **out)
 	return RC_OK;
 }
 
+enum rc aead_rekey(struct aead *a, const struct secret *key)
+{
+	ERR_clear_error();
+	return EVP_CipherInit_ex2(a->ctx, NULL, key->k, NULL, 1, NULL) == 1 ? RC_OK : RC_NOMEM;
+}
+
 void aead_free(struct aead **a)
 {
 	if (!*a)

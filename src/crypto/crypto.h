@@ -41,6 +41,7 @@ MUST_USE enum rc aead_open_into(const struct secret *key, uint64_t nonce, struct
 /* A key schedule kept over many calls (one epoch key, hundreds of records). */
 struct aead;
 MUST_USE enum rc aead_new(const struct secret *key, struct aead **out);
+MUST_USE enum rc aead_rekey(struct aead *a, const struct secret *key); /* another key; on failure only to be freed */
 void aead_free(struct aead **a);
 MUST_USE enum rc aead_seal_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out);
 MUST_USE enum rc aead_open_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out);
@@ -67,3 +68,8 @@ MUST_USE enum rc ed25519_sign(const struct secret *key, struct str in, uint8_t o
 MUST_USE enum rc ed25519_verify(const uint8_t public_key[PUB_LEN], struct str in, const uint8_t signature[64]); /* RC_DAMAGED */
 /* X25519 (RFC 7748) alone. RC_DAMAGED: the result is all zero (a point of small order). */
 MUST_USE enum rc x25519(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct secret *out);
+/* One private key for many seals: half the price of seal_open() each. It holds the key until unsealer_free(). */
+struct unsealer;
+MUST_USE enum rc unsealer_new(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct unsealer **out);
+MUST_USE enum rc unsealer_open(struct unsealer *u, struct str context, struct str in, struct buf *out); /* as seal_open() */
+void unsealer_free(struct unsealer **u);

@@ -1,5 +1,6 @@
 #include "crypto/crypto.h"
 
+#include "base/mem.h"
 #include "crypto/thread.h"
 #include <openssl/err.h>
 
@@ -12,14 +13,23 @@ static void pkey_free(EVP_PKEY **k) { EVP_PKEY_free(*k); }
 static void pctx_free(EVP_PKEY_CTX **c) { EVP_PKEY_CTX_free(*c); }
 static void mdctx_free(EVP_MD_CTX **c) { EVP_MD_CTX_free(*c); }
 
-enum rc x25519(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct secret *out)
+static EVP_PKEY_CTX *agree_new(const struct secret *private_key)
 {
 	ERR_clear_error();
 	EVP_PKEY *own AUTO(pkey_free) = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_key->k, KEY_LEN);
+	EVP_PKEY_CTX *c = own ? EVP_PKEY_CTX_new(own, NULL) : NULL; /* holds the key */
+	if (c && EVP_PKEY_derive_init(c) == 1)
+		return c;
+	EVP_PKEY_CTX_free(c);
+	return NULL;
+}
+
+static enum rc agree(EVP_PKEY_CTX *c, const uint8_t public_key[PUB_LEN], struct secret *out)
+{
+	ERR_clear_error();
 	EVP_PKEY *peer AUTO(pkey_free) = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, public_key, PUB_LEN);
-	EVP_PKEY_CTX *c AUTO(pctx_free) = own && peer ? EVP_PKEY_CTX_new(own, NULL) : NULL;
 	size_t n = KEY_LEN;
-	if (!c || EVP_PKEY_derive_init(c) != 1 || EVP_PKEY_derive_set_peer_ex(c, peer, 0) != 1)
+	if (!peer || EVP_PKEY_derive_set_peer_ex(c, peer, 0) != 1)
 		return RC_NOMEM;
 	/* RFC 7748 6.1: "Both MAY check, without leaking extra information ..., whether K is the all-zero value and abort if so":
 	 * OpenSSL does, and that is the only way in which this step fails. */
@@ -28,6 +38,12 @@ enum rc x25519(const struct secret *private_key, const uint8_t public_key[PUB_LE
 		return RC_DAMAGED;
 	}
 	return RC_OK;
+}
+
+enum rc x25519(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct secret *out)
+{
+	EVP_PKEY_CTX *c AUTO(pctx_free) = agree_new(private_key);
+	return c ? agree(c, public_key, out) : RC_NOMEM;
 }
 
 enum rc x25519_pair(struct secret *out_private, uint8_t out_public[PUB_LEN])
@@ -71,16 +87,52 @@ enum rc seal_to(const uint8_t public_key[PUB_LEN], struct str context, struct st
 	return rc;
 }
 
-enum rc seal_open(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct str context, struct str in,
-                  struct buf *out)
+static enum rc open_with(EVP_PKEY_CTX *own, const uint8_t public_key[PUB_LEN], struct str context, struct str in, struct buf *out)
 {
 	struct secret shared AUTO(secret_done) = { { 0 } }, key AUTO(secret_done) = { { 0 } };
 	if (in.n < SEAL_OVERHEAD || in.p[0] != SEAL_VERSION)
 		return RC_DAMAGED;
 	const uint8_t *ephemeral = (const uint8_t *)in.p + 1;
-	TRY(x25519(private_key, ephemeral, &shared));
+	TRY(agree(own, ephemeral, &shared));
 	TRY(message_key(&shared, ephemeral, public_key, context, &key));
 	return aead_open(&key, 0, STR(""), str_skip(in, 1 + PUB_LEN), out);
+}
+
+enum rc seal_open(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct str context, struct str in,
+                  struct buf *out)
+{
+	EVP_PKEY_CTX *c AUTO(pctx_free) = agree_new(private_key);
+	return c ? open_with(c, public_key, context, in, out) : RC_NOMEM;
+}
+
+struct unsealer { EVP_PKEY_CTX *own; uint8_t public_key[PUB_LEN]; };
+
+enum rc unsealer_new(const struct secret *private_key, const uint8_t public_key[PUB_LEN], struct unsealer **out)
+{
+	struct unsealer *u = mem_new(sizeof *u);
+	if (!u)
+		return RC_NOMEM;
+	u->own = agree_new(private_key);
+	memcpy(u->public_key, public_key, PUB_LEN);
+	if (!u->own)
+		unsealer_free(&u);
+	else
+		*out = u;
+	return u ? RC_OK : RC_NOMEM;
+}
+
+enum rc unsealer_open(struct unsealer *u, struct str context, struct str in, struct buf *out)
+{
+	return open_with(u->own, u->public_key, context, in, out);
+}
+
+void unsealer_free(struct unsealer **u)
+{
+	if (!*u)
+		return;
+	EVP_PKEY_CTX_free((*u)->own); /* wipes the key: it was the last to hold it */
+	mem_free(*u);
+	*u = NULL;
 }
 
 enum rc ed25519_public(const struct secret *key, uint8_t out_public[PUB_LEN])

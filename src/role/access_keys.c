@@ -66,7 +66,7 @@ static void rollup_entry(void *arg, const struct epoch_entry *e)
 }
 
 /* One chunk of (u64 id, u8 kind, run sealed)*. What does not open is left out: the record that needs it says so. */
-static enum rc take_epochs(struct owner *o, struct str packed)
+static enum rc take_epochs(struct owner *o, struct unsealer *u, struct str packed)
 {
 	struct cursor c = cursor_of(packed);
 	for (unsigned opened = 0; c.in.n && !c.failed;) {
@@ -85,7 +85,7 @@ static enum rc take_epochs(struct owner *o, struct str packed)
 		struct secret key = { 0 };
 		if (map_get_u64(&o->epochs, id))
 			continue;
-		if (epoch_open(&o->private_key, o->public_key, o->account, id, sealed, &key) == RC_OK)
+		if (epoch_open_by(u, o->account, id, sealed, &key) == RC_OK)
 			TRY(epoch_add(o, id, &key, true));
 		else
 			log_event(LEVEL_ERROR, EV_STORE_DAMAGE, F("what", "an epoch key"), F("acct", (int64_t)o->account));
@@ -96,19 +96,28 @@ static enum rc take_epochs(struct owner *o, struct str packed)
 	return RC_OK;
 }
 
-static enum rc load_from(struct owner *o, uint64_t from, bool all, struct why *why)
+static enum rc load_with(struct owner *o, struct unsealer *u, uint64_t from, bool all, struct why *why)
 {
 	for (uint64_t next = from;;) {
 		struct msg_EPOCHS_answer a;
 		struct ipc_reply reply = { 0 };
 		TRY(ipc_ask_role(o->e->node, ROLE_READER, MSG_EPOCHS, &(struct msg_EPOCHS){ .owner = o->account, .after = next }, &a, &reply, true, why));
-		enum rc rc = take_epochs(o, a.epochs);
+		enum rc rc = take_epochs(o, u, a.epochs);
 		next = a.next;
 		ipc_reply_done(&reply);
 		TRY(rc);
 		if (next == 0 || !all)
 			return RC_OK;
 	}
+}
+
+static enum rc load_from(struct owner *o, uint64_t from, bool all, struct why *why)
+{
+	struct unsealer *u;
+	TRY(unsealer_new(&o->private_key, o->public_key, &u));
+	enum rc rc = load_with(o, u, from, all, why);
+	unsealer_free(&u);
+	return rc;
 }
 
 /* ---- roll-up ---- */
@@ -212,10 +221,12 @@ enum rc owner_epoch(struct owner *o, uint64_t epoch, struct epoch_keys **out, st
 	}
 	if (!h)
 		FAIL(why, RC_DAMAGED, "the epoch key of this message is missing or broken");
-	epoch_keys_free(&o->ready[at].keys);
-	enum rc rc = epoch_keys_new(&h->key, &o->ready[at].keys);
+	struct epoch_keys **k = &o->ready[at].keys;
+	enum rc rc = *k ? epoch_keys_change(*k, &h->key) : epoch_keys_new(&h->key, k);
+	if (rc != RC_OK)
+		epoch_keys_free(k);
 	o->ready[at].id = epoch;
-	*out = o->ready[at].keys;
+	*out = *k;
 	return rc;
 }
 

@@ -9,14 +9,15 @@
 enum { VERSION = 1, CLEAR_LEN = 1 + 8 + 8 + BLOB_ID_LEN + 4 * 8, CONTEXT_LEN = 1 + CLEAR_LEN, RUN_MAX = 64 << 20 };
 #define NONCE_MAX (1ull << 62)
 
-struct epoch_keys { struct aead *record, *grams; };
+/* A reading of an aged mailbox passes hundreds of epochs, mostly without their signatures: that key is derived when it is needed. */
+struct epoch_keys { struct aead *record, *grams; bool have_grams; struct secret epoch; };
 
 static enum rc derive(const struct secret *key, struct str info, struct aead **out)
 {
 	struct secret sub;
 	enum rc rc = hkdf(str_of(key->k, sizeof key->k), STR(""), info, &sub);
 	if (rc == RC_OK)
-		rc = aead_new(&sub, out);
+		rc = *out ? aead_rekey(*out, &sub) : aead_new(&sub, out);
 	secret_done(&sub);
 	return rc;
 }
@@ -26,14 +27,27 @@ enum rc epoch_keys_new(const struct secret *epoch_key, struct epoch_keys **out)
 	struct epoch_keys *k = mem_new(sizeof *k);
 	if (!k)
 		return RC_NOMEM;
-	enum rc rc = derive(epoch_key, STR("letterlock record 1"), &k->record);
-	if (rc == RC_OK)
-		rc = derive(epoch_key, STR("letterlock grams 1"), &k->grams);
+	enum rc rc = epoch_keys_change(k, epoch_key);
 	if (rc != RC_OK)
 		epoch_keys_free(&k);
 	else
 		*out = k;
 	return rc;
+}
+
+enum rc epoch_keys_change(struct epoch_keys *k, const struct secret *epoch_key)
+{
+	k->epoch = *epoch_key;
+	k->have_grams = false;
+	return derive(epoch_key, STR("letterlock record 1"), &k->record);
+}
+
+static enum rc need_grams(struct epoch_keys *k)
+{
+	if (!k->have_grams)
+		TRY(derive(&k->epoch, STR("letterlock grams 1"), &k->grams));
+	k->have_grams = true;
+	return RC_OK;
 }
 
 void epoch_keys_free(struct epoch_keys **k)
@@ -42,6 +56,7 @@ void epoch_keys_free(struct epoch_keys **k)
 		return;
 	aead_free(&(*k)->record);
 	aead_free(&(*k)->grams);
+	secret_done(&(*k)->epoch);
 	mem_free(*k);
 	*k = NULL;
 }
@@ -152,6 +167,7 @@ enum rc grams_seal(struct epoch_keys *k, const struct record_clear *clear, struc
 		return RC_LIMIT;
 	if (!buf_room(out, 1 + grams.n + TAG_LEN))
 		return RC_LIMIT;
+	TRY(need_grams(k));
 	char ctx[CONTEXT_LEN];
 	out->p[out->len] = VERSION;
 	TRY(aead_seal_with(k->grams, 2 * clear->nonce + 1, context(clear, 'G', ctx), grams, (uint8_t *)out->p + out->len + 1));
@@ -166,6 +182,7 @@ enum rc grams_open(struct epoch_keys *k, const struct record_clear *clear, struc
 		return RC_DAMAGED;
 	if (!buf_room(scratch, sealed.n))
 		return RC_LIMIT;
+	TRY(need_grams(k));
 	char ctx[CONTEXT_LEN];
 	TRY(aead_open_with(k->grams, 2 * clear->nonce + 1, context(clear, 'G', ctx), str_skip(sealed, 1), (uint8_t *)scratch->p));
 	scratch->len = sealed.n - 1 - TAG_LEN;
@@ -191,20 +208,29 @@ enum rc epoch_seal(const struct secret *epoch_key, uint64_t owner, uint64_t epoc
 	return seal_to(owner_public, owner_context('E', owner, epoch, ctx), str_of(epoch_key->k, KEY_LEN), out);
 }
 
-enum rc epoch_open(const struct secret *owner_private, const uint8_t owner_public[PUB_LEN], uint64_t owner, uint64_t epoch, struct str sealed,
-                   struct secret *out_epoch_key)
+enum rc epoch_open_by(struct unsealer *u, uint64_t owner, uint64_t epoch, struct str sealed, struct secret *out_epoch_key)
 {
 	if (sealed.n != KEY_LEN + SEAL_OVERHEAD)
 		return RC_DAMAGED;
 	struct buf b;
 	buf_init(&b, 256);
 	char ctx[OWNER_CONTEXT_LEN];
-	enum rc rc = seal_open(owner_private, owner_public, owner_context('E', owner, epoch, ctx), sealed, &b);
+	enum rc rc = unsealer_open(u, owner_context('E', owner, epoch, ctx), sealed, &b);
 	if (rc == RC_OK && b.len != KEY_LEN)
 		rc = RC_DAMAGED;
 	if (rc == RC_OK)
 		memcpy(out_epoch_key->k, b.p, KEY_LEN);
 	buf_wipe(&b);
+	return rc;
+}
+
+enum rc epoch_open(const struct secret *owner_private, const uint8_t owner_public[PUB_LEN], uint64_t owner, uint64_t epoch, struct str sealed,
+                   struct secret *out_epoch_key)
+{
+	struct unsealer *u;
+	TRY(unsealer_new(owner_private, owner_public, &u));
+	enum rc rc = epoch_open_by(u, owner, epoch, sealed, out_epoch_key);
+	unsealer_free(&u);
 	return rc;
 }
 

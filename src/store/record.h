@@ -20,6 +20,7 @@ struct record_secret {                  /* the sealed part, borrowed runs */
 /* record value = clear part || AEAD(secret part). The epoch key given is the epoch's own; sub-keys are derived inside epoch_keys. */
 struct epoch_keys;                      /* derived AEAD contexts for records and for grams of one epoch */
 MUST_USE enum rc epoch_keys_new(const struct secret *epoch_key, struct epoch_keys **out);
+MUST_USE enum rc epoch_keys_change(struct epoch_keys *k, const struct secret *epoch_key); /* another epoch; on failure only to be freed */
 void epoch_keys_free(struct epoch_keys **k);
 MUST_USE enum rc record_seal(struct epoch_keys *k, const struct record_clear *clear, const struct record_secret *secret, struct buf *out);
 MUST_USE enum rc record_clear_parse(struct str value, struct record_clear *out, struct str *out_sealed);
@@ -32,6 +33,7 @@ MUST_USE enum rc grams_open(struct epoch_keys *k, const struct record_clear *cle
 MUST_USE enum rc epoch_seal(const struct secret *epoch_key, uint64_t owner, uint64_t epoch, const uint8_t owner_public[PUB_LEN], struct buf *out);
 MUST_USE enum rc epoch_open(const struct secret *owner_private, const uint8_t owner_public[PUB_LEN], uint64_t owner, uint64_t epoch,
                             struct str sealed, struct secret *out_epoch_key);
+MUST_USE enum rc epoch_open_by(struct unsealer *u, uint64_t owner, uint64_t epoch, struct str sealed, struct secret *out_epoch_key); /* of many */
 /* Roll-up: up to 1,000 (epoch id, key) under one AES-GCM key derived from the owner's private half; replaces those epoch rows. */
 struct epoch_entry { uint64_t epoch; struct secret key; };
 MUST_USE enum rc rollup_seal(const struct secret *owner_private, uint64_t owner, uint64_t rollup_id, const struct epoch_entry *e, size_t n, struct buf *out);
