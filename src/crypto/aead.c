@@ -54,7 +54,7 @@ static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, st
 	if (EVP_DecryptFinal_ex(c, out + n, &tail) == 1)
 		return RC_OK;
 	mem_wipe(out, plain); /* nobody sees what did not verify */
-	ERR_clear_error();
+	errors_clear();
 	return RC_DAMAGED;
 }
 
@@ -121,7 +121,7 @@ enum rc aead_new(const struct secret *key, struct aead **out)
 
 enum rc aead_rekey(struct aead *a, const struct secret *key)
 {
-	ERR_clear_error();
+	errors_clear();
 	return EVP_CipherInit_ex2(a->ctx, NULL, key->k, NULL, 1, NULL) == 1 ? RC_OK : RC_NOMEM;
 }
 
@@ -136,12 +136,12 @@ void aead_free(struct aead **a)
 
 enum rc aead_seal_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	ERR_clear_error();
+	errors_clear();
 	return seal(a->ctx, nonce, aad, in, out);
 }
 
 enum rc aead_open_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	ERR_clear_error();
+	errors_clear();
 	return open_sealed(a->ctx, nonce, aad, in, out);
 }

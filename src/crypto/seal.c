@@ -15,7 +15,7 @@ static void mdctx_free(EVP_MD_CTX **c) { EVP_MD_CTX_free(*c); }
 
 static EVP_PKEY_CTX *agree_new(const struct secret *private_key)
 {
-	ERR_clear_error();
+	errors_clear();
 	EVP_PKEY *own AUTO(pkey_free) = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_key->k, KEY_LEN);
 	EVP_PKEY_CTX *c = own ? EVP_PKEY_CTX_new(own, NULL) : NULL; /* holds the key */
 	if (c && EVP_PKEY_derive_init(c) == 1)
@@ -26,7 +26,7 @@ static EVP_PKEY_CTX *agree_new(const struct secret *private_key)
 
 static enum rc agree(EVP_PKEY_CTX *c, const uint8_t public_key[PUB_LEN], struct secret *out)
 {
-	ERR_clear_error();
+	errors_clear();
 	EVP_PKEY *peer AUTO(pkey_free) = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, public_key, PUB_LEN);
 	size_t n = KEY_LEN;
 	if (!peer || EVP_PKEY_derive_set_peer_ex(c, peer, 0) != 1)
@@ -34,7 +34,7 @@ static enum rc agree(EVP_PKEY_CTX *c, const uint8_t public_key[PUB_LEN], struct 
 	/* RFC 7748 6.1: "Both MAY check, without leaking extra information ..., whether K is the all-zero value and abort if so":
 	 * OpenSSL does, and that is the only way in which this step fails. */
 	if (EVP_PKEY_derive(c, out->k, &n) != 1 || n != KEY_LEN) {
-		ERR_clear_error();
+		errors_clear();
 		return RC_DAMAGED;
 	}
 	return RC_OK;
@@ -48,7 +48,7 @@ enum rc x25519(const struct secret *private_key, const uint8_t public_key[PUB_LE
 
 enum rc x25519_pair(struct secret *out_private, uint8_t out_public[PUB_LEN])
 {
-	ERR_clear_error();
+	errors_clear();
 	TRY(random_bytes(out_private->k, KEY_LEN));
 	EVP_PKEY *k AUTO(pkey_free) = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, out_private->k, KEY_LEN);
 	size_t n = PUB_LEN;
@@ -137,7 +137,7 @@ void unsealer_free(struct unsealer **u)
 
 enum rc ed25519_public(const struct secret *key, uint8_t out_public[PUB_LEN])
 {
-	ERR_clear_error();
+	errors_clear();
 	EVP_PKEY *k AUTO(pkey_free) = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, key->k, KEY_LEN);
 	size_t n = PUB_LEN;
 	return k && EVP_PKEY_get_raw_public_key(k, out_public, &n) == 1 && n == PUB_LEN ? RC_OK : RC_NOMEM;
@@ -145,7 +145,7 @@ enum rc ed25519_public(const struct secret *key, uint8_t out_public[PUB_LEN])
 
 enum rc ed25519_sign(const struct secret *key, struct str in, uint8_t out[64])
 {
-	ERR_clear_error();
+	errors_clear();
 	EVP_PKEY *k AUTO(pkey_free) = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, key->k, KEY_LEN);
 	EVP_MD_CTX *c AUTO(mdctx_free) = EVP_MD_CTX_new();
 	size_t n = 64;
@@ -155,12 +155,12 @@ enum rc ed25519_sign(const struct secret *key, struct str in, uint8_t out[64])
 
 enum rc ed25519_verify(const uint8_t public_key[PUB_LEN], struct str in, const uint8_t signature[64])
 {
-	ERR_clear_error();
+	errors_clear();
 	EVP_PKEY *k AUTO(pkey_free) = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, PUB_LEN);
 	EVP_MD_CTX *c AUTO(mdctx_free) = EVP_MD_CTX_new();
 	if (!k || !c || EVP_DigestVerifyInit(c, NULL, NULL, NULL, k) != 1)
 		return RC_NOMEM;
 	int ok = EVP_DigestVerify(c, signature, 64, (const uint8_t *)in.p, in.n);
-	ERR_clear_error();
+	errors_clear();
 	return ok == 1 ? RC_OK : RC_DAMAGED;
 }

@@ -42,7 +42,7 @@ static EVP_MAC_CTX *new_hmac(void)
 
 struct crypto_thread *crypto_thread(void)
 {
-	ERR_clear_error();
+	errors_clear();
 	if (mine)
 		return mine;
 	struct crypto_thread *t = mem_new(sizeof *t);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "crypto/pem.h"
+#include "crypto/thread.h"
 #include "crypto/tls_internal.h"
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -36,7 +37,7 @@ static int pick_by_name(SSL *ssl, int *alert, void *arg)
 		break;
 	}
 	/* RFC 6066 3: a server that does not know the name may go on; mail clients often send none that fits. */
-	ERR_clear_error();
+	errors_clear();
 	return SSL_TLSEXT_ERR_OK;
 }
 
@@ -49,7 +50,7 @@ static const char sigalgs[] = "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:rsa_pss_rs
 
 static SSL_CTX *new_ctx(struct tls_server *t)
 {
-	ERR_clear_error();
+	errors_clear();
 	SSL_CTX *c = SSL_CTX_new(TLS_server_method());
 	if (!c)
 		return NULL;
@@ -83,7 +84,7 @@ enum rc tls_server_chain(struct tls_server *t, uint64_t key_id, struct str pem, 
 	bool ok = SSL_CTX_use_certificate(c, sk_X509_value(certs, 0)) == 1 && SSL_CTX_use_PrivateKey(c, key) == 1;
 	for (int i = 1; ok && i < sk_X509_num(certs); i++)
 		ok = SSL_CTX_add1_chain_cert(c, sk_X509_value(certs, i)) == 1;
-	ERR_clear_error();
+	errors_clear();
 	if (!ok) {
 		SSL_CTX_free(c);
 		FAIL(why, RC_SYNTAX, "the certificate cannot be used for TLS");
@@ -105,7 +106,7 @@ void tls_server_tickets(struct tls_server *t, struct str keys) { tls_tickets_set
 static void *start(void *house, int fd)
 {
 	struct tls_server *t = house;
-	ERR_clear_error();
+	errors_clear();
 	SSL *ssl = SSL_new(t->n ? t->chains[0].ctx : t->bare);
 	if (!ssl || SSL_set_fd(ssl, fd) != 1) {
 		SSL_free(ssl);
@@ -120,7 +121,7 @@ static void *start(void *house, int fd)
 static int outcome(SSL *ssl, int ret)
 {
 	int e = SSL_get_error(ssl, ret);
-	ERR_clear_error();
+	errors_clear();
 	switch (e) {
 	case SSL_ERROR_WANT_READ: return TLS_WANT_READ;
 	case SSL_ERROR_WANT_WRITE: return TLS_WANT_WRITE;
@@ -131,7 +132,7 @@ static int outcome(SSL *ssl, int ret)
 
 static int handshake(void *tls)
 {
-	ERR_clear_error();
+	errors_clear();
 	int r = SSL_do_handshake(tls);
 	if (r == 1)
 		return 1;
@@ -142,7 +143,7 @@ static int handshake(void *tls)
 static long read_some(void *tls, void *p, size_t n)
 {
 	size_t got = 0;
-	ERR_clear_error();
+	errors_clear();
 	int r = SSL_read_ex(tls, p, n, &got);
 	return r == 1 ? (long)got : outcome(tls, r);
 }
@@ -152,7 +153,7 @@ static long write_some(void *tls, const void *p, size_t n)
 	size_t put = 0;
 	if (n == 0)
 		return TLS_BROKEN; /* a caller's mistake: SSL_write of nothing is undefined */
-	ERR_clear_error();
+	errors_clear();
 	int r = SSL_write_ex(tls, p, n, &put);
 	if (r == 1)
 		return (long)put;
@@ -169,11 +170,11 @@ static void facts(void *tls, struct stream_facts *out)
 
 static void stop(void *tls)
 {
-	ERR_clear_error();
+	errors_clear();
 	if (SSL_is_init_finished(tls))
 		(void)SSL_shutdown(tls); /* our close_notify; the peer's is not waited for */
 	SSL_free(tls);
-	ERR_clear_error();
+	errors_clear();
 }
 
 enum rc tls_server_new(const struct tls_key_hook *hook, struct tls_server **out, struct why *why)
