@@ -62,7 +62,7 @@ static struct tls_key *key_of(const struct tls_set *s, uint64_t id)
 	return NULL;
 }
 
-/* RSA takes a millisecond and more, P-384 half of one: on a worker, so that logins and P-256 need not wait. The job has a share in
+/* RSA takes a millisecond, P-384 several: on a worker, so that logins and P-256 need not wait. The job has a share in
  * the key, since a reload may forget it meanwhile. */
 struct signing { struct tls_key *key; enum tls_scheme scheme; struct str digest; struct buf *out; enum rc rc; };
 static void sign_job(void *arg)
