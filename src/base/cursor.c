@@ -22,8 +22,25 @@ static uint64_t take_be(struct cursor *c, unsigned n)
 
 uint8_t cursor_u8(struct cursor *c) { return (uint8_t)take_be(c, 1); }
 uint16_t cursor_u16(struct cursor *c) { return (uint16_t)take_be(c, 2); }
-uint32_t cursor_u32(struct cursor *c) { return (uint32_t)take_be(c, 4); }
-uint64_t cursor_u64(struct cursor *c) { return take_be(c, 8); }
+
+/* The two widths that every row of a FETCH is made of, without a loop over octets. */
+uint32_t cursor_u32(struct cursor *c)
+{
+	struct str s = cursor_take(c, 4);
+	uint32_t v = 0;
+	if (s.n == 4)
+		memcpy(&v, s.p, 4);
+	return __builtin_bswap32(v);
+}
+
+uint64_t cursor_u64(struct cursor *c)
+{
+	struct str s = cursor_take(c, 8);
+	uint64_t v = 0;
+	if (s.n == 8)
+		memcpy(&v, s.p, 8);
+	return __builtin_bswap64(v);
+}
 
 struct str cursor_run(struct cursor *c, size_t max)
 {

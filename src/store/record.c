@@ -63,8 +63,14 @@ void epoch_keys_free(struct epoch_keys **k)
 
 /* Big-endian writing into fixed memory: this runs once per row of a FETCH, without an allocation. */
 struct pen { char *p; };
-static void pen_int(struct pen *p, uint64_t v, unsigned n)
+static inline void pen_int(struct pen *p, uint64_t v, unsigned n)
 {
+	if (n == 8) {
+		v = __builtin_bswap64(v);
+		memcpy(p->p, &v, 8);
+		p->p += 8;
+		return;
+	}
 	while (n--)
 		*p->p++ = (char)(v >> (8 * n));
 }
