@@ -237,6 +237,37 @@ static void a_cut_off_index_is_refused_and_not_fatal(void **state)
 	assert_int_equal(store_open(NULL, &k->o, &k->s, &k->why), RC_DAMAGED);
 }
 
+static bool holds(const char *name, struct str word)
+{
+	char path[600];
+	struct stat sb;
+	(void)snprintf(path, sizeof path, "%s/%s", k->dir, name);
+	int fd = open(path, O_RDONLY);
+	assert_true(fd >= 0 && fstat(fd, &sb) == 0);
+	char *p = malloc((size_t)sb.st_size);
+	assert_int_equal(read(fd, p, (size_t)sb.st_size), sb.st_size);
+	(void)close(fd);
+	bool found = str_find_str(str_of(p, (size_t)sb.st_size), word) < (size_t)sb.st_size;
+	free(p);
+	return found;
+}
+
+static void no_word_of_a_message_is_on_the_disk(void **state)
+{
+	static const struct str mail = STR_INIT("From: stranger@elsewhere.example\r\nSubject: merger on friday\r\n\r\nburn after reading\r\n");
+	static const char *const words[] = { "stranger", "elsewhere", "merger on", "friday", "burn after", "(envelope)", "the signature", "preview" };
+	struct kit_copy c = { .account = 11 };
+	struct store_copy_result r;
+	assert_int_equal(kit_deliver(k, 0, mail, &c, 1, &r), RC_OK);
+	store_close(&k->s);
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		assert_false(holds("segments/00000001.seg", str_z(words[i])));
+		assert_false(holds("index/data.mdb", str_z(words[i])));
+	}
+	assert_true(holds("index/data.mdb", STR("example.org"))); /* the search itself works: our own addresses are in the clear */
+	assert_true(holds("segments/00000001.seg", STR("LLB1")));
+}
+
 /* ---- reading only ---- */
 static void a_read_only_store_refuses_every_verb(void **state)
 {
@@ -460,6 +491,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(damaged_rows_are_said_and_the_others_served, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_segment_row_costs_no_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_cut_off_index_is_refused_and_not_fatal, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_word_of_a_message_is_on_the_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_read_only_store_refuses_every_verb, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(mostly_dead_segments_are_rewritten_and_unlinked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(while_a_lease_lasts_no_segment_is_unlinked, set_up, tear_down),

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -274,6 +275,65 @@ static void a_group_without_room_fails_together_and_the_next_one_succeeds(void *
 	close_looped(FIBERS * ROUNDS);
 }
 
+static char copy_dir[600];
+static enum rc copied;
+static void copy_store(void *arg)
+{
+	(void)arg;
+	copied = store_backup(k->dir, copy_dir, &why);
+}
+
+/* Expunges and compacts while the others deliver, and takes a backup in the middle of it. */
+static void busy_keeper(void *arg)
+{
+	uint64_t lease, boxes[3];
+	bool more;
+	(void)arg;
+	for (uint64_t i = 0; i < 3; i++)
+		boxes[i] = kit_box(k, 11 + i, "INBOX");
+	while (ended < FIBERS) {
+		for (uint64_t i = 0; i < 3; i++)
+			assert_int_equal(store_expunge(k->s, 11 + i, boxes[i], NULL, 0, true, NULL, &why), RC_OK);
+		assert_int_equal(store_compact(k->s, 0, &more, &why), RC_OK);
+		if (copied == RC_AGAIN && succeeded > 50) {
+			assert_int_equal(store_pin(k->s, &lease, &why), RC_OK);
+			assert_int_equal(worker_run(copy_store, NULL), RC_OK);
+			store_unpin(k->s, lease);
+		}
+	}
+}
+
+static void flagged_client(void *arg)
+{
+	struct uid_range all = { 1, UINT32_MAX };
+	uint64_t account = 11 + (uint64_t)(uintptr_t)arg % 3, box = kit_box(k, account, "INBOX");
+	for (unsigned i = 0; i < ROUNDS; i++)
+		assert_int_equal(store_flags(k->s, account, box, &all, 1, FLAG_ADD, 8, NULL, 0, NULL, &why), RC_OK);
+	one_client(arg);
+}
+
+static void a_backup_taken_under_load_is_whole(void **state)
+{
+	struct verify_report r;
+	open_looped();
+	store_close(&k->s);
+	k->o.segment_bytes = 9000;
+	assert_int_equal(store_open(loop, &k->o, &k->s, &why), RC_OK);
+	(void)snprintf(copy_dir, sizeof copy_dir, "%s/copy", k->dir);
+	copied = RC_AGAIN;
+	assert_int_equal(fiber_start(loop, busy_keeper, NULL, NULL), RC_OK);
+	ended = 0;
+	for (uintptr_t i = 0; i < FIBERS; i++)
+		assert_int_equal(fiber_start(loop, flagged_client, (void *)i, NULL), RC_OK);
+	loop_run(loop);
+	assert_int_equal(copied, RC_OK);
+	assert_int_equal(kit_verify(copy_dir, NULL, &r), 0);
+	assert_int_equal(r.accounts, 3);
+	assert_int_equal(kit_verify(k->dir, NULL, &r), 0);
+	kit_done(k);
+	loop_close(&loop);
+}
+
 static int init_batch(void **state)
 {
 	batch_init(&b);
@@ -296,6 +356,7 @@ int main(void)
 		cmocka_unit_test(a_blob_lives_as_long_as_it_is_named),
 		cmocka_unit_test(many_fibers_share_one_commit),
 		cmocka_unit_test(large_bodies_go_through_a_worker),
+		cmocka_unit_test(a_backup_taken_under_load_is_whole),
 		cmocka_unit_test(a_group_without_room_fails_together_and_the_next_one_succeeds),
 	};
 	return cmocka_run_group_tests(tests, init_batch, done_batch);
