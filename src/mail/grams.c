@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 3, LOG2_LEAST = 6, LOG2_MOST = 14, HEAD = 3 };
+enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 3, LOG2_LEAST = 7, LOG2_MOST = 14, LESS = 64, HEAD = 3 };
 
 /* Letters 0-25, digits 26-35, space 36, the marks that mail is full of one each, what else is ASCII together; UTF-8 octets their low 6 bits. */
 static const unsigned char narrow[256] = {
@@ -91,7 +91,10 @@ void grams_add(struct grams *g, unsigned where, struct str folded)
 
 void grams_gap(struct grams *g) { g->have[0] = g->have[1] = 0; }
 
-/* Two independent halves for double hashing (Kirsch and Mitzenmacher): bit i is a + i * b. */
+static uint32_t size_of(unsigned log2) { return (1u << log2) - LESS; }
+static uint32_t place(uint32_t a, uint32_t bits) { return (uint32_t)((uint64_t)a * bits >> 32); }
+
+/* Two independent halves for double hashing (Kirsch and Mitzenmacher): bit i is a + i * b, scaled to the filter's size. */
 static uint64_t mix(uint32_t tagged)
 {
 	uint64_t x = tagged + 0x9e3779b97f4a7c15u;
@@ -103,9 +106,9 @@ static uint64_t mix(uint32_t tagged)
 enum rc grams_format(struct grams *g, struct buf *out)
 {
 	unsigned log2 = LOG2_LEAST;
-	while (log2 < LOG2_MOST && ((uint64_t)8 << log2) < (uint64_t)g->distinct * 15 / 2) /* 7.5 to 15 bits a trigram: 10 on average */
+	while (log2 < LOG2_MOST && 8ull * size_of(log2) < (uint64_t)g->distinct * 15 / 2) /* 7.5 to 15 bits a trigram: 10 on average */
 		log2++;
-	size_t n = (size_t)1 << log2;
+	size_t n = size_of(log2);
 	buf_u8(out, GRAMS_VERSION);
 	buf_u8(out, (uint8_t)log2);
 	buf_u8(out, HASHES);
@@ -114,33 +117,37 @@ enum rc grams_format(struct grams *g, struct buf *out)
 	unsigned char *bits = (unsigned char *)out->p + out->len;
 	memset(bits, 0, n);
 	out->len += n;
-	uint32_t mask = (uint32_t)(n * 8 - 1);
+	uint32_t all = (uint32_t)(n * 8);
 	for (uint32_t k = 0; k < g->distinct; k++) {
 		uint64_t h = mix(g->list[k]);
 		uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
 #pragma GCC unroll 3
-		for (unsigned i = 0; i < HASHES; i++, a += b)
-			bits[(a & mask) >> 3] |= (unsigned char)(1u << (a & 7));
+		for (unsigned i = 0; i < HASHES; i++, a += b) {
+			uint32_t at = place(a, all);
+			bits[at >> 3] |= (unsigned char)(1u << (at & 7));
+		}
 	}
 	return RC_OK;
 }
 
-static bool has(struct str bits, uint32_t mask, unsigned hashes, uint32_t tagged)
+static bool has(struct str bits, unsigned hashes, uint32_t tagged)
 {
 	uint64_t h = mix(tagged);
 	uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
-	for (unsigned i = 0; i < hashes; i++, a += b)
-		if (!((unsigned char)bits.p[(a & mask) >> 3] & 1u << (a & 7)))
+	for (unsigned i = 0; i < hashes; i++, a += b) {
+		uint32_t at = place(a, (uint32_t)bits.n * 8);
+		if (!((unsigned char)bits.p[at >> 3] & 1u << (at & 7)))
 			return false;
+	}
 	return true;
 }
 
-static bool all_in(struct str bits, uint32_t mask, unsigned hashes, struct str needle, unsigned k)
+static bool all_in(struct str bits, unsigned hashes, struct str needle, unsigned k)
 {
 	uint32_t v = (uint32_t)narrow[(unsigned char)needle.p[0]] << 6 | narrow[(unsigned char)needle.p[1]];
 	for (size_t i = 2; i < needle.n; i++) {
 		v = (v << 6 | narrow[(unsigned char)needle.p[i]]) & ((1u << GRAM_BITS) - 1);
-		if (!has(bits, mask, hashes, k << GRAM_BITS | v))
+		if (!has(bits, hashes, k << GRAM_BITS | v))
 			return false;
 	}
 	return true;
@@ -151,11 +158,10 @@ bool grams_maybe(struct str signature, unsigned where, struct str needle_folded)
 	if (needle_folded.n < 3 || signature.n < HEAD || signature.p[0] != GRAMS_VERSION)
 		return true;
 	unsigned log2 = (unsigned char)signature.p[1], hashes = (unsigned char)signature.p[2];
-	if (log2 < LOG2_LEAST || log2 > LOG2_MOST || hashes == 0 || signature.n != HEAD + ((size_t)1 << log2))
+	if (log2 < LOG2_LEAST || log2 > LOG2_MOST || hashes == 0 || signature.n != HEAD + size_of(log2))
 		return true;
 	struct str bits = str_skip(signature, HEAD);
-	uint32_t mask = (8u << log2) - 1;
 	/* one text holds all of the needle, so one filter must */
-	return ((where & GRAMS_BODY) && all_in(bits, mask, hashes, needle_folded, 0)) ||
-	       ((where & GRAMS_HEADER) && all_in(bits, mask, hashes, needle_folded, 1));
+	return ((where & GRAMS_BODY) && all_in(bits, hashes, needle_folded, 0)) ||
+	       ((where & GRAMS_HEADER) && all_in(bits, hashes, needle_folded, 1));
 }

@@ -169,6 +169,44 @@ static void html_becomes_readable_text(void **state)
 	}
 }
 
+/* The rule itself, an octet at a time. */
+static size_t fold_slowly(struct str in, char *out)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < in.n; i++) {
+		unsigned char c = (unsigned char)in.p[i];
+		if ((c >= 9 && c <= 13) || c == ' ') {
+			if (n == 0 || out[n - 1] != ' ')
+				out[n++] = ' ';
+		} else {
+			out[n++] = (char)(c == 0 ? 1 : c >= 'A' && c <= 'Z' ? c + 32 : c);
+		}
+	}
+	return n;
+}
+
+static void folding_eight_at_once_is_folding_one_by_one(void **state)
+{
+	(void)state;
+	static const char odd[] = " \t\r\n@AZ[`az{\x7f\x1f\x01!";
+	uint32_t seed = 1;
+	for (unsigned round = 0; round < 20000; round++) {
+		char in[64], want[64];
+		struct buf b;
+		size_t n = round % sizeof in;
+		for (size_t i = 0; i < n; i++) {
+			seed = seed * 1664525u + 1013904223u;
+			in[i] = seed >> 30 ? (char)('A' + (seed >> 16) % 58) : odd[(seed >> 16) % (sizeof odd - 1)];
+		}
+		buf_init(&b, 128);
+		assert_int_equal(mail_fold(str_of(in, n), &b), RC_OK);
+		size_t k = fold_slowly(str_of(in, n), want);
+		assert_int_equal(b.len, k);
+		assert_memory_equal(k ? b.p : "", want, k);
+		buf_done(&b);
+	}
+}
+
 static void folding_makes_spellings_equal(void **state)
 {
 	static const struct { struct str in, out; } cases[] = {
@@ -235,6 +273,7 @@ int main(void)
 		cmocka_unit_test(transfer_encodings_are_read_leniently), cmocka_unit_test(decoding_stops_at_the_ceiling_without_failing),
 		cmocka_unit_test(parameters_follow_rfc_2231_and_custom), cmocka_unit_test(charsets_become_utf8),
 		cmocka_unit_test(html_becomes_readable_text), cmocka_unit_test(folding_makes_spellings_equal),
+		cmocka_unit_test(folding_eight_at_once_is_folding_one_by_one),
 		cmocka_unit_test(signatures_tell_body_from_header), cmocka_unit_test(magic_octets_name_the_type),
 	};
 	int failed = cmocka_run_group_tests_name("mail text", tests, NULL, NULL);
