@@ -126,9 +126,10 @@ static enum rc enqueue(struct ipc_peer *p, const struct frame_header *h, const s
 {
 	if (p->queue_n + pieces->total > QUEUE_MAX + (256u << 20) * (p->queue_n == 0))
 		return RC_BUSY;
-	struct queued *q = mem_new(sizeof *q + pieces->total);
+	struct queued *q = mem_raw(sizeof *q + pieces->total);
 	if (!q)
 		return RC_NOMEM;
+	*q = (struct queued){ 0 };
 	q->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	q->h = *h;
 	char *at = (char *)(q + 1);

@@ -35,9 +35,10 @@ enum rc frame_header_get(struct str in, struct frame_header *out)
 
 enum rc frame_of_bytes(struct str payload, struct ipc_frame **out)
 {
-	struct ipc_frame *f = mem_new(sizeof *f + payload.n);
+	struct ipc_frame *f = mem_raw(sizeof *f + payload.n);
 	if (!f)
 		return RC_NOMEM;
+	*f = (struct ipc_frame){ 0 };
 	memcpy(f + 1, payload.p, payload.n);
 	f->payload = str_of(f + 1, payload.n);
 	*out = f;
