@@ -300,6 +300,7 @@ static void busy_keeper(void *arg)
 			assert_int_equal(worker_run(copy_store, NULL), RC_OK);
 			store_unpin(k->s, lease);
 		}
+		fiber_yield();
 	}
 }
 
