@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from conftest import PASSWORD, PROGRAM, free_base
+from conftest import PASSWORD, PROGRAM
 from helpers import fetch_all, imap, send, tls, wait_for
 
 OPENSSL = shutil.which("openssl")
@@ -282,6 +282,15 @@ def test_commands_in_the_clear_instead_of_a_handshake_end_the_connection(server,
 # ---- the PROXY protocol ----
 
 
+def free_ports(n):
+    """Held all at once, so that they differ."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports
+
+
 class Proxied:
     """`letterlock serve` over a demo's data, with PROXY listeners beside the plain ones."""
 
@@ -289,8 +298,7 @@ class Proxied:
         server.stop()
         self.conf = server.state / "proxied.conf"
         text = (server.state / "letterlock.conf").read_text()
-        base = free_base() + 50
-        self.smtp, self.imap, self.imaps = base, base + 1, base + 2
+        self.smtp, self.imap, self.imaps = free_ports(3)
         self.text = text.replace("listen {\n", "listen {\n" + "".join(
             f'  {p}_proxy = {{"127.0.0.1:{port}"}}\n' for p, port in [("smtp", self.smtp), ("imap", self.imap), ("imaps", self.imaps)]) +
             "  trusted_proxies = {TRUSTED}\n")
