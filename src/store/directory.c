@@ -298,6 +298,30 @@ enum rc account_remove(struct store *s, uint64_t id, struct why *why)
 	FAIL(why, RC_BUSY, "the account was not removed in time; call again");
 }
 
+struct unfinished { uint64_t id; };
+
+static bool is_unfinished(void *arg, const struct engine_row *r)
+{
+	struct unfinished *u = arg;
+	struct account_row row;
+	if (!r->damaged && account_parse(r->value, &row) == RC_OK && row.removing)
+		u->id = row.a.id;
+	return u->id == 0;
+}
+
+enum rc directory_resume(struct store *s, struct why *why)
+{
+	struct key from = { 4, { 0, 0, 0, ORG } }, to = { 4, { 0, 0, 0, ORG + 1 } };
+	for (;;) {
+		struct unfinished u = { 0 };
+		enum rc rc = engine_scan(s->engine, TABLE_ACCOUNT, key_str(&from), key_str(&to), SIZE_MAX, is_unfinished, &u, NULL);
+		engine_settle(s->engine);
+		if (rc != RC_OK || u.id == 0)
+			return rc;
+		TRY(account_remove(s, u.id, why));
+	}
+}
+
 /* ---- epochs ---- */
 struct rollup { uint64_t owner, id; struct str sealed; const uint64_t *epochs; size_t n; };
 

@@ -46,6 +46,10 @@ enum rc store_compact(struct store *s, unsigned budget_ms, bool *out_more, struc
 {
 	if (s->read_only)
 		FAIL(why, RC_DENIED, "the store is open for reading only");
+	if (!s->resumed) {
+		TRY(directory_resume(s, why));
+		s->resumed = true;
+	}
 	return engine_compact(s->engine, budget_ms, out_more, why);
 }
 

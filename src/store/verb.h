@@ -5,7 +5,7 @@
  * when an expectation did not hold. Accounts and folders are loaded once per try, changed in memory, and put at the end. */
 struct store {
 	struct engine *engine;
-	bool read_only;
+	bool read_only, resumed;        /* resumed: removals that a crash cut short are finished */
 	uint64_t verbs;
 	void (*on_change)(void *arg, uint64_t account, uint64_t box, uint64_t modseq);
 	void *on_change_arg;
@@ -59,6 +59,9 @@ struct message { uint32_t uid; bool damaged; struct state_row state; };
 struct range_walk { const struct uid_range *r; size_t n, i; uint32_t next; }; /* starts as { r, n } */
 MUST_USE enum rc walk_collect(struct tx *t, uint64_t box, struct range_walk *w, struct message *out, size_t max, size_t *out_n);
 static inline bool walk_at_end(const struct range_walk *w) { return w->i >= w->n; }
+
+/* directory.c: goes on with removing accounts whose removal was cut short. */
+MUST_USE enum rc directory_resume(struct store *s, struct why *why);
 
 /* mailbox.c: one step of removing messages, at most `max`; whose totals are settled in the tx. */
 MUST_USE enum rc tx_expunge(struct tx *t, struct tx_box *b, const struct message *m, struct why *why);

@@ -12,10 +12,12 @@
 #include <cmocka.h>
 
 /* Disks that fail when it counts: fdatasync() and LMDB's header write are this program's own, and fail when told to. */
-static int failing_syncs, failing_headers;
+static int failing_syncs, failing_headers, syncs_until_failure;
 
 int fdatasync(int fd)
 {
+	if (syncs_until_failure > 0 && --syncs_until_failure == 0)
+		return errno = EIO, -1;
 	if (failing_syncs > 0 && failing_syncs--)
 		return errno = EIO, -1;
 	return joint_fdatasync(fd);
@@ -87,6 +89,25 @@ static void a_failed_header_write_is_told_and_the_index_is_opened_anew(void **st
 	expect_messages(2);
 }
 
+static void a_removal_that_was_cut_short_is_finished_later(void **state)
+{
+	struct verify_report r;
+	bool more;
+	assert_int_equal(deliver(), RC_OK);
+	for (int later = 1; later < 4; later++) { /* the mark is down, a later step fails */
+		syncs_until_failure = later;
+		if (account_remove(k->s, 11, &k->why) == RC_IO && later > 1)
+			break;
+	}
+	syncs_until_failure = 0;
+	kit_reopen(k);
+	assert_int_equal(kit_verify(k->dir, NULL, &r), 0);
+	assert_int_equal(r.accounts, 1);
+	assert_int_equal(store_compact(k->s, 100, &more, &k->why), RC_OK);
+	assert_int_equal(kit_verify(k->dir, NULL, &r), 0);
+	assert_true(r.accounts == 0 && r.messages == 0);
+}
+
 static void two_syncs_side_by_side_are_both_waited_for(void **state)
 {
 	char name[] = "/tmp/llsync.XXXXXX";
@@ -119,6 +140,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_failed_sync_is_told_and_leaves_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_failed_header_write_is_told_and_the_index_is_opened_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_removal_that_was_cut_short_is_finished_later, set_up, tear_down),
 		cmocka_unit_test(two_syncs_side_by_side_are_both_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
