@@ -149,6 +149,7 @@ int master_main(const struct config *c, const char *config_path, config_loader *
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text), F("errno", why.sys), F("at", why.at ? why.at : ""));
 		(void)fprintf(stderr, "letterlock: %s%s%s\n", why.text, why.sys ? ": " : "", why.sys ? strerror(why.sys) : "");
 	}
+	m->stopping = true; /* a start that failed half-way has fibers that never ran: closing the loop runs them */
 	proc_disembed_all(m);
 	ipc_node_free(&m->node);
 	if (m->loop)

@@ -85,7 +85,7 @@ static void control_fiber(void *arg)
 {
 	struct master *m = arg;
 	struct io_poll *poll;
-	if (io_poll_open(m->loop, m->control_fd, &poll) != RC_OK)
+	if (m->stopping || io_poll_open(m->loop, m->control_fd, &poll) != RC_OK)
 		return;
 	while (!m->stopping && io_poll_wait(poll, IO_READ, NO_DEADLINE) == RC_OK) {
 		int fd = accept4(m->control_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

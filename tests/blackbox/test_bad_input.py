@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import PASSWORD, tree
+from conftest import PASSWORD, PROGRAM, tree
 from helpers import fetch_all, imap, send, strip_trace, wait_for
 
 
@@ -221,3 +221,15 @@ def _delivers(s):
         return True
     except (AssertionError, smtplib.SMTPException, OSError):
         return False
+
+
+def test_a_port_that_is_taken_is_said_and_nothing_else_happens(fresh, tmp_path):
+    server = fresh("--accounts", 1)
+    text = (server.state / "letterlock.conf").read_text()
+    server.stop()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        conf = tmp_path / "taken.conf"
+        conf.write_text(text.replace(f"127.0.0.1:{server.smtp}", "127.0.0.1:%d" % other.getsockname()[1]))
+        p = subprocess.run([PROGRAM, "serve", "--config", str(conf)], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 1
+    assert "Address already in use" in p.stderr and "Sanitizer" not in p.stderr, p.stderr
