@@ -265,7 +265,7 @@ static enum rc set_up(struct ledger *l, const char *path, struct why *why)
 	if (e != SQLITE_OK)
 		return sql_fail(l, e, SQL_AT, why);
 	sqlite3_extended_result_codes(l->db, 1);
-	sqlite3_busy_timeout(l->db, 2000);
+	sqlite3_busy_timeout(l->db, 250);
 	int64_t version = 0;
 	TRY(exec(l, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;"
 	            "PRAGMA cell_size_check=ON; PRAGMA cache_size=-2000;", why));

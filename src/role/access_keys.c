@@ -77,7 +77,10 @@ static enum rc take_epochs(struct owner *o, struct unsealer *u, struct str packe
 			return RC_SYNTAX;
 		if (kind == 1) {
 			struct rollup_sink s = { o, RC_OK };
-			if (rollup_open(&o->private_key, o->account, id, sealed, rollup_entry, &s) != RC_OK)
+			enum rc rc = rollup_open(&o->private_key, o->account, id, sealed, rollup_entry, &s);
+			if (rc == RC_NOMEM)
+				return rc; /* not damage: it opens when there is memory again */
+			if (rc != RC_OK)
 				log_event(LEVEL_ERROR, EV_STORE_DAMAGE, F("what", "a roll-up of epoch keys"), F("acct", (int64_t)o->account));
 			TRY(s.rc);
 			continue;
@@ -85,11 +88,14 @@ static enum rc take_epochs(struct owner *o, struct unsealer *u, struct str packe
 		struct secret key = { 0 };
 		if (map_get_u64(&o->epochs, id))
 			continue;
-		if (epoch_open_by(u, o->account, id, sealed, &key) == RC_OK)
-			TRY(epoch_add(o, id, &key, true));
-		else
+		enum rc rc = epoch_open_by(u, o->account, id, sealed, &key);
+		if (rc == RC_OK)
+			rc = epoch_add(o, id, &key, true);
+		else if (rc != RC_NOMEM)
 			log_event(LEVEL_ERROR, EV_STORE_DAMAGE, F("what", "an epoch key"), F("acct", (int64_t)o->account));
 		secret_done(&key);
+		if (rc == RC_NOMEM)
+			return rc;
 		if (++opened % OPEN_AT_ONCE == 0 && fiber_self())
 			fiber_yield(); /* others have work too */
 	}

@@ -215,8 +215,9 @@ static void accept_fiber(void *arg)
 	struct door door = *(struct door *)arg;
 	struct io_poll *poll;
 	mem_free(arg);
-	if (io_poll_open(door.d->e->loop, door.l->fd, &poll) != RC_OK)
-		return;
+	while (io_poll_open(door.d->e->loop, door.l->fd, &poll) != RC_OK)
+		if (fiber_sleep(50) != RC_OK)
+			return;
 	while (!door.d->e->stopping) {
 		enum rc rc = io_poll_wait(poll, IO_READ, NO_DEADLINE);
 		if (rc == RC_OK)
