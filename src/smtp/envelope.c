@@ -176,7 +176,7 @@ static bool parse_rcpt(struct smtp_session *s, struct str path, struct arena *a,
 		smtp_error(s, 555, "5.5.4 parameters need EHLO");
 		return false;
 	}
-	enum rc rc = smtp_rcpt_params(rest, s->config, s->mail.smtputf8, a, rcpt, &why);
+	enum rc rc = smtp_rcpt_params(rest, s->mail.smtputf8, a, rcpt, &why);
 	if (rc != RC_OK)
 		refuse_params(s, rc, &why);
 	return rc == RC_OK;

@@ -133,17 +133,8 @@ static enum rc take_smtputf8(struct parse *x, struct str v)
 	return RC_OK;
 }
 
-/* RFC 5321 4.1.1.11: what the server "cannot implement" it answers with 555: a notice is not promised by silence. */
-static enum rc need_dsn(const struct parse *x)
-{
-	if (!x->config->dsn)
-		FAIL(x->why, RC_NOTFOUND, "5.5.4 DSN is not offered");
-	return RC_OK;
-}
-
 static enum rc take_ret(struct parse *x, struct str v)
 {
-	TRY(need_dsn(x));
 	if (!str_ieq(v, STR("FULL")) && !str_ieq(v, STR("HDRS")))
 		FAIL(x->why, RC_SYNTAX, "5.5.4 RET is FULL or HDRS");
 	x->mail->ret = str_ieq(v, STR("FULL")) ? STR("FULL") : STR("HDRS");
@@ -152,7 +143,6 @@ static enum rc take_ret(struct parse *x, struct str v)
 
 static enum rc take_envid(struct parse *x, struct str v)
 {
-	TRY(need_dsn(x));
 	if (v.n > ENVID_MAX)
 		FAIL(x->why, RC_SYNTAX, "5.5.4 ENVID longer than %d octets", ENVID_MAX);
 	enum rc rc = smtp_xtext_decode(v, x->arena, &x->mail->envid);
@@ -171,7 +161,6 @@ static enum rc take_notify(struct parse *x, struct str v)
 	};
 	unsigned bits = 0;
 	struct str word, rest = v;
-	TRY(need_dsn(x));
 	for (bool more = true; more;) {
 		more = str_cut(rest, ',', &word, &rest);
 		unsigned bit = 0;
@@ -192,7 +181,6 @@ static enum rc take_notify(struct parse *x, struct str v)
 static enum rc take_orcpt(struct parse *x, struct str v)
 {
 	struct str type, address;
-	TRY(need_dsn(x));
 	if (v.n > ORCPT_MAX)
 		FAIL(x->why, RC_SYNTAX, "5.5.4 ORCPT longer than %d octets", ORCPT_MAX);
 	if (!str_cut(v, ';', &type, &address) || !type.n || !address.n)
@@ -282,9 +270,8 @@ enum rc smtp_mail_params(struct str in, const struct smtp_config *config, struct
 	return take_all(in, &x, mail_known, sizeof mail_known / sizeof *mail_known);
 }
 
-enum rc smtp_rcpt_params(struct str in, const struct smtp_config *config, bool smtputf8, struct arena *a, struct smtp_rcpt *rcpt,
-                             struct why *why)
+enum rc smtp_rcpt_params(struct str in, bool smtputf8, struct arena *a, struct smtp_rcpt *rcpt, struct why *why)
 {
-	struct parse x = { .config = config, .arena = a, .rcpt = rcpt, .smtputf8 = smtputf8, .why = why };
+	struct parse x = { .arena = a, .rcpt = rcpt, .smtputf8 = smtputf8, .why = why };
 	return take_all(in, &x, rcpt_known, sizeof rcpt_known / sizeof *rcpt_known);
 }

@@ -11,4 +11,4 @@ MUST_USE enum rc smtp_utf8_addr_decode(struct str in, struct arena *a, struct st
 /* RC_SYNTAX: malformed, or given twice (501). RC_NOTFOUND: we do not know it (555). RC_LIMIT: SIZE past `max_size` (552). RC_NOMEM.
  * `why` begins with the enhanced code. */
 MUST_USE enum rc smtp_mail_params(struct str in, const struct smtp_config *config, struct arena *a, struct smtp_mail *mail, struct why *why);
-MUST_USE enum rc smtp_rcpt_params(struct str in, const struct smtp_config *config, bool smtputf8, struct arena *a, struct smtp_rcpt *rcpt, struct why *why);
+MUST_USE enum rc smtp_rcpt_params(struct str in, bool smtputf8, struct arena *a, struct smtp_rcpt *rcpt, struct why *why);

@@ -16,7 +16,7 @@ static bool printable(struct str s)
 
 static void parameters(struct str in)
 {
-	static const struct smtp_config config = { .max_size = 1000, .utf8 = true, .dsn = true };
+	static const struct smtp_config config = { .max_size = 1000, .utf8 = true };
 	struct arena a;
 	struct why why = { 0 };
 	struct smtp_mail mail = { .envid = STR_INIT(""), .ret = STR_INIT("") };
@@ -25,7 +25,7 @@ static void parameters(struct str in)
 	enum rc rc = smtp_mail_params(in, &config, &a, &mail, &why);
 	assert(rc == RC_OK || rc == RC_NOMEM || why.text[0] == '5');
 	assert(rc != RC_OK || (mail.envid.n <= 100 && printable(mail.envid) && mail.size <= 1000 && (!mail.ret.n || mail.ret.n == 4)));
-	rc = smtp_rcpt_params(in, &config, true, &a, &rcpt, &why);
+	rc = smtp_rcpt_params(in, true, &a, &rcpt, &why);
 	assert(rc != RC_OK || (rcpt.orcpt.n <= 500 && utf8_ok(rcpt.orcpt) && rcpt.notify < 16 && (rcpt.notify == NOTIFY_NEVER || !(rcpt.notify & NOTIFY_NEVER))));
 	arena_done(&a);
 }

@@ -2,7 +2,7 @@
 
 #include "smtp/params.h"
 
-static const struct smtp_config config = { .max_size = 1000, .utf8 = true, .dsn = true };
+static const struct smtp_config config = { .max_size = 1000, .utf8 = true };
 
 static void xtext_decodes_as_rfc_3461_says(void **state)
 {
@@ -110,7 +110,7 @@ static void a_full_arena_is_no_memory_and_no_answer(void **state)
 	struct why why = { 0 };
 	arena_init(&a, 1);
 	assert_int_equal(smtp_mail_params(STR(" ENVID=abc"), &config, &a, &mail, &why), RC_NOMEM);
-	assert_int_equal(smtp_rcpt_params(STR(" ORCPT=rfc822;abc"), &config, false, &a, &rcpt, &why), RC_NOMEM);
+	assert_int_equal(smtp_rcpt_params(STR(" ORCPT=rfc822;abc"), false, &a, &rcpt, &why), RC_NOMEM);
 	arena_done(&a);
 }
 
