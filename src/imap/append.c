@@ -115,8 +115,9 @@ static void drop_message(struct session *s)
 {
 	struct str line;
 	uint64_t most = s->config->max_append ? s->config->max_append : 64 << 20;
+	bool comes = s->message.is_pending && !s->message.is_sync;
 	s->message.is_pending = false;
-	if (s->message.is_sync)
+	if (!comes) /* none was announced, or the client waits for a "+" that it does not get */
 		return;
 	if (s->message.size > most) {
 		answer_send(s);
