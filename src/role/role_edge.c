@@ -113,6 +113,19 @@ static enum rc look_up(struct role_env *e, struct str address, const struct know
 	return rc;
 }
 
+/* RFC 5321 4.5.1: "postmaster" is somebody at every domain that is ours: the admin, where no account has the address. */
+static enum rc look_up_admin(struct role_env *e, const struct known **out)
+{
+	struct str admin = e->config->server_admin;
+	char room[320];
+	struct why why = { 0 };
+	if (!admin.n || admin.n > sizeof room)
+		return RC_NOTFOUND;
+	for (size_t i = 0; i < admin.n; i++)
+		room[i] = ascii_lower(admin.p[i]);
+	return look_up(e, str_of(room, admin.n), out, &why);
+}
+
 /* ---- hooks ---- */
 
 static enum rc on_mail(void *house, const struct smtp_mail *mail, struct why *why)
@@ -166,6 +179,8 @@ static enum rc on_rcpt(void *house, const struct smtp_mail *mail, const struct s
 		room[i] = ascii_lower(room[i]);
 	struct str text = buf_str(&address);
 	enum rc rc = look_up(s->v->e, text, &k, &inner);
+	if (rc == RC_NOTFOUND && str_ieq(to->to.local, STR("postmaster")) && look_up_admin(s->v->e, &k) == RC_OK)
+		rc = RC_OK;
 	if (rc == RC_DENIED)
 		FAIL(why, rc, "5.7.1 we do not relay for %.*s", PSTR(str_head(to->to.domain, 100)));
 	if (rc == RC_NOTFOUND || (rc == RC_OK && k->disabled))

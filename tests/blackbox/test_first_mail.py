@@ -69,6 +69,17 @@ def test_no_relay(server):
         assert (code, text[:5]) == (550, b"5.1.1"), text
 
 
+def test_postmaster_is_somebody_at_every_domain_of_ours(server):
+    import smtplib
+    with smtplib.SMTP("localhost", server.smtp) as s:
+        s.ehlo()
+        s.mail("ann@example.org")
+        for address in ("<postmaster>", "<postmaster@demo.test>", "<PostMaster@Demo.Test>"):
+            code, text = s.docmd("RCPT", f"TO:{address}")
+            assert code == 250, (address, text)
+        assert s.docmd("RCPT", "TO:<postmaster@elsewhere.example>")[0] == 550
+
+
 def test_a_wrong_password_opens_nothing(server, user):
     import imaplib
     import pytest
