@@ -96,12 +96,13 @@ enum rc verify_all(const struct config *c, const char *dir, void (*damage)(void 
 {
 	struct finder f = { damage, arg, 0 };
 	*out = (struct verify_all){ 0 };
+	TRY(check_secrets(c, dir, &f, out, why)); /* first: damaged pages of the index can end the process */
 	enum rc rc = store_verify(dir, found, &f, &out->store, why);
-	if (rc == RC_DAMAGED && f.found == 0)
-		found_in(&f, "store", why);
-	if (rc != RC_OK && rc != RC_DAMAGED)
+	/* Without an errno it is not the machine that refuses but the index that is no index. */
+	if (rc != RC_OK && rc != RC_DAMAGED && (rc == RC_NOMEM || why->sys))
 		return rc;
-	TRY(check_secrets(c, dir, &f, out, why));
+	if (rc != RC_OK)
+		found_in(&f, "store", why);
 	out->damaged = f.found;
 	return RC_OK;
 }

@@ -67,27 +67,58 @@ static void unsure(struct verify *v, enum table t, struct str key)
 		b->unsure = true;
 }
 
+/* A damaged page can hide a row from a look-up while a walk still meets it, or show another's row in its place. */
+static bool looked_up(struct verify *v, enum table t, MDB_val k, const MDB_val *val)
+{
+	MDB_val got;
+	return mdb_get(v->txn, v->index->dbi[t], &k, &got) == 0 && got.mv_data == val->mv_data;
+}
+
+static void check_row(struct verify *v, enum table t, MDB_val k, MDB_val val, verify_row *each)
+{
+	struct str value;
+	if (!index_value(str_val(k), val, &value)) {
+		if (v->quiet)
+			return; /* told in the first pass */
+		say_row(v, t, str_val(k), "fails its checksum");
+		unsure(v, t, str_val(k));
+	} else if (each && !each(v, str_val(k), value)) {
+		say_row(v, t, str_val(k), "holds an impossible value");
+		unsure(v, t, str_val(k));
+	} else if (!v->quiet && !looked_up(v, t, k, &val)) {
+		say_row(v, t, str_val(k), "cannot be found by its key");
+		unsure(v, t, str_val(k));
+	}
+}
+
+/* LMDB lets nothing more be read through a transaction that met a damaged page; nobody writes, so a renewed one sees the same rows. */
+static enum rc read_on(struct verify *v)
+{
+	mdb_txn_reset(v->txn);
+	return index_error(mdb_txn_renew(v->txn), "verify: snapshot", v->why);
+}
+
 enum rc verify_table(struct verify *v, enum table t, verify_row *each)
 {
 	MDB_cursor *c = NULL;
 	MDB_val k, val;
+	MDB_stat st = { 0 };
+	size_t rows = 0;
+	TRY(index_error(mdb_stat(v->txn, v->index->dbi[t], &st), "verify: size of a table", v->why));
 	TRY(index_error(mdb_cursor_open(v->txn, v->index->dbi[t], &c), "verify: cursor", v->why));
 	int err;
 	for (err = mdb_cursor_get(c, &k, &val, MDB_FIRST); !err; err = mdb_cursor_get(c, &k, &val, MDB_NEXT)) {
-		struct str value;
-		if (!index_value(str_val(k), val, &value)) {
-			if (v->quiet)
-				continue; /* told in the first pass */
-			say_row(v, t, str_val(k), "fails its checksum");
-			unsure(v, t, str_val(k));
-		} else if (each && !each(v, str_val(k), value)) {
-			say_row(v, t, str_val(k), "holds an impossible value");
-			unsure(v, t, str_val(k));
-		}
+		rows++;
+		check_row(v, t, k, val, each);
 	}
 	mdb_cursor_close(c);
 	if (err != MDB_NOTFOUND) {
 		verify_say(v, "table %s cannot be walked: %s", index_table_names[t], mdb_strerror(err));
+		v->damaged_rows[t]++;
+		return read_on(v);
+	}
+	if (rows != st.ms_entries && !v->quiet) {
+		verify_say(v, "table %s: its page says %zu rows, there are %zu", index_table_names[t], st.ms_entries, rows);
 		v->damaged_rows[t]++;
 	}
 	return RC_OK;

@@ -5,6 +5,7 @@ import pathlib
 import random
 import re
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -76,5 +77,66 @@ def test_one_flipped_bit_is_reported(fresh, tmp_path):
         p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
         f.write_bytes(keep)
         assert p.returncode == 4, (f.name, at, p.stdout, p.stderr)
+    p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0, p.stdout + p.stderr
+
+
+def live_of_index(raw):
+    """Offsets in an LMDB file of every row that its newest tree holds: where it lies, its length, key and value; not of free pages and gaps."""
+    page, live, rows = 4096, [], []
+
+    def tree(number):
+        at = number * page
+        flags, lower = struct.unpack_from("<HH", raw, at + 10)
+        for i in range((lower - 16) // 2):
+            node = at + struct.unpack_from("<H", raw, at + 16 + 2 * i)[0]
+            low, high, kind, key = struct.unpack_from("<HHHH", raw, node)
+            if flags & 1:
+                tree(low | high << 16 | kind << 32)
+                continue
+            size = low | high << 16
+            live.append(at + 16 + 2 * i)
+            rows.append(node)
+            live.extend(range(node, node + 4))
+            live.extend(range(node + 6, node + 8 + key))
+            if kind & 1:
+                first = struct.unpack_from("<Q", raw, node + 8 + key)[0] * page
+                live.extend(range(first + 16, first + 16 + size))
+            elif kind & 2:
+                if struct.unpack_from("<Q", raw, node + 8 + key + 40)[0] != 2**64 - 1:
+                    tree(struct.unpack_from("<Q", raw, node + 8 + key + 40)[0])
+            else:
+                live.extend(range(node + 8 + key, node + 8 + key + size))
+
+    metas = [(struct.unpack_from("<Q", raw, m + 16 + 128)[0], m) for m in (0, page)]
+    tree(struct.unpack_from("<Q", raw, max(metas)[1] + 16 + 24 + 48 + 40)[0])
+    return live, rows
+
+
+def test_a_flipped_bit_in_the_index_is_reported_even_where_reading_it_would_crash(fresh):
+    s = fresh()
+    fill(s)
+    s.stop()
+    f = s.state / "data" / "index" / "data.mdb"
+    good = f.read_bytes()
+    live, rows = live_of_index(good)
+    assert len(live) > 20000
+    rng = random.Random(11)
+    for at in rng.sample(live, 150):
+        raw = bytearray(good)
+        raw[at] ^= 1 << rng.randrange(8)
+        f.write_bytes(raw)
+        p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
+        assert p.returncode == 4, (at, good[at], raw[at], p.returncode, p.stdout, p.stderr)
+        assert "damaged: " in p.stdout
+    # The upper half of a row's length: LMDB itself would read past its mapping.
+    for row in rng.sample(rows, 10):
+        raw = bytearray(good)
+        raw[row + 3] ^= 1 << 6
+        f.write_bytes(raw)
+        p = subprocess.run([PROGRAM, "verify", "--config", s.config, "--json"], capture_output=True, text=True, timeout=60)
+        assert p.returncode == 4, (row, p.returncode, p.stdout, p.stderr)
+        assert json.loads(p.stdout.splitlines()[-1])["damaged"] > 0
+    f.write_bytes(good)
     p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
     assert p.returncode == 0, p.stdout + p.stderr
