@@ -61,7 +61,7 @@ static struct key *key_new(struct args *a, struct search *s, enum key_kind kind)
 	return k;
 }
 
-/* The fields whose folded text is at hand; their HEADER keys cost no more than theirs. */
+/* The fields whose folded text is at hand. */
 static enum key_kind known_field(struct str field)
 {
 	static const struct { struct str name; enum key_kind kind; } known[] = {
@@ -100,6 +100,24 @@ static void take_text(struct args *a, struct search *s, struct key *k)
 		k->kind = k->kind == KEY_BODY || k->kind == KEY_TEXT ? KEY_TRUE : KEY_HEADER;
 }
 
+/* HEADER looks into every field of that name, where what is at hand is the first only: that one is asked first, for it is
+ * cheap and mostly decides. */
+static void ask_cheap_first(struct args *a, struct search *s, struct key *k)
+{
+	enum key_kind cheap = known_field(k->field);
+	if (cheap == KEY_HEADER || !k->text.n)
+		return;
+	struct key *first = key_new(a, s, cheap), *every = key_new(a, s, KEY_HEADER);
+	if (!first || !every)
+		return;
+	first->text = every->text = k->text;
+	first->field = every->field = k->field;
+	first->next = every;
+	k->kind = KEY_OR;
+	k->first = first;
+	k->text = STR("");
+}
+
 static struct key *take_key(struct args *a, struct search *s, unsigned depth);
 
 /* One or more keys up to `)` or the end, as an AND. */
@@ -126,9 +144,9 @@ static void take_argument(struct args *a, struct search *s, struct key *k, enum 
 	switch (takes) {
 	case TAKES_FIELD:
 		k->field = args_astring(a);
-		k->kind = known_field(k->field);
 		args_space(a);
 		take_text(a, s, k);
+		ask_cheap_first(a, s, k);
 		break;
 	case TAKES_TEXT: take_text(a, s, k); break;
 	case TAKES_DAY: {
