@@ -298,6 +298,7 @@ static enum rc await_command(struct session *s)
 		return RC_OK;
 	}
 	stream_timeout(s->io, PATIENCE_MS);
+	stream_limit(s->io, 0);
 	int64_t until = wall_ms() + s->config->idle_ms;
 	for (;;) {
 		int64_t left = until - wall_ms();
@@ -353,6 +354,7 @@ enum rc imap_serve(struct stream *stream, const struct imap_config *config, cons
 	arena_init(&s.box.arena, BOX_ARENA_MAX);
 	buf_init(&s.command, LINE_MAX_OCTETS + LITERALS_MAX + LINE_MAX_OCTETS);
 	buf_init(&s.answer, 1 << 20);
+	stream_limit(stream, config->prelogin_ms);
 	if (hooks->connect(hooks->house, stream_facts(stream), &why) != RC_OK)
 		bye(&s, "%s", why.text[0] ? why.text : "[UNAVAILABLE] not now");
 	else

@@ -23,6 +23,7 @@ void stream_break(struct stream *s, enum rc rc)
 
 enum rc stream_error(const struct stream *s) { return s->error; }
 void stream_timeout(struct stream *s, unsigned ms) { s->patience = ms; }
+void stream_limit(struct stream *s, unsigned ms) { s->until = ms && s->loop ? loop_now(s->loop) + ms : 0; }
 size_t stream_pending(const struct stream *s) { return s->end - s->pos; }
 bool stream_is_tls(const struct stream *s) { return s->is_tls; }
 bool stream_can_tls(const struct stream *s) { return !s->is_tls && s->ops->can_tls(s); }

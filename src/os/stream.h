@@ -42,6 +42,8 @@ void stream_commit(struct stream *s, size_t n);
 
 enum rc stream_error(const struct stream *s);           /* RC_OK while alive */
 void stream_timeout(struct stream *s, unsigned ms);     /* the patience of each single wait; default 300,000 */
+/* Every wait together, from now on: a peer that sends an octet now and then gains nothing. 0 lifts it. */
+void stream_limit(struct stream *s, unsigned ms);
 
 /* Upgrades to TLS where the stream was given a TLS provider. Throws away unread plaintext first: the command-injection
  * class of bugs ends here. RC_DENIED when there is no provider or TLS is on already. */

@@ -30,7 +30,11 @@ _Static_assert((int)AGAIN_READ == (int)TLS_WANT_READ && (int)AGAIN_WRITE == (int
 
 static struct fd_stream *fd_of(struct stream *s) { return (struct fd_stream *)(void *)s; }
 
-static int64_t deadline_of(const struct stream *s, unsigned ms) { return loop_now(s->loop) + ms; }
+static int64_t deadline_of(const struct stream *s, unsigned ms)
+{
+	int64_t deadline = loop_now(s->loop) + ms;
+	return s->until && s->until < deadline ? s->until : deadline;
+}
 
 /* A peer that always has more, or always has room, would keep the loop for itself: every so often it is the others' turn. */
 static void be_fair(struct fd_stream *d, size_t work)

@@ -30,6 +30,7 @@ struct stream {
 	size_t sent, out_n, out_cap;
 	enum rc error;
 	unsigned patience;
+	int64_t until;                   /* no wait ends later; 0: no such limit */
 	bool woken, is_tls, keeps_plaintext;
 	struct stream_facts facts;
 };

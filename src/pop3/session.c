@@ -117,6 +117,7 @@ void pop3_enter(struct pop3_session *s)
 	buf_wipe(&s->user);
 	s->state = POP3_TRANSACTION;
 	stream_timeout(s->io, s->config->idle_ms ? s->config->idle_ms : IDLE_MS);
+	stream_limit(s->io, 0);
 	stream_writef(s->io, "+OK %zu messages (%llu octets)\r\n", s->left, (unsigned long long)s->octets);
 }
 
@@ -391,6 +392,7 @@ enum rc pop3_serve(struct stream *stream, const struct pop3_config *config, cons
 	s.max_errors = config->max_errors ? config->max_errors : ERRORS_MAX;
 	buf_init(&s.user, POP3_LINE_MAX);
 	stream_timeout(stream, config->prelogin_ms ? config->prelogin_ms : idle);
+	stream_limit(stream, config->prelogin_ms);
 	if (!welcome(&s))
 		s.state = POP3_GONE;
 	while (rc == RC_OK && s.state != POP3_GONE)

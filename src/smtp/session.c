@@ -243,8 +243,10 @@ static bool next_command(struct smtp_session *s, struct str *out_line, bool *out
 		if (rc == RC_AGAIN) /* RFC 5321 3.8: 421 is the answer of a server that must shut down */
 			smtp_hang_up(s, RC_BUSY, 421, "4.3.2 shutting down");
 	}
+	stream_limit(s->io, s->config->command_ms); /* for the whole line, however it trickles */
 	if (rc == RC_OK)
 		rc = stream_line(s->io, SMTP_EXTENDED_MAX, out_line);
+	stream_limit(s->io, 0);
 	if (rc == RC_OK)
 		return true;
 	if (s->state == SMTP_GONE)

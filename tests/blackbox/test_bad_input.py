@@ -233,3 +233,37 @@ def test_a_port_that_is_taken_is_said_and_nothing_else_happens(fresh, tmp_path):
         p = subprocess.run([PROGRAM, "serve", "--config", str(conf)], capture_output=True, text=True, timeout=60)
     assert p.returncode == 1
     assert "Address already in use" in p.stderr and "Sanitizer" not in p.stderr, p.stderr
+
+
+def test_who_trickles_octets_before_login_is_let_go(fresh):
+    """Each octet comes in time, the login never: the patience is for all of it together."""
+    server = fresh()
+    conf = server.state / "letterlock.conf"
+    conf.write_text(conf.read_text().replace("access {", "access {\n  prelogin = 2s"))
+    server.cli("reload")
+    said = {"line": b"x" * 99, "command": b"a NOOP\r\n" * 9, "literal": b"a LOGIN {90+}\r\n" + b"x" * 90, "capa": b"CAPA\r\n" * 9}
+    plays = [(server.imap, "line"), (server.imap, "command"), (server.imap, "literal"), (server.pop3, "line"), (server.pop3, "capa")]
+    socks = [socket.create_connection(("localhost", port)) for port, _ in plays]
+    logged_in = imap(server, "bob@demo.test")
+    begun, open_ones = time.monotonic(), dict(enumerate(socks))
+    for step in range(60):
+        for i, s in list(open_ones.items()):
+            try:
+                s.sendall(said[plays[i][1]][step:step + 1])
+                s.setblocking(False)
+                while s.recv(4096):
+                    pass
+                del open_ones[i]
+            except BlockingIOError:
+                s.setblocking(True)
+            except OSError:
+                del open_ones[i]
+        if not open_ones:
+            break
+        time.sleep(0.1)
+    assert not open_ones, [plays[i] for i in open_ones]
+    assert 1.5 < time.monotonic() - begun < 5
+    assert logged_in.noop()[0] == "OK"  # who is in stays in
+    logged_in.logout()
+    for s in socks:
+        s.close()
