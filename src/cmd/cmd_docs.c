@@ -80,6 +80,11 @@ static void configuration_lists(void)
 	say("%s", "");
 	say("`cert` and `key`: paths of a PEM chain (leaf first) and its key (ECDSA P-256 or P-384, RSA of 2048 to 4096 bits). Several sections are chosen by SNI, the first without.");
 	say("`letterlock reload` or SIGHUP reads them again.");
+	say("%s", "");
+	say("## What a reload changes");
+	say("%s", "");
+	say("Everything but `listen` (its `trusted_proxies` it does change), `server.data_dir`, `control`, `user`, `sandbox`, `root_key` and `demo`, and the numbers of processes:");
+	say("a file that changes one of these is refused until the server is started anew.");
 }
 
 static void configuration(void)

@@ -259,6 +259,32 @@ enum rc master_load_tls(struct master *m, const struct config *c, struct why *wh
 	return rc;
 }
 
+/* What the running processes were started with: a reload that left it as it is would be answered with an untruth, and a process that is
+ * started again later would meet a half-changed server. */
+static const char *needs_restart(const struct config *a, const struct config *b)
+{
+	if (!str_eq(a->server_data_dir, b->server_data_dir))
+		return "server.data_dir";
+	if (!str_eq(a->server_control, b->server_control))
+		return "server.control";
+	if (!str_eq(a->server_user, b->server_user))
+		return "server.user";
+	if (!str_eq(a->server_sandbox, b->server_sandbox))
+		return "server.sandbox";
+	if (!str_eq(a->server_root_key, b->server_root_key))
+		return "server.root_key";
+	if (a->server_demo != b->server_demo)
+		return "server.demo";
+	if (a->process_edge != b->process_edge || a->process_access != b->process_access || a->process_scan != b->process_scan ||
+	    a->process_reader != b->process_reader)
+		return "the number of processes";
+	bool same = a->listener_n == b->listener_n;
+	for (size_t i = 0; same && i < a->listener_n; i++)
+		same = a->listeners[i].proto == b->listeners[i].proto && a->listeners[i].proxy == b->listeners[i].proxy &&
+		       str_eq(a->listeners[i].address, b->listeners[i].address);
+	return same ? NULL : "listen";
+}
+
 /* A new configuration and its certificates are checked first; while either is wrong, the old ones stay in force. */
 enum rc master_reload(struct master *m, struct why *why)
 {
@@ -266,8 +292,9 @@ enum rc master_reload(struct master *m, struct why *why)
 	if (!fresh)
 		FAIL(why, RC_NOMEM, "no memory");
 	enum rc rc = m->load(m->config_path, fresh, why);
-	if (rc == RC_OK && !str_eq(fresh->server_data_dir, m->config->server_data_dir))
-		rc = why_fail(why, RC_DENIED, 0, __FILE__, "server.data_dir changes only with a restart");
+	const char *fixed = rc == RC_OK ? needs_restart(m->config, fresh) : NULL;
+	if (fixed)
+		rc = why_fail(why, RC_DENIED, 0, __FILE__, "%s changes only with a restart", fixed);
 	if (rc == RC_OK)
 		rc = master_load_tls(m, fresh, why);
 	if (rc != RC_OK) {

@@ -220,6 +220,26 @@ def test_a_broken_configuration_is_refused_with_line_and_column(fresh, spoil, wh
     server.cli("reload")
 
 
+@pytest.mark.parametrize("was,now,named", [
+    (r'smtp = \{"127', 'smtp = {"127.0.0.1:1", "127', "listen"),
+    (r'root_key = "file:', 'root_key = "file:/elsewhere', "server.root_key"),
+    (r"login \{", "process {\n  edge = 3\n}\nlogin {", "number of processes"),
+])
+def test_a_reload_refuses_what_only_a_restart_changes(fresh, was, now, named):
+    server = fresh("--accounts", 1)
+    conf = server.state / "letterlock.conf"
+    good = conf.read_text()
+    bad = re.sub(was, now, good, count=1)
+    assert bad != good
+    conf.write_text(bad)
+    p = server.cli("reload", check=False)
+    assert p.returncode == 1 and named in p.stderr and "restart" in p.stderr, p.stdout + p.stderr
+    assert server.status()["config_ok"] is False
+    conf.write_text(good)
+    server.cli("reload")
+    assert server.status()["config_ok"] is True
+
+
 def all_logs(server):
     return server.log_text() + (server.state / "letterlock.log").read_text(errors="replace")
 
