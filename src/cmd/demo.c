@@ -321,7 +321,8 @@ enum status run_demo(struct call *c)
 		s = keep(&d, &set);
 	} else {
 		stop_server(&d);
-		s = say_error(c, STATUS_FAILED, "the demo did not start", why.text, rc == RC_EXISTS ? "stop it, or give --state another directory" : "make run-clean forgets an old state");
+		s = say_error(c, STATUS_FAILED, "the demo did not start", why.text, rc == RC_EXISTS ? "stop it, or give --state another directory"
+			                           : "look for process.fatal in letterlock.log there; only `make run-clean` gives the old mail up");
 	}
 	forget_control(&d);
 	config_done(&d.config);

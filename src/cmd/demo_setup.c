@@ -149,7 +149,7 @@ static enum rc wait_until_ready(struct ctl *c, struct why *why)
 			return RC_OK;
 		TRY(fiber_sleep(10));
 	}
-	FAIL(why, RC_LATE, "not every process is ready after %d s", READY_MS / 1000);
+	FAIL(why, RC_LATE, "not every process is ready after %d s; letterlock.log in the state directory says why", READY_MS / 1000);
 }
 
 static enum rc make_all(struct making *m, struct why *why)

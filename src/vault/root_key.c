@@ -96,6 +96,14 @@ static enum rc make_key(const char *dir, const char *name, struct secret *out, s
 	return RC_OK;
 }
 
+/* A vault whose root key is lost must say so: a new key would open nothing and hide the loss. */
+static bool has_vault(const char *data_dir)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s/vault/keys", data_dir);
+	return n < 0 || (size_t)n >= sizeof path || access(path, F_OK) == 0;
+}
+
 static enum rc load_file(const char *path, const char *data_dir, bool make, bool demo, struct secret *out, struct why *why)
 {
 	char dir[PATH_MAX], real[PATH_MAX];
@@ -104,7 +112,7 @@ static enum rc load_file(const char *path, const char *data_dir, bool make, bool
 	if (!demo && lies_in(real, data_dir))
 		FAIL(why, RC_DENIED, "the root key %.100s lies in the data directory it protects: keep it elsewhere", path);
 	enum rc rc = read_key(path, true, out, why);
-	if (rc != RC_NOTFOUND || !make)
+	if (rc != RC_NOTFOUND || !make || has_vault(data_dir))
 		return rc;
 	return make_key(dir, name, out, why);
 }

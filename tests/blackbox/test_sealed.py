@@ -51,6 +51,14 @@ def test_without_its_root_key_a_data_directory_opens_nothing(fresh, tmp_path):
     p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
     assert p.returncode != 0
     assert "root key" in (p.stdout + p.stderr).lower()
+    # Nor is a new one made in its place: that would open nothing, and hide what was lost.
+    serve = subprocess.Popen([PROGRAM, "serve", "--config", s.config], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: "there is no root key" in serve.stderr.readline())
+    finally:
+        serve.terminate()
+        serve.communicate(timeout=20)
+    assert not any(k.exists() for k in keys)
     for k in keys:
         (tmp_path / ("hidden-" + k.name)).rename(k)
     p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
