@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -87,14 +89,33 @@ static void on_signal(void *arg, int signo)
 		loop_stop(m->loop);
 }
 
+/* Started as root: the directories, and what a restore by root has put there, belong to the user that the roles become. */
+static enum rc give_away(const char *path, unsigned uid, unsigned gid, struct why *why)
+{
+	DIR *d = opendir(path);
+	enum rc rc = RC_OK;
+	if (!d || fchown(dirfd(d), uid, gid) < 0)
+		rc = why_fail(why, RC_IO, errno, __FILE__, "give %s to user %u", path, uid);
+	for (const struct dirent *f; rc == RC_OK && (f = readdir(d));)
+		if (f->d_type == DT_REG && fchownat(dirfd(d), f->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+			rc = why_fail(why, RC_IO, errno, __FILE__, "give %s/%s to user %u", path, f->d_name, uid);
+	if (d)
+		(void)closedir(d);
+	return rc;
+}
+
 static enum rc make_dirs(const struct config *c, struct why *why)
 {
 	static const char *const subs[] = { "", "/index", "/segments", "/vault", "/ledger" };
 	char path[4096];
+	unsigned uid, gid;
+	TRY(role_user(c, &uid, &gid, why));
 	for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
 		if (snprintf(path, sizeof path, "%.*s%s", PSTR(c->server_data_dir), subs[i]) >= (int)sizeof path)
 			FAIL(why, RC_LIMIT, "server.data_dir is too long");
 		TRY(dir_make(path, 0700, why));
+		if (uid)
+			TRY(give_away(path, uid, gid, why));
 	}
 	return RC_OK;
 }

@@ -9,6 +9,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -179,6 +180,32 @@ enum rc role_embed(struct role_env *e, int take_fd, struct why *why)
 
 /* ---- the child process ---- */
 
+enum rc role_user(const struct config *c, unsigned *out_uid, unsigned *out_gid, struct why *why)
+{
+	char name[64];
+	*out_uid = *out_gid = 0;
+	if (geteuid() != 0 || c->server_demo)
+		return RC_OK;
+	(void)snprintf(name, sizeof name, "%.*s", PSTR(c->server_user));
+	const struct passwd *pw = getpwnam(name);
+	if (!pw || pw->pw_uid == 0)
+		FAIL(why, RC_NOTFOUND, "server.user: there is no ordinary user %s; make it with: adduser --system --group %s", name, name);
+	*out_uid = pw->pw_uid;
+	*out_gid = pw->pw_gid;
+	return RC_OK;
+}
+
+enum rc role_files_as_user(const struct role_env *e, struct why *why)
+{
+	if (!e->uid)
+		return RC_OK;
+	(void)setfsgid(e->gid);
+	(void)setfsuid(e->uid);
+	if ((unsigned)setfsuid((uid_t)-1) != e->uid) /* the call's own way to ask who it is now */
+		FAIL(why, RC_DENIED, "cannot open files as user %u", e->uid);
+	return RC_OK;
+}
+
 static enum rc enter_sandbox(struct role_env *e, struct why *why)
 {
 	struct sandbox_path paths[ROLE_PATHS_MAX + 1] = { 0 };
@@ -187,15 +214,8 @@ static enum rc enter_sandbox(struct role_env *e, struct why *why)
 	struct sandbox box = { .needs = e->ops->needs, .paths = paths[0].path ? paths : NULL, .max_fds = 65536,
 		.max_memory = e->ops->max_memory,
 		.reduced = str_eq(e->config->server_sandbox, STR("reduced")) };
-	if (getuid() == 0 && !e->config->server_demo) {
-		char name[64];
-		(void)snprintf(name, sizeof name, "%.*s", PSTR(e->config->server_user));
-		const struct passwd *pw = getpwnam(name);
-		if (!pw)
-			FAIL(why, RC_NOTFOUND, "user %s does not exist (server.user); make it with: adduser --system --group %s", name, name);
-		box.uid = pw->pw_uid;
-		box.gid = pw->pw_gid;
-	}
+	box.uid = e->uid;
+	box.gid = e->gid;
 	TRY(sandbox_enter(&box, why));
 	log_event(LEVEL_DEBUG, EV_SANDBOX, F("text", sandbox_text()));
 	return RC_OK;
@@ -234,6 +254,9 @@ static enum rc take_descriptors(struct role_env *e, size_t listeners, char **arg
 static enum rc run_child(struct role_env *e, size_t listeners, char **argv, struct why *why)
 {
 	TRY(take_descriptors(e, listeners, argv, why));
+	TRY(role_user(e->config, &e->uid, &e->gid, why));
+	if (e->ops->role != ROLE_VAULT)
+		TRY(role_files_as_user(e, why));
 	TRY(loop_open(&e->loop, why));
 	if (e->ops->open)
 		TRY(e->ops->open(e, why));

@@ -35,6 +35,7 @@ struct role_env {
 	void *state;                         /* the role's own */
 	uint64_t sessions;                   /* open now */
 	bool stopping;
+	unsigned uid, gid;                   /* who it becomes when started as root; 0 = stays who it is */
 	bool embedded;                       /* one process for all roles: the loop is not ours to stop */
 };
 static inline void count_add(struct role_env *e, enum metric m, int64_t by)
@@ -67,6 +68,12 @@ struct role_ops {
 };
 extern const struct role_ops role_vault, role_store, role_reader, role_edge, role_access, role_scan, role_ledger, role_web;
 const struct role_ops *role_ops_of(enum role r); /* NULL: master, ctl */
+
+/* From here on files are opened and made as the user that the role will be; called before `open`, except by a role that must read
+ * something of root's first (the vault its root key), which calls it itself. */
+MUST_USE enum rc role_files_as_user(const struct role_env *e, struct why *why);
+/* The user of server.user; RC_NOTFOUND with how to make it. 0 and 0 when we are not root, or in the demo. */
+MUST_USE enum rc role_user(const struct config *c, unsigned *out_uid, unsigned *out_gid, struct why *why);
 
 /* The child's side of `letterlock --role NAME INDEX SLOT LISTENERS`: descriptors 3 = channel to master, 4 = shared table,
  * 5 = configuration (memfd), 6... = listeners. */

@@ -8,11 +8,14 @@
 
 /* The role `vault`: secrets, and what is done with them. It sees typed requests only. */
 struct vault_house {
+	uintptr_t generation;                 /* of the certificates; each worker's peer notes which one it has fetched */
 	struct vault *v;
 	struct waitlist tls_loaded;
 	bool have_tls;
 	int pinned;
 };
+
+enum { WORKERS_MS = 3000, WORKERS_STEP_MS = 5 };
 
 static struct vault_house *house_of(void *env) { return ((struct role_env *)env)->state; }
 
@@ -34,7 +37,9 @@ static enum rc open_vault(struct role_env *e, struct why *why)
 	char data[4096];
 	(void)snprintf(data, sizeof data, "%.*s", PSTR(e->config->server_data_dir));
 	TRY(root_key_load(where, data, e->config->server_demo, e->config->server_demo, &o.root, why));
-	enum rc rc = vault_open(e->loop, &o, &h->v, why);
+	enum rc rc = role_files_as_user(e, why);
+	if (rc == RC_OK)
+		rc = vault_open(e->loop, &o, &h->v, why);
 	secret_done(&o.root);
 	return rc;
 }
@@ -114,6 +119,26 @@ static enum rc load_pairs(struct vault *v, const struct msg_TLS_LOAD *m, struct 
 	return RC_OK;
 }
 
+struct behind { uintptr_t generation; bool any; };
+
+static void look_behind(void *arg, struct ipc_peer *p)
+{
+	struct behind *b = arg;
+	b->any = b->any || (uintptr_t)ipc_peer_note(p) != b->generation;
+}
+
+/* Who is told that the new certificates are in force may rely on it: the workers have them, or are being restarted. */
+static void wait_for_workers(struct role_env *e, struct vault_house *h)
+{
+	for (int waited = 0; waited < WORKERS_MS; waited += WORKERS_STEP_MS) {
+		struct behind b = { .generation = h->generation };
+		ipc_each(e->node, ROLE_EDGE, look_behind, &b);
+		ipc_each(e->node, ROLE_ACCESS, look_behind, &b);
+		if (fiber_sleep(WORKERS_STEP_MS) != RC_OK || !b.any)
+			return;
+	}
+}
+
 static void on_tls_load(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct role_env *e = env;
@@ -122,11 +147,13 @@ static void on_tls_load(void *env, struct ipc_peer *from, struct ipc_call *call,
 	(void)from;
 	fd_close(&fd);
 	enum rc rc = load_pairs(h->v, msg, &why);
+	h->generation++;
 	h->have_tls = true;
 	wake_all(&h->tls_loaded);
 	if (rc == RC_OK) {
 		ipc_each(e->node, ROLE_EDGE, tell_news, NULL);
 		ipc_each(e->node, ROLE_ACCESS, tell_news, NULL);
+		wait_for_workers(e, h);
 	}
 	ipc_answer(call, rc, &why, NULL);
 }
@@ -135,7 +162,7 @@ static void on_tls_chains(void *env, struct ipc_peer *from, struct ipc_call *cal
 {
 	struct role_env *e = env;
 	struct vault_house *h = e->state;
-	(void)from, (void)msg;
+	(void)msg;
 	fd_close(&fd);
 	if (!h->have_tls && e->config->tls_n)
 		(void)!wait_on(&h->tls_loaded, loop_now(e->loop) + 4000); /* master is reading the files */
@@ -151,6 +178,7 @@ static void on_tls_chains(void *env, struct ipc_peer *from, struct ipc_call *cal
 	}
 	vault_tickets(h->v, &tickets);
 	bool ok = !chains.failed && !tickets.failed;
+	ipc_peer_set_note(from, (void *)h->generation);
 	ipc_answer(call, ok ? RC_OK : RC_NOMEM, NULL, &(struct msg_TLS_CHAINS_answer){ .chains = buf_str(&chains), .tickets = buf_str(&tickets) });
 	buf_done(&chains);
 	buf_wipe(&tickets);

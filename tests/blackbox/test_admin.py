@@ -170,3 +170,42 @@ def test_probe_mime_reads_many_files(tmp_path):
     assert len(rows) == 2
     assert '"Ann" NIL "ann" "example.org"' in rows[0]["envelope"]
     assert "multipart" in json.dumps(rows[0]).lower() and rows[1]["defects"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="skipped: only root can become somebody else")
+def test_started_as_root_the_roles_become_the_configured_user():
+    import pwd
+    import signal
+    import tempfile
+
+    from conftest import free_base, tree
+    nobody = pwd.getpwnam("nobody").pw_uid
+    top = pathlib.Path(tempfile.mkdtemp(prefix="letterlock-root-"))
+    top.chmod(0o711)
+    (top / "root.key").write_bytes(os.urandom(32))
+    (top / "root.key").chmod(0o600)
+    port = free_base() + 77
+    conf = top / "l.conf"
+    conf.write_text(f'config_version = 1\nserver {{\n  hostname = "mail.root.example"\n  data_dir = "{top}/data"\n  control = "{top}/ctl.sock"\n'
+                    f'  root_key = "file:{top}/root.key"\n  user = "nobody"\n}}\nlisten {{\n  smtp = {{"127.0.0.1:{port}"}}\n}}\n')
+    for _ in range(2):  # the second start finds what the first one made
+        with open(top / "log", "ab") as log:
+            p = subprocess.Popen([PROGRAM, "serve", "--config", str(conf)], stdout=log, stderr=log)
+        try:
+            wait_for(lambda: program("status", "--config", conf).returncode == 0, 20, every=0.1)
+            made = program("domain", "add", "root.example", "--config", conf)
+            if made.returncode == 0:
+                assert program("account", "add", "a@root.example", "--config", conf, input="pw pw pw\n").returncode == 0
+            for child in tree(p.pid)[1:]:
+                status = pathlib.Path(f"/proc/{child}/status").read_text()
+                assert f"Uid:\t{nobody}\t{nobody}\t{nobody}\t{nobody}" in status, status
+                assert "CapEff:\t0000000000000000" in status
+            with smtplib.SMTP("127.0.0.1", port) as s:
+                s.sendmail("x@y.example", ["a@root.example"], "Subject: as nobody\r\n\r\nx\r\n")
+            assert program("sandbox-test", "--config", conf).returncode == 0
+        finally:
+            p.send_signal(signal.SIGTERM)
+            p.wait(20)
+    checked = program("verify", "--config", conf)
+    assert checked.returncode == 0 and "2 messages" in checked.stdout, checked.stdout + checked.stderr
+    shutil.rmtree(top)
