@@ -224,6 +224,8 @@ static void show_boxes(const struct call *c, struct arena *a, const struct accou
 		say("  %-34s %8s %8s %10s", "folder", "messages", "unseen", "size");
 	for (size_t i = 0; i < n; i++) {
 		const struct box_info *b = &boxes[i];
+		if (b->id == 0)
+			continue; /* a subscription to a folder that is not there */
 		if (c->json)
 			say_json("{\"address\":\"%s\",\"folder\":\"%s\",\"messages\":%u,\"unseen\":%u,\"size\":%" PRIu64 ",\"uidvalidity\":%u,\"uidnext\":%u}",
 			         json_text(a, acc->address), json_text(a, b->name), b->exists, b->unseen, b->size, b->uidvalidity, b->uidnext);

@@ -40,7 +40,7 @@ static enum rc folders_load(struct session *s, struct arena *a, struct folders *
 		return RC_NOMEM;
 	for (size_t i = 0; i < out->n; i++) {
 		struct str name = out->v[i].name;
-		size_t k = name.n;
+		size_t k = out->v[i].exists ? name.n : 0;
 		while (k && name.p[k - 1] != '/')
 			k--;
 		const struct imap_folder *parent = k ? folders_get(out, str_head(name, k - 1)) : NULL;
@@ -60,7 +60,7 @@ enum rc folder_find(struct session *s, struct str name, struct imap_folder *out,
 	if (rc == RC_OK) {
 		rc = RC_NOTFOUND;
 		for (size_t i = 0; i < n && rc != RC_OK; i++)
-			if (str_eq(v[i].name, name)) {
+			if (v[i].exists && str_eq(v[i].name, name)) {
 				*out = v[i];
 				out->name = name;
 				rc = RC_OK;
@@ -81,13 +81,15 @@ struct listing {
 	bool only_subscribed, only_special, tell_subscribed, is_lsub;
 };
 
-static void list_line(struct out *o, const struct listing *l, const struct imap_folder *f, bool has_children, bool exists)
+static void list_line(struct out *o, const struct listing *l, const struct imap_folder *f, bool has_children)
 {
 	out_put(o, STR("* "));
 	out_put(o, l->verb);
 	out_put(o, STR(" ("));
 	out_put(o, has_children ? STR("\\HasChildren") : STR("\\HasNoChildren"));
-	if (!exists || !f->selectable)
+	if (!f->exists && !l->is_lsub)
+		out_put(o, STR(" \\NonExistent")); /* RFC 5258 3 */
+	else if (!f->exists || !f->selectable)
 		out_put(o, STR(" \\Noselect"));
 	if (l->tell_subscribed && f->subscribed)
 		out_put(o, STR(" \\Subscribed"));
@@ -110,20 +112,18 @@ static bool listing_matches(const struct listing *l, struct str name)
 	return false;
 }
 
-/* RFC 3501 6.3.9: if "foo/bar" is subscribed and "foo" is not, LSUB "" "%" must return foo with \Noselect. */
-static void lsub_parents(struct out *o, const struct listing *l, const struct folders *f, size_t at, bool *told)
+/* RFC 3501 6.3.9: if "foo/bar" is subscribed and "foo" is not, LSUB "" "%" must return foo with \Noselect. Names come in order, so all
+ * below "foo/" follow each other, and only the first of them tells foo: `last` is the name this was asked about before. */
+static void lsub_parents(struct out *o, const struct listing *l, const struct folders *f, struct str name, struct str last)
 {
-	struct str name = f->v[at].name;
 	for (size_t k = 0; k < name.n; k++) {
 		struct imap_folder parent = { .name = str_head(name, k) };
 		if (name.p[k] != '/')
 			continue;
 		const struct imap_folder *there = folders_get(f, parent.name);
-		if ((there && (there->subscribed || told[there - f->v])) || !listing_matches(l, parent.name))
+		if ((there && there->subscribed) || str_starts(last, str_head(name, k + 1)) || !listing_matches(l, parent.name))
 			continue;
-		if (there)
-			told[there - f->v] = true;
-		list_line(o, l, &parent, true, false);
+		list_line(o, l, &parent, true);
 	}
 }
 
@@ -133,19 +133,21 @@ static void list_answer(struct session *s, const struct listing *l)
 	struct folders f;
 	struct why why = { 0 };
 	struct out o = { .io = s->io };
+	struct str last = STR("");
 	arena_init(&a, HOUSE_ARENA_MAX);
 	enum rc rc = folders_load(s, &a, &f, &why);
-	bool *told = rc == RC_OK ? arena_new(&a, f.n + 1) : NULL;
-	if (!told)
-		rc = rc == RC_OK ? RC_NOMEM : rc;
 	for (size_t i = 0; rc == RC_OK && i < f.n; i++) {
 		const struct imap_folder *folder = &f.v[i];
 		if ((l->only_subscribed && !folder->subscribed) || (l->only_special && !folder->special_use))
 			continue;
-		if (listing_matches(l, folder->name))
-			list_line(&o, l, folder, f.is_parent[i], true);
-		else if (l->is_lsub)
-			lsub_parents(&o, l, &f, i, told);
+		if (!folder->exists && !l->only_subscribed)
+			continue;
+		if (listing_matches(l, folder->name)) {
+			list_line(&o, l, folder, f.is_parent[i]);
+		} else if (l->is_lsub) {
+			lsub_parents(&o, l, &f, folder->name, last);
+			last = folder->name;
+		}
 	}
 	if (rc == RC_OK)
 		answer_ok(s, "done");
@@ -462,6 +464,10 @@ static void subscribe(struct session *s, struct args *a, bool on)
 	args_end(a);
 	if (!args_fine(a)) {
 		answer_syntax(s, a);
+		return;
+	}
+	if (on && !name_is_sound(name)) {
+		answer_no(s, "[CANNOT] a mailbox name has no empty level, wildcard or control character");
 		return;
 	}
 	enum rc rc = s->hooks->subscribe(s->hooks->house, name, on, &why);

@@ -23,6 +23,7 @@ struct imap_folder {
 	uint64_t id;
 	uint32_t special_use;        /* bits of enum imap_use */
 	bool subscribed, selectable;
+	bool exists;                 /* false: a subscribed name that has no folder; id 0 */
 };
 enum imap_use { USE_DRAFTS = 1, USE_SENT = 2, USE_JUNK = 4, USE_TRASH = 8, USE_ARCHIVE = 16, USE_FLAGGED = 32, USE_ALL = 64 };
 

@@ -71,7 +71,7 @@ static enum rc on_folders(void *house, struct arena *a, struct imap_folder **out
 	if (!f)
 		FAIL(why, RC_NOMEM, "no memory");
 	for (size_t i = 0; i < n; i++)
-		f[i] = (struct imap_folder){ list[i].name, list[i].id, list[i].special_use, list[i].subscribed, list[i].selectable };
+		f[i] = (struct imap_folder){ list[i].name, list[i].id, list[i].special_use, list[i].subscribed, list[i].selectable, list[i].id != 0 };
 	*out = f;
 	*out_n = n;
 	return RC_OK;

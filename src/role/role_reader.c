@@ -125,16 +125,17 @@ static void on_boxes(void *env, struct ipc_peer *from, struct ipc_call *call, co
 {
 	struct arena a;
 	struct box_info *list = NULL;
-	size_t n = 0;
+	struct str *names = NULL;
+	size_t n = 0, names_n = 0;
 	struct why why = { 0 };
 	struct buf out;
 	(void)from;
 	fd_close(&fd);
 	arena_init(&a, 64 << 20);
 	buf_init(&out, 8 << 20);
-	enum rc rc = view_boxes(view_of(env), ((const struct msg_BOXES *)msg)->account, &a, &list, &n, &why);
+	enum rc rc = view_folders(view_of(env), ((const struct msg_BOXES *)msg)->account, &a, &list, &n, &names, &names_n, &why);
 	if (rc == RC_OK)
-		wire_put_boxes(&out, list, n);
+		wire_put_folders(&out, list, n, names, names_n);
 	ipc_answer(call, rc == RC_OK && out.failed ? RC_NOMEM : rc, &why, &(struct msg_BOXES_answer){ .boxes = buf_str(&out) });
 	buf_done(&out);
 	arena_done(&a);

@@ -354,6 +354,16 @@ void wire_put_boxes(struct buf *out, const struct box_info *list, size_t n)
 		wire_put_box(out, &list[i]);
 }
 
+/* A subscribed name without a folder goes as a folder with the id 0. */
+void wire_put_folders(struct buf *out, const struct box_info *list, size_t n, const struct str *names, size_t names_n)
+{
+	put_count(out, n + names_n);
+	for (size_t i = 0; i < n; i++)
+		wire_put_box(out, &list[i]);
+	for (size_t i = 0; i < names_n; i++)
+		wire_put_box(out, &(struct box_info){ .name = names[i], .subscribed = true });
+}
+
 enum rc wire_get_boxes(struct str in, struct arena *a, struct box_info **out, size_t *out_n)
 {
 	struct cursor c = cursor_of(in);

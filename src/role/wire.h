@@ -30,6 +30,8 @@ MUST_USE enum rc wire_get_epochs(struct str in, struct arena *a, struct store_ep
 void wire_put_box(struct buf *out, const struct box_info *b);
 MUST_USE enum rc wire_get_box(struct cursor *in, struct arena *a, struct box_info *out);
 void wire_put_boxes(struct buf *out, const struct box_info *list, size_t n);
+/* The answer to BOXES: the folders, then the subscribed names that have none, with id 0, for wire_get_boxes. */
+void wire_put_folders(struct buf *out, const struct box_info *list, size_t n, const struct str *names, size_t names_n);
 MUST_USE enum rc wire_get_boxes(struct str in, struct arena *a, struct box_info **out, size_t *out_n);
 
 void wire_put_changes(struct buf *out, const struct box_change *list, size_t n);

@@ -1,7 +1,7 @@
 #include "store/folder.h"
 
 /* Folders: names are paths, so renaming one renames what lies below it, and making one makes what lies above it. */
-enum { FOLDERS_MAX = 10000, REMOVE_STEP = 1024, REMOVE_TRIES = 1 << 20 };
+enum { FOLDERS_MAX = 10000, SUBSCRIPTIONS_MAX = 10000, REMOVE_STEP = 1024, REMOVE_TRIES = 1 << 20 };
 static const struct str inbox = STR_INIT("INBOX");
 
 /* ---- all folders of an account ---- */
@@ -280,17 +280,62 @@ enum rc box_rename(struct store *s, uint64_t account, struct str from, struct st
 /* ---- subscribe ---- */
 struct subscription { uint64_t account; struct str name; bool on; };
 
+enum rc tx_subscribe(struct tx *t, struct tx_account *a, struct str canonical)
+{
+	struct key k;
+	TRY(key_name(a->row.a.id, canonical, &k));
+	batch_put(&t->batch, TABLE_SUBSCRIPTION, key_str(&k), canonical);
+	return RC_OK;
+}
+
+static bool count_row(void *arg, const struct engine_row *r)
+{
+	(void)r;
+	++*(size_t *)arg;
+	return true;
+}
+
+static enum rc add_subscription(struct tx *t, struct tx_account *a, struct str name, struct why *why)
+{
+	struct key from = key_name_first(a->row.a.id), to = key_name_end(a->row.a.id);
+	size_t n = 0;
+	TRY(engine_scan(t->s->engine, TABLE_SUBSCRIPTION, key_str(&from), key_str(&to), SUBSCRIPTIONS_MAX, count_row, &n, NULL));
+	if (n >= SUBSCRIPTIONS_MAX)
+		FAIL(why, RC_LIMIT, "an account has at most %d subscriptions", SUBSCRIPTIONS_MAX);
+	return tx_subscribe(t, a, name);
+}
+
+/* RFC 3501 6.3.6: "The server MUST NOT unilaterally remove an existing mailbox name from the subscription list even if a mailbox by
+ * that name no longer exists." So a name may be subscribed whether there is a folder or not. */
 static enum rc subscribe(struct tx *t, void *arg, struct why *why)
 {
 	struct subscription *u = arg;
 	struct tx_account *a;
 	struct tx_box *b;
+	struct key k;
+	struct str v;
 	TRY(tx_account(t, u->account, &a, why));
-	TRY(tx_box_named(t, a, u->name, &b, why));
-	if (b->row.subscribed == u->on)
+	enum rc box = tx_box_named(t, a, u->name, &b, NULL);
+	TRY(key_name(u->account, u->name, &k));
+	enum rc rc = tx_get(t, TABLE_SUBSCRIPTION, k, &v); /* a damaged row is written anew, or goes */
+	if (rc != RC_OK && rc != RC_NOTFOUND && rc != RC_DAMAGED)
+		FAIL(why, rc, "the subscription cannot be read");
+	if (u->on && rc == RC_OK)
 		return RC_OK;
-	b->row.subscribed = u->on;
-	(void)tx_change(t, b, CHANGE_FOLDERS, 0);
+	if (!u->on && rc == RC_NOTFOUND && box == RC_NOTFOUND)
+		FAIL(why, RC_NOTFOUND, "no such folder, nor a subscription to it");
+	if (!u->on && rc == RC_NOTFOUND)
+		return RC_OK;
+	if (!u->on)
+		batch_delete(&t->batch, TABLE_SUBSCRIPTION, key_str(&k));
+	else if (rc == RC_NOTFOUND)
+		TRY(add_subscription(t, a, u->name, why));
+	else
+		TRY(tx_subscribe(t, a, u->name));
+	if (box == RC_OK)
+		(void)tx_change(t, b, CHANGE_FOLDERS, 0);
+	else
+		a->changed = a->folders_changed = true; /* no folder changed, but the list did */
 	return RC_OK;
 }
 

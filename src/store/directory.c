@@ -136,7 +136,7 @@ static enum rc add_account(struct tx *t, void *arg, struct why *why)
 	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
 		struct tx_box *b;
 		TRY(tx_box_new(t, a, folders[i].name, folders[i].use, &b, why));
-		b->row.subscribed = true;
+		TRY(tx_subscribe(t, a, folders[i].name));
 		if (i == 0)
 			a->row.a.inbox = b->id;
 	}
@@ -278,6 +278,7 @@ static enum rc remove_step(struct tx *t, void *arg, struct why *why)
 	TRY(drop_rows(t, TABLE_CHANGE, key_change(r->id, 0), key_change(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_EPOCH, key_pair(r->id, 0), key_pair(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_EMAIL, key_pair(r->id, 0), key_pair(r->id, UINT64_MAX), &r->left));
+	TRY(drop_rows(t, TABLE_SUBSCRIPTION, key_name_first(r->id), key_name_end(r->id), &r->left));
 	TRY(drop_rows(t, TABLE_BOX, key_box(r->id, 0), key_box_end(r->id), &r->left)); /* folders whose row was damaged */
 	if (!r->left) {
 		struct key k = key_account(r->id);

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { VERSION = 1, FLAG_PRIVATE = 1, FLAG_DISABLED = 2, FLAG_REMOVING = 4, FLAG_SUBSCRIBED = 1, FLAG_SELECTABLE = 2, DEPTH_MAX = 20, LEVEL_MAX = 255 };
+enum { VERSION = 1, FLAG_PRIVATE = 1, FLAG_DISABLED = 2, FLAG_REMOVING = 4, FLAG_SELECTABLE = 2, DEPTH_MAX = 20, LEVEL_MAX = 255 };
 
 void pen_int(struct pen *p, uint64_t v, unsigned octets)
 {
@@ -79,6 +79,8 @@ struct key key_box(uint64_t account, uint64_t box) { return key_ints(account, 8,
 struct key key_box_end(uint64_t account) { return key_ints(account, 8, UINT64_MAX, 8); }
 struct key key_uid(uint64_t box, uint32_t uid) { return key_ints(box, 8, uid, 4); }
 struct key key_uid_end(uint64_t box) { return key_ints(box, 8, (uint64_t)UINT32_MAX << 8, 5); }
+struct key key_name_first(uint64_t account) { return key_account(account); }
+struct key key_name_end(uint64_t account) { return key_account(account + 1); }
 struct key key_keyword(uint64_t box, uint8_t bit) { return key_ints(box, 8, bit, 1); }
 struct key key_keyword_end(uint64_t box) { return key_ints(box, 8, 0xff, 1); }
 struct key key_change(uint64_t account, uint64_t modseq) { return key_ints(account, 8, modseq, 8); }
@@ -113,6 +115,12 @@ uint32_t key_uid_of(struct str key)
 {
 	struct cursor c = cursor_of(str_skip(key, key.n < 4 ? 0 : key.n - 4));
 	return cursor_u32(&c);
+}
+
+uint64_t key_first_of(struct str key)
+{
+	struct cursor c = cursor_of(str_skip(key, 4));
+	return cursor_u64(&c);
 }
 
 uint64_t key_second(struct str key)
@@ -197,7 +205,7 @@ struct str box_format(const struct box_row *r, char out[BOX_ROW_MAX])
 {
 	struct pen p = { out, out + BOX_ROW_MAX, false };
 	pen_int(&p, VERSION, 1);
-	pen_int(&p, (r->subscribed ? FLAG_SUBSCRIBED : 0) | (r->selectable ? FLAG_SELECTABLE : 0), 1);
+	pen_int(&p, r->selectable ? FLAG_SELECTABLE : 0, 1);
 	pen_int(&p, r->special_use, 4);
 	pen_int(&p, r->uidvalidity, 4);
 	pen_int(&p, r->uidnext, 4);
@@ -216,7 +224,6 @@ enum rc box_parse(struct str v, struct box_row *out)
 	struct cursor c = cursor_of(v);
 	struct box_row r = { 0 };
 	uint8_t version = cursor_u8(&c), flags = cursor_u8(&c);
-	r.subscribed = flags & FLAG_SUBSCRIBED;
 	r.selectable = flags & FLAG_SELECTABLE;
 	r.special_use = cursor_u32(&c);
 	r.uidvalidity = cursor_u32(&c);

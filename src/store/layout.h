@@ -20,7 +20,9 @@ struct key key_address_end(struct str domain);     /* behind the domain's last a
 struct key key_account(uint64_t account);
 struct key key_box(uint64_t account, uint64_t box);
 struct key key_box_end(uint64_t account);          /* behind the account's last box */
-enum rc key_name(uint64_t account, struct str name, struct key *out);
+enum rc key_name(uint64_t account, struct str name, struct key *out); /* name, subscription */
+struct key key_name_first(uint64_t account);
+struct key key_name_end(uint64_t account);         /* behind the account's last name; no account has the id UINT64_MAX */
 struct key key_uid(uint64_t box, uint32_t uid);    /* state, record, grams */
 struct key key_uid_end(uint64_t box);
 struct key key_keyword(uint64_t box, uint8_t bit);
@@ -31,6 +33,7 @@ struct key key_pair(uint64_t a, uint64_t b);       /* epoch: owner, id; delivery
 struct key key_blob(const struct blob_id *id);
 struct key key_segment(uint32_t n);
 uint32_t key_uid_of(struct str key);               /* the uid at the end of a state key */
+uint64_t key_first_of(struct str key);               /* the u64 before that */
 uint64_t key_second(struct str key);               /* the second u64 of (org, u64, u64 ...) */
 
 /* Writing into fixed memory; sticky `failed`. */
@@ -48,7 +51,7 @@ MUST_USE enum rc account_parse(struct str v, struct account_row *out);      /* r
 struct box_row {
 	struct str name;
 	uint32_t special_use;
-	bool subscribed, selectable;
+	bool selectable;
 	uint32_t uidvalidity, uidnext, exists, unseen, unseen_from; /* no unseen message below this uid */
 	uint64_t highestmodseq, size;
 };

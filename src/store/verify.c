@@ -200,6 +200,20 @@ static bool name_row(struct verify *v, struct str key, struct str value)
 	return true;
 }
 
+static bool subscription_row(struct verify *v, struct str key, struct str value)
+{
+	char text[NAME_MAX_OCTETS];
+	struct str name;
+	struct key want;
+	uint64_t account = u64_at(key, 4);
+	if (name_canonical(value, text, &name, NULL) != RC_OK || !str_eq(name, value) || key_name(account, value, &want) != RC_OK ||
+	    !str_eq(key_str(&want), key))
+		return false;
+	if (!verify_account(v, account) && !v->damaged_rows[TABLE_ACCOUNT])
+		say_row(v, TABLE_SUBSCRIPTION, key, "belongs to no account");
+	return true;
+}
+
 static bool keyword_row(struct verify *v, struct str key, struct str value)
 {
 	struct seen_box *b = verify_box(v, u64_at(key, 4));
@@ -358,6 +372,7 @@ static enum rc verify_all(struct verify *v)
 	TRY(verify_table(v, TABLE_ADDRESS, address_row));
 	TRY(verify_table(v, TABLE_DOMAIN, domain_row));
 	TRY(verify_table(v, TABLE_NAME, name_row));
+	TRY(verify_table(v, TABLE_SUBSCRIPTION, subscription_row));
 	TRY(verify_table(v, TABLE_KEYWORD, keyword_row));
 	/* First what fails its checksum, so that rows which miss it are not reported as well. */
 	static const enum table linked[] = { TABLE_STATE, TABLE_RECORD, TABLE_GRAMS, TABLE_EMAIL };

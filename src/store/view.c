@@ -239,16 +239,41 @@ static enum rc keyword_row(void *arg, const struct engine_row *r)
 	return RC_OK;
 }
 
-static enum rc box_out(struct view *v, uint64_t id, const struct box_row *r, struct arena *a, struct box_info *out)
+static enum rc box_out(struct view *v, uint64_t account, uint64_t id, const struct box_row *r, struct arena *a, struct box_info *out)
 {
-	*out = (struct box_info){ .id = id, .name = arena_str(a, r->name), .special_use = r->special_use, .subscribed = r->subscribed,
+	*out = (struct box_info){ .id = id, .name = arena_str(a, r->name), .special_use = r->special_use,
 		                  .selectable = r->selectable, .uidvalidity = r->uidvalidity, .uidnext = r->uidnext, .exists = r->exists,
 		                  .unseen = r->unseen, .highestmodseq = r->highestmodseq, .size = r->size };
 	for (size_t i = 0; i < 64; i++)
 		out->keywords[i] = STR("");
+	struct key name;
+	struct str raw;
+	TRY(key_name(account, r->name, &name));
+	enum rc rc = view_get(v, TABLE_SUBSCRIPTION, name, &raw);
+	if (rc != RC_OK && rc != RC_NOTFOUND && rc != RC_DAMAGED)
+		return rc;
+	out->subscribed = rc == RC_OK;
 	struct { struct arena *a; struct box_info *b; } k = { a, out };
 	TRY(view_each(v, TABLE_KEYWORD, key_keyword(id, 0), key_keyword_end(id), keyword_row, &k));
 	return a->full ? RC_NOMEM : RC_OK;
+}
+
+static enum rc subscription_row(void *arg, const struct engine_row *r)
+{
+	struct list *l = arg;
+	struct str raw;
+	struct key k = { .n = r->key.n };
+	if (r->damaged || r->key.n > sizeof k.b)
+		return RC_OK;
+	memcpy(k.b, r->key.p, r->key.n);
+	enum rc rc = view_get(l->v, TABLE_NAME, k, &raw); /* both tables have the same keys */
+	if (rc != RC_NOTFOUND)
+		return rc == RC_DAMAGED ? RC_OK : rc;
+	struct str *name = list_add(l, sizeof *name);
+	if (!name)
+		return RC_NOMEM;
+	*name = arena_str(l->a, r->value);
+	return l->a->full ? RC_NOMEM : RC_OK;
 }
 
 static enum rc box_row(void *arg, const struct engine_row *r)
@@ -258,7 +283,7 @@ static enum rc box_row(void *arg, const struct engine_row *r)
 	if (r->damaged || box_parse(r->value, &row) != RC_OK)
 		return RC_OK; /* verify names it; the others are served */
 	struct box_info *b = list_add(l, sizeof *b);
-	return b ? box_out(l->v, key_second(r->key), &row, l->a, b) : RC_NOMEM;
+	return b ? box_out(l->v, key_first_of(r->key), key_second(r->key), &row, l->a, b) : RC_NOMEM;
 }
 
 static int by_name(const void *a, const void *b)
@@ -268,14 +293,17 @@ static int by_name(const void *a, const void *b)
 	return xi != yi ? (xi ? -1 : 1) : str_cmp(x->name, y->name);
 }
 
-enum rc view_boxes(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct why *why)
+enum rc view_folders(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct str **out_names,
+                     size_t *out_names_n, struct why *why)
 {
-	struct list l = { .v = v, .a = a };
+	struct list l = { .v = v, .a = a }, names = { .v = v, .a = a };
 	struct account who;
 	TRY(view_begin(v, why));
 	enum rc rc = get_account(v, account, a, &who);
 	if (rc == RC_OK)
 		rc = view_each(v, TABLE_BOX, key_box(account, 0), key_box_end(account), box_row, &l);
+	if (rc == RC_OK && out_names)
+		rc = view_each(v, TABLE_SUBSCRIPTION, key_name_first(account), key_name_end(account), subscription_row, &names);
 	(void)view_end(v, rc);
 	if (rc != RC_OK)
 		FAIL(why, rc, rc == RC_NOTFOUND ? "no such account" : "the folders cannot be read");
@@ -283,7 +311,16 @@ enum rc view_boxes(struct view *v, uint64_t account, struct arena *a, struct box
 		qsort(l.items, l.n, sizeof(struct box_info), by_name);
 	*out = l.items;
 	*out_n = l.n;
+	if (out_names) {
+		*out_names = names.items;
+		*out_names_n = names.n;
+	}
 	return RC_OK;
+}
+
+enum rc view_boxes(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct why *why)
+{
+	return view_folders(v, account, a, out, out_n, NULL, NULL, why);
 }
 
 static enum rc first_unseen(void *arg, const struct engine_row *r)
@@ -301,7 +338,7 @@ static enum rc get_box(struct view *v, uint64_t account, uint64_t box, struct ar
 	struct box_row r;
 	TRY(view_get(v, TABLE_BOX, key_box(account, box), &raw));
 	TRY(box_parse(raw, &r));
-	TRY(box_out(v, box, &r, a, out));
+	TRY(box_out(v, account, box, &r, a, out));
 	return r.unseen == 0 ? RC_OK : view_each(v, TABLE_STATE, key_uid(box, r.unseen_from), key_uid_end(box), first_unseen, &out->first_unseen_uid);
 }
 

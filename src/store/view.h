@@ -25,6 +25,9 @@ struct box_info {
 	struct str keywords[64];
 };
 MUST_USE enum rc view_boxes(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct why *why); /* no first_unseen */
+/* view_boxes and, in the same snapshot, the subscribed names that have no folder (in no order). */
+MUST_USE enum rc view_folders(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct str **out_names,
+                              size_t *out_names_n, struct why *why);
 MUST_USE enum rc view_box(struct view *v, uint64_t account, uint64_t box, struct arena *a, struct box_info *out, struct why *why);
 MUST_USE enum rc view_box_named(struct view *v, uint64_t account, struct str name, struct arena *a, struct box_info *out, struct why *why);
 /* The UIDs present, as runs. */

@@ -98,6 +98,35 @@ def test_plus_address_goes_to_its_folder(server, user):
     assert b"to inbox" in list(fetch_all(m).values())[0]
 
 
+def test_a_subscription_is_to_a_name(server, user):
+    m = imap(server, user)
+    other = imap(server, user)
+    other.select()
+
+    def listed(kind, name, client=m):
+        assert client.noop()[0] == "OK"
+        typ, data = client.lsub('""', name) if kind == "lsub" else client.list('""', name)
+        assert typ == "OK"
+        return [line for line in data if line]
+    assert len(listed("lsub", "*")) == 6  # the standard folders
+    assert m.create("sub1")[0] == "OK" and m.subscribe("sub1")[0] == "OK"
+    assert listed("lsub", "sub1") == [b'(\\HasNoChildren) "/" "sub1"']
+    assert m.delete("sub1")[0] == "OK"
+    gone = [b'(\\HasNoChildren \\Noselect) "/" "sub1"']
+    assert listed("lsub", "sub1") == gone and listed("list", "sub1") == []
+    assert m.select("sub1")[0] == "NO"
+    assert m.create("sub1")[0] == "OK" and listed("lsub", "sub1") == [b'(\\HasNoChildren) "/" "sub1"']
+    assert m.rename("sub1", "sub2")[0] == "OK"
+    assert listed("lsub", "sub*") == gone and listed("list", "sub*") == [b'(\\HasNoChildren) "/" "sub2"']
+    assert listed("lsub", "sub*", other) == gone
+    assert m.unsubscribe("sub1")[0] == "OK"
+    assert listed("lsub", "sub*") == [] and m.unsubscribe("sub1")[0] == "NO"
+    assert m.subscribe("never/there")[0] == "OK"
+    assert listed("lsub", "%") != [] and b'(\\HasChildren \\Noselect) "/" "never"' in listed("lsub", "%")
+    for client in m, other:
+        client.logout()
+
+
 def test_several_recipients_get_one_copy_each(server, user):
     local, domain = user.split("@")
     send(server, [user, "bob@demo.test", f"{local}+again@{domain}"], "Subject: several 4711\r\n\r\nx\r\n")

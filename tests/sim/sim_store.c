@@ -106,7 +106,7 @@ static void describe_box(struct view *v, uint64_t account, const struct box_info
 	buf_init(&rows, 1 << 22);
 	MUST(view_rows(v, account, b->id, &all, 1, ROW_STATE | ROW_RECORD, 1 << 22, &rows, &next, &why));
 	buf_add(out, b->name);
-	buf_addf(out, "(%u %u %d):", b->uidvalidity, b->uidnext, b->selectable);
+	buf_addf(out, "(%u %u %d %d):", b->uidvalidity, b->uidnext, b->selectable, b->subscribed);
 	struct cursor c = cursor_of(buf_str(&rows));
 	while (row_next(&c, ROW_STATE | ROW_RECORD, &row) == RC_OK) {
 		struct record_clear clear;
@@ -124,12 +124,15 @@ static char *describe(struct view *v, uint64_t account)
 	struct arena a;
 	struct box_info *b;
 	struct buf out;
-	size_t n;
+	struct str *names;
+	size_t n, names_n;
 	arena_init(&a, 16 << 20);
 	buf_init(&out, STATE_MAX);
-	MUST(view_boxes(v, account, &a, &b, &n, &why));
+	MUST(view_folders(v, account, &a, &b, &n, &names, &names_n, &why));
 	for (size_t i = 0; i < n; i++)
 		describe_box(v, account, &b[i], &out);
+	for (size_t i = 0; i < names_n; i++)
+		buf_addf(&out, "subscribed: %.*s\n", PSTR(names[i]));
 	buf_byte(&out, 0);
 	arena_done(&a);
 	return out.p;
@@ -158,7 +161,7 @@ static enum rc one_verb(struct person *p)
 	size_t n;
 	uint32_t validity;
 	enum rc rc;
-	switch (rng_below(r, 12)) {
+	switch (rng_below(r, 13)) {
 	case 0: return store_flags(store, p->id, box, &some, 1, (enum flag_mode)rng_below(r, 3), (uint32_t)rng_below(r, 32), NULL, 0, NULL, &why);
 	case 1:
 	case 7:
@@ -172,6 +175,7 @@ static enum rc one_verb(struct person *p)
 		arena_done(&a);
 		return rc;
 	case 4: return box_create(store, p->id, str_z(name), 0, NULL, &why);
+	case 12: return box_subscribe(store, p->id, str_z(name), rng_below(r, 2), &why);
 	case 5: return box_remove(store, p->id, str_z(name), &why);
 	case 6: return rng_below(r, 2) ? box_rename(store, p->id, STR("Work"), STR("Done"), &why) : box_rename(store, p->id, STR("Done"), STR("Work"), &why);
 	default: return deliver(store, p->id, box, 1 + (unsigned)rng_below(r, 3), r);

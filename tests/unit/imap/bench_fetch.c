@@ -17,7 +17,7 @@ static enum rc h_login(void *h, struct str u, struct str p, struct why *w) { ret
 static void h_logout(void *h) {}
 static enum rc h_folders(void *h, struct arena *a, struct imap_folder **out, size_t *n, struct why *w)
 {
-	static struct imap_folder inbox = { .name = STR_INIT("INBOX"), .id = 1, .selectable = true };
+	static struct imap_folder inbox = { .name = STR_INIT("INBOX"), .id = 1, .selectable = true, .exists = true };
 	*out = &inbox;
 	*n = 1;
 	return RC_OK;

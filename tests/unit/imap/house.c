@@ -25,6 +25,25 @@ static struct house_box *box_by_name(struct house *h, struct str name)
 	return NULL;
 }
 
+static size_t subscription_of(const struct house *h, struct str name)
+{
+	size_t i = 0;
+	while (i < h->subscribed_n && !str_eq(str_z(h->subscribed[i]), name))
+		i++;
+	return i;
+}
+
+static bool is_subscribed(const struct house *h, struct str name) { return subscription_of(h, name) < h->subscribed_n; }
+
+static bool subscription_new(struct house *h, struct str name)
+{
+	if (h->subscribed_n == HOUSE_SUBSCRIPTIONS || name.n >= HOUSE_NAME)
+		return false;
+	memcpy(h->subscribed[h->subscribed_n], name.p, name.n);
+	h->subscribed[h->subscribed_n++][name.n] = 0;
+	return true;
+}
+
 struct house_box *house_box(struct house *h, const char *name) { return box_by_name(h, str_z(name)); }
 
 static void wake(struct house *h, const struct house_box *b)
@@ -73,7 +92,8 @@ void house_init(struct house *h)
 	buf_init(&h->append, 64 << 20);
 	buf_init(&h->lent, 128 << 10);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		box_new(h, names[i].name, names[i].use)->is_subscribed = i != 4;
+		if (box_new(h, names[i].name, names[i].use) && i != 4)
+			(void)subscription_new(h, names[i].name);
 }
 
 void house_done(struct house *h)
@@ -212,15 +232,20 @@ static void hook_logout(void *house) { ((struct house *)house)->logouts++; }
 static enum rc hook_folders(void *house, struct arena *a, struct imap_folder **out, size_t *out_n, struct why *why)
 {
 	struct house *h = house;
-	struct imap_folder *v = arena_new(a, h->n * sizeof *v);
+	struct imap_folder *v = arena_new(a, (h->n + h->subscribed_n) * sizeof *v);
+	size_t n = h->n;
 	(void)why;
-	for (size_t i = 0; v && i < h->n; i++)
-		v[i] = (struct imap_folder){ arena_str(a, str_z(h->boxes[i]->name)), h->boxes[i]->id, h->boxes[i]->special_use,
-		                             h->boxes[i]->is_subscribed, h->boxes[i]->is_selectable };
+	for (size_t i = 0; v && i < h->n; i++) {
+		struct str name = arena_str(a, str_z(h->boxes[i]->name));
+		v[i] = (struct imap_folder){ name, h->boxes[i]->id, h->boxes[i]->special_use, is_subscribed(h, name), h->boxes[i]->is_selectable, true };
+	}
+	for (size_t i = 0; v && i < h->subscribed_n; i++)
+		if (!box_by_name(h, str_z(h->subscribed[i])))
+			v[n++] = (struct imap_folder){ .name = arena_str(a, str_z(h->subscribed[i])), .subscribed = true };
 	if (a->full)
 		return RC_NOMEM;
 	*out = v;
-	*out_n = h->n;
+	*out_n = n;
 	return RC_OK;
 }
 
@@ -332,10 +357,15 @@ static enum rc hook_rename(void *house, struct str from, struct str to, struct w
 
 static enum rc hook_subscribe(void *house, struct str name, bool on, struct why *why)
 {
-	struct house_box *b = box_by_name(house, name);
-	if (!b)
+	struct house *h = house;
+	size_t at = subscription_of(h, name);
+	bool was = at < h->subscribed_n;
+	if (on && !was && !subscription_new(h, name))
+		FAIL(why, RC_LIMIT, "too many subscriptions");
+	if (!on && !was && !box_by_name(h, name))
 		FAIL(why, RC_NOTFOUND, "no such mailbox");
-	b->is_subscribed = on;
+	if (!on && was)
+		memmove(h->subscribed[at], h->subscribed[--h->subscribed_n], HOUSE_NAME);
 	return RC_OK;
 }
 

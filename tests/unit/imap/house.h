@@ -5,7 +5,7 @@
 /* A mail store in memory behind the hooks of imap/session.h, for tests and fuzzers. It obeys the contract to the letter: rows in
  * ascending order, changes in modseq order and in small pieces, everything borrowed only as long as promised (what it lends is
  * overwritten at the next call, so that a session which holds on to it too long is found out). */
-enum { HOUSE_BOXES = 24, HOUSE_GONE = 512, HOUSE_NAME = 1100 };
+enum { HOUSE_BOXES = 24, HOUSE_SUBSCRIPTIONS = 48, HOUSE_GONE = 512, HOUSE_NAME = 1100 };
 struct house_message {
 	uint32_t uid, flags;
 	uint64_t keywords, modseq;
@@ -17,7 +17,7 @@ struct house_message {
 struct house_box {
 	uint64_t id, modseq;
 	uint32_t uidvalidity, uidnext, special_use;
-	bool is_subscribed, is_selectable;
+	bool is_selectable;
 	char name[HOUSE_NAME];
 	struct house_message *messages;
 	size_t n, cap;
@@ -28,6 +28,8 @@ struct house_box {
 struct house {
 	struct house_box *boxes[HOUSE_BOXES];
 	size_t n;
+	char subscribed[HOUSE_SUBSCRIPTIONS][HOUSE_NAME]; /* names, whether there is such a box or not */
+	size_t subscribed_n;
 	uint64_t last_id;
 	struct stream *io;          /* to wake */
 	uint64_t watched;           /* box that is open, or 0 */

@@ -70,6 +70,21 @@ static const struct { const char *name, *script; } plays[] = {
 	  LOGIN "C: b unsubscribe archive\nS: b NO [NONEXISTENT] no such mailbox\nC: c unsubscribe Archive\nS: c OK done\nC: d subscribe Archive/2025\nS: d OK done\n"
 	        "C: e lsub \"\" %\nS: * LSUB (\\HasChildren \\Noselect) \"/\" \"Archive\"\nS: * LSUB (\\HasNoChildren \\Drafts) \"/\" \"Drafts\"\n"
 	        "S: * LSUB (\\HasNoChildren) \"/\" \"INBOX\"\nS: * LSUB (\\HasNoChildren \\Sent) \"/\" \"Sent\"\nS: e OK done\n" BYE },
+	{ "a subscription outlives its mailbox",
+	  LOGIN "C: b create x/a\nS: b OK made\nC: c subscribe x/a\nS: c OK done\nC: d delete x/a\nS: d OK deleted\nC: e delete x\nS: e OK deleted\nC: f lsub \"\" x*\n"
+	        "S: * LSUB (\\HasNoChildren \\Noselect) \"/\" \"x/a\"\nS: f OK done\nC: g list \"\" x*\nS: g OK done\nC: h list (subscribed) \"\" x*\n"
+	        "S: * LIST (\\HasNoChildren \\NonExistent \\Subscribed) \"/\" \"x/a\"\nS: h OK done\nC: i select x/a\nS: i NO [NONEXISTENT] no such mailbox\n"
+	        "C: j status x/a (messages)\nS: j NO [NONEXISTENT] no such mailbox\nC: k delete x/a\nS: k NO [NONEXISTENT] no such mailbox\n"
+	        "C: l rename x/a y\nS: l NO [NONEXISTENT] no such mailbox\nC: m create x/a\nS: m OK made\nC: n lsub \"\" x*\n"
+	        "S: * LSUB (\\HasNoChildren) \"/\" \"x/a\"\nS: n OK done\nC: o delete x/a\nS: o OK deleted\nC: p unsubscribe x/a\nS: p OK done\n"
+	        "C: q lsub \"\" x*\nS: q OK done\nC: r unsubscribe x/a\nS: r NO [NONEXISTENT] no such mailbox\n" BYE },
+	{ "a subscription stays with its name when the mailbox is renamed",
+	  LOGIN "C: b rename Sent Gone\nS: b OK renamed\nC: c lsub \"\" Sent\nS: * LSUB (\\HasNoChildren \\Noselect) \"/\" \"Sent\"\nS: c OK done\n"
+	        "C: d lsub \"\" Gone\nS: d OK done\n" BYE },
+	{ "lsub tells a parent that is not there once",
+	  LOGIN "C: b subscribe x/a\nS: b OK done\nC: c subscribe x/b/c\nS: c OK done\nC: d subscribe x-y\nS: d OK done\nC: e subscribe z//\nS: e NO [CANNOT] ...\n"
+	        "C: f subscribe y*\nS: f BAD ...\nC: g lsub \"\" x%\nS: * LSUB (\\HasNoChildren \\Noselect) \"/\" \"x-y\"\n"
+	        "S: * LSUB (\\HasChildren \\Noselect) \"/\" \"x\"\nS: g OK done\n" BYE },
 	{ "names travel in modified UTF-7",
 	  LOGIN "C: b create Entw&APw-rfe\nS: b OK made\nC: c list \"\" Entw*\nS: * LIST (\\HasNoChildren) \"/\" \"Entw&APw-rfe\"\nS: c OK done\n"
 	        "C: d create Entw&APw\nS: d BAD expected a mailbox name in modified UTF-7 of at most 1000 octets\nC: e status Entw&APw-rfe (messages)\nS: * STATUS \"Entw&APw-rfe\" (MESSAGES 0)\nS: e OK done\n" BYE },

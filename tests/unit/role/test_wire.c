@@ -29,6 +29,7 @@ static const struct box_info boxes[] = {
 	{ .id = 1, .name = STR_INIT("INBOX"), .special_use = 2, .subscribed = true, .uidvalidity = 3, .uidnext = 4, .exists = 5, .unseen = 6,
 	  .recent_unused = 7, .first_unseen_uid = 8, .highestmodseq = 9, .size = 10, .keywords = { [0] = STR_INIT("a"), [2] = STR_INIT("c"), [63] = STR_INIT("z") } },
 	{ .id = 2, .name = STR_INIT("Sent") },
+	{ .name = STR_INIT("not there"), .subscribed = true },
 };
 static const struct box_change changes[] = { { 1, 2, true, 3, 4 }, { 5, 6, false, 7, 8 } };
 static const uint64_t ids[] = { 0, 1, UINT64_MAX };

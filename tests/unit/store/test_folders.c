@@ -167,7 +167,58 @@ static void subscriptions_are_kept(void **state)
 	assert_int_equal(box_subscribe(k->s, 11, STR("Junk"), false, &k->why), RC_OK);
 	kit_reopen(k);
 	expect_folders(11, "INBOX Archive Drafts Junk- Sent Trash");
-	assert_int_equal(box_subscribe(k->s, 11, STR("none"), true, &k->why), RC_NOTFOUND);
+	assert_int_equal(box_subscribe(k->s, 11, STR("Junk"), false, &k->why), RC_OK);
+	assert_int_equal(box_subscribe(k->s, 11, STR("none"), false, &k->why), RC_NOTFOUND);
+	assert_int_equal(box_subscribe(k->s, 11, STR("a//b"), true, &k->why), RC_SYNTAX);
+	expect_folders(12, "INBOX Archive Drafts Junk Sent Trash");
+}
+
+static void expect_only_names(uint64_t account, const char *one_or_none)
+{
+	struct box_info *b;
+	struct str *names;
+	size_t n, names_n;
+	assert_int_equal(view_folders(v, account, &arena, &b, &n, &names, &names_n, &k->why), RC_OK);
+	assert_int_equal(names_n, one_or_none ? 1 : 0);
+	if (one_or_none && !str_eq(names[0], str_z(one_or_none)))
+		fail_msg("%.*s", PSTR(names[0]));
+}
+
+static void a_subscription_outlives_its_folder(void **state)
+{
+	assert_int_equal(box_create(k->s, 11, STR("a"), 0, NULL, &k->why), RC_OK);
+	assert_int_equal(box_subscribe(k->s, 11, STR("a"), true, &k->why), RC_OK);
+	expect_only_names(11, NULL);
+	assert_int_equal(box_remove(k->s, 11, STR("a"), &k->why), RC_OK);
+	kit_reopen(k);
+	expect_folders(11, "INBOX Archive Drafts Junk Sent Trash");
+	expect_only_names(11, "a");
+	expect_only_names(12, NULL);
+	assert_int_equal(box_create(k->s, 11, STR("a"), 0, NULL, &k->why), RC_OK);
+	assert_true(named("a").subscribed);
+	assert_int_equal(box_rename(k->s, 11, STR("a"), STR("b"), &k->why), RC_OK);
+	expect_folders(11, "INBOX Archive Drafts Junk Sent Trash b-");
+	expect_only_names(11, "a");
+	assert_int_equal(box_subscribe(k->s, 11, STR("a"), false, &k->why), RC_OK);
+	expect_only_names(11, NULL);
+	assert_int_equal(box_subscribe(k->s, 11, STR("inbox/not there"), true, &k->why), RC_OK);
+	expect_only_names(11, "INBOX/not there");
+}
+
+static void subscriptions_are_limited(void **state)
+{
+	char name[16];
+	enum rc rc = RC_OK;
+	for (int i = 0; i < 10000 - 6 && rc == RC_OK; i++) {
+		(void)snprintf(name, sizeof name, "n%d", i);
+		rc = box_subscribe(k->s, 11, str_z(name), true, &k->why);
+	}
+	assert_int_equal(rc, RC_OK);
+	assert_int_equal(box_subscribe(k->s, 11, STR("more"), true, &k->why), RC_LIMIT);
+	assert_int_equal(box_subscribe(k->s, 11, STR("n7"), true, &k->why), RC_OK);
+	assert_int_equal(box_subscribe(k->s, 11, STR("n7"), false, &k->why), RC_OK);
+	assert_int_equal(box_subscribe(k->s, 11, STR("more"), true, &k->why), RC_OK);
+	assert_int_equal(account_remove(k->s, 11, &k->why), RC_OK); /* verify misses the account of whatever is left */
 }
 
 /* ---- changes ---- */
@@ -223,6 +274,15 @@ static void a_modseq_behind_the_horizon_is_said_to_be_forgotten(void **state)
 	assert_int_equal(view_changes(v, 11, in, 3, 100, &arena, &c, &n, &at, &more, &k->why), RC_NOTFOUND);
 	assert_int_equal(view_changes(v, 11, in, 20, 1000, &arena, &c, &n, &at, &more, &k->why), RC_OK);
 	assert_true(n > 60);
+}
+
+static void a_subscription_without_a_folder_is_told(void **state)
+{
+	store_on_change(k->s, hear, NULL);
+	heard_n = 0;
+	assert_int_equal(box_subscribe(k->s, 11, STR("nowhere"), true, &k->why), RC_OK);
+	assert_int_equal(box_subscribe(k->s, 11, STR("nowhere"), true, &k->why), RC_OK);
+	assert_true(heard_n == 1 && heard[0].account == 11 && heard[0].box == 0);
 }
 
 static void whoever_watches_hears_of_it_after_the_commit(void **state)
@@ -361,6 +421,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(renaming_takes_the_children_along, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(renaming_inbox_moves_its_messages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(subscriptions_are_kept, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_subscription_outlives_its_folder, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_subscription_without_a_folder_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(subscriptions_are_limited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(changes_since_a_modseq_are_told_once_and_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_modseq_behind_the_horizon_is_said_to_be_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(whoever_watches_hears_of_it_after_the_commit, set_up, tear_down),
