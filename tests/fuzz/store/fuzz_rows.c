@@ -43,7 +43,7 @@ static void values(struct str s)
 	struct segment_row segment;
 	if (account_parse(s, &account) == RC_OK && (uint8_t)s.p[1] < 8)
 		same(account_format(&account, out), s);
-	if (box_parse(s, &box) == RC_OK && (uint8_t)s.p[1] < 4)
+	if (box_parse(s, &box) == RC_OK && ((uint8_t)s.p[1] & ~2u) == 0) /* the one flag that there is */
 		same(box_format(&box, out), s);
 	if (state_parse(s, &state) == RC_OK)
 		same(state_format(&state, out), s);
