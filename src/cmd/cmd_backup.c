@@ -29,11 +29,11 @@ static void copy(void *arg)
 	j->rc = backup_copy(j->data_dir, j->to, &j->why);
 }
 
-/* Pins taken, this process confined, the copying on a worker; the pins are given back by the caller. */
+/* The store is pinned by the caller; this process is confined, the copying on a worker. The vault needs no pin: what is copied of its file
+ * from the front is always a whole state. */
 static enum rc pinned_copy(struct ctl *ctl, struct copying *j, struct why *why)
 {
 	struct msg_LEDGER_FLUSH_answer flushed;
-	TRY(ctl_ask(ctl, ROLE_VAULT, MSG_VAULT_PIN, &(struct msg_VAULT_PIN){ .on = 1 }, NULL, NULL, why));
 	TRY(ctl_ask(ctl, ROLE_LEDGER, MSG_LEDGER_FLUSH, &(struct msg_LEDGER_FLUSH){ 0 }, &flushed, NULL, why));
 	TRY(backup_confine(j->data_dir, j->to, str_eq(ctl_config(ctl)->server_sandbox, STR("reduced")), why));
 	TRY(worker_run(copy, j));
@@ -55,7 +55,6 @@ static enum status create(struct ctl *ctl, void *arg)
 	if (rc == RC_OK) {
 		ctl_audit(ctl, "backup create", STR(""), str_z(j.to));
 		rc = pinned_copy(ctl, &j, &why);
-		(void)!ctl_ask(ctl, ROLE_VAULT, MSG_VAULT_PIN, &(struct msg_VAULT_PIN){ .on = 0 }, NULL, NULL, &unused);
 		(void)!ctl_ask(ctl, ROLE_STORE, MSG_STORE_UNPIN, &(struct msg_STORE_UNPIN){ .lease = pin.lease }, NULL, NULL, &unused);
 	}
 	if (rc != RC_OK)

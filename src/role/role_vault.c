@@ -12,7 +12,6 @@ struct vault_house {
 	struct vault *v;
 	struct waitlist tls_loaded;
 	bool have_tls;
-	int pinned;
 };
 
 enum { WORKERS_MS = 3000, WORKERS_STEP_MS = 5 };
@@ -263,17 +262,6 @@ static void on_keys_drop(void *env, struct ipc_peer *from, struct ipc_call *call
 	ipc_answer(call, rc, &why, NULL);
 }
 
-/* Held while a backup copies the file: the vault's own LMDB gives each copy one consistent snapshot, so there is nothing to
- * stop here; the answer says that it is open and sound. */
-static void on_pin(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
-{
-	const struct msg_VAULT_PIN *m = msg;
-	(void)from;
-	fd_close(&fd);
-	house_of(env)->pinned += m->on ? 1 : -1;
-	ipc_answer(call, RC_OK, NULL, NULL);
-}
-
 static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_LOGIN] = on_login,
 	[MSG_TLS_SIGN] = on_tls_sign,
@@ -286,7 +274,6 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_PASSWORD_SET] = on_password_set,
 	[MSG_PASSWORD_RECOVER] = on_password_recover,
 	[MSG_KEYS_DROP] = on_keys_drop,
-	[MSG_VAULT_PIN] = on_pin,
 };
 
 const struct role_ops role_vault = {
