@@ -267,3 +267,37 @@ def test_who_trickles_octets_before_login_is_let_go(fresh):
     logged_in.logout()
     for s in socks:
         s.close()
+
+
+def test_past_its_byte_budget_a_process_answers_452_and_goes_on(tmp_path):
+    """process.memory at its least: a message of 40 MB is over 80 % of it, though under inbound.max_size."""
+    import signal
+
+    from conftest import PROGRAM, free_base
+    port = free_base() + 55
+    conf = tmp_path / "l.conf"
+    conf.write_text(f'config_version = 1\nserver {{\n  hostname = "mail.small.example"\n  data_dir = "{tmp_path}/data"\n  control = "{tmp_path}/ctl.sock"\n'
+                    f'  root_key = "file:{tmp_path}/data/root.key"\n  demo = true\n}}\nlisten {{\n  smtp = {{"127.0.0.1:{port}"}}\n}}\nprocess {{\n  memory = 32MiB\n}}\n')
+
+    def cli(*args, input=None):
+        return subprocess.run([PROGRAM, *args, "--config", str(conf)], input=input, capture_output=True, text=True, timeout=60)
+
+    with open(tmp_path / "log", "wb") as log:
+        p = subprocess.Popen([PROGRAM, "serve", "--config", str(conf)], stdout=log, stderr=log)
+    try:
+        wait_for(lambda: cli("status").returncode == 0, 20, every=0.1)
+        assert cli("domain", "add", "small.example").returncode == 0
+        assert cli("account", "add", "a@small.example", input="pw pw pw\n").returncode == 0
+        c = Line(port)
+        assert c.answer().startswith(b"220 ")
+        c.say(b"EHLO client.example")
+        for size, want in ((40 << 20, b"452 4.3.1"), (1000, b"250 2.0.0")):
+            assert c.say(b"MAIL FROM:<ann@example.org>").startswith(b"250 ")
+            assert c.say(b"RCPT TO:<a@small.example>").startswith(b"250 ")
+            assert c.say(b"DATA").startswith(b"354 ")
+            c.put(b"Subject: x\r\n\r\n" + (b"y" * 78 + b"\r\n") * (size // 80))
+            assert c.say(b".").startswith(want)
+        c.close()
+    finally:
+        p.send_signal(signal.SIGTERM)
+        p.wait(20)
