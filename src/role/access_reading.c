@@ -5,7 +5,7 @@
 #include "role/wire.h"
 #include <unistd.h>
 
-enum { FIRST_BYTES = 12 * 1024, CHUNK_BYTES = 56 * 1024, READ_FIRST = 96 * 1024, SCRATCH_MAX = 32 << 20 };
+enum { CHUNK_BYTES = 56 * 1024, AIM_BYTES = 46 * 1024, AHEAD = 3, FIRST_UIDS = 16, RANGES_AT_ONCE = 4096, READ_FIRST = 96 * 1024, SCRATCH_MAX = 32 << 20 };
 
 struct body {                                   /* what is open of the current row's body */
 	struct blob_id id;
@@ -19,14 +19,18 @@ struct body {                                   /* what is open of the current r
 	bool have_chunk;
 };
 
+/* A question for rows: of ranges[at] and those behind it, what lies in first..last. */
+struct chunk { struct ipc_pending *ask; size_t at; uint32_t first, last; };
+
 struct reading {
 	struct owner *o;
 	uint64_t box;
-	struct uid_range *ranges; size_t n, at; /* what is left: from ranges[at] on */
+	struct uid_range *ranges; size_t n;
+	size_t at; uint32_t uid;                /* not asked for yet: from uid on, which lies in ranges[at] */
 	unsigned want;
-	bool ended;
-	uint32_t bytes;
-	struct ipc_pending *ahead;
+	uint64_t uids;                          /* how many of them make a chunk */
+	bool learnt;                            /* `uids` is more than a guess */
+	struct chunk ahead[AHEAD]; unsigned asked; /* in UID order */
 	struct ipc_reply reply;
 	struct cursor c;
 	struct buf scratch, scratch2;
@@ -41,48 +45,111 @@ static struct access_house *house_of(const struct reading *r) { return r->o->e->
 
 /* ---- rows ---- */
 
-static enum rc ask_rows(struct reading *r, struct why *why)
+static enum rc ask_rows(struct reading *r, struct chunk *c, struct why *why)
 {
 	struct buf packed;
 	struct ipc_peer *reader;
 	buf_init(&packed, 8 << 20);
-	wire_put_ranges(&packed, r->ranges + r->at, r->n - r->at);
-	struct msg_ROWS q = { .account = r->o->account, .box = r->box, .ranges = buf_str(&packed), .want = r->want, .max_bytes = r->bytes };
+	for (size_t i = c->at; i < r->n && r->ranges[i].first <= c->last; i++) {
+		struct uid_range x = r->ranges[i];
+		x.first = x.first < c->first ? c->first : x.first;
+		x.last = x.last > c->last ? c->last : x.last;
+		wire_put_ranges(&packed, &x, 1);
+	}
+	struct msg_ROWS q = { .account = r->o->account, .box = r->box, .ranges = buf_str(&packed), .want = r->want, .max_bytes = CHUNK_BYTES };
 	enum rc rc = packed.failed ? RC_NOMEM : ipc_find(r->o->e->node, ROLE_READER, 3000, &reader);
 	if (rc == RC_OK)
-		rc = ipc_ask_start(reader, MSG_ROWS, &q, &r->ahead, why);
-	r->bytes = CHUNK_BYTES;
+		rc = ipc_ask_start(reader, MSG_ROWS, &q, &c->ask, why);
 	buf_done(&packed);
 	return rc;
 }
 
-/* The ranges from `next` on are what is left; 0: nothing. */
-static void skip_to(struct reading *r, uint32_t next)
+/* The next `uids` UIDs of what is left. */
+static struct chunk cut_chunk(struct reading *r, uint64_t uids)
 {
-	while (r->at < r->n && (next == 0 || r->ranges[r->at].last < next))
-		r->at++;
-	if (r->at < r->n && r->ranges[r->at].first < next)
-		r->ranges[r->at].first = next;
+	struct chunk c = { .at = r->at, .first = r->uid };
+	for (unsigned i = 0; r->at < r->n && i < RANGES_AT_ONCE && uids; i++) {
+		uint32_t last = r->ranges[r->at].last;
+		if (uids <= last - r->uid) {
+			r->uid += (uint32_t)uids;
+			c.last = r->uid - 1;
+			break;
+		}
+		uids -= (uint64_t)last - r->uid + 1;
+		c.last = last;
+		if (++r->at < r->n)
+			r->uid = r->ranges[r->at].first;
+	}
+	return c;
+}
+
+/* Several questions are under way, so that neither side waits for the other. How many rows fill a chunk is known from the first on. */
+static enum rc ask_ahead(struct reading *r, struct why *why)
+{
+	while (r->at < r->n && r->asked < (r->learnt ? AHEAD : 2)) {
+		struct chunk *c = &r->ahead[r->asked];
+		*c = cut_chunk(r, r->learnt || r->asked == 0 ? r->uids : 2 * r->uids);
+		r->asked++;
+		TRY(ask_rows(r, c, why));
+	}
+	return RC_OK;
+}
+
+static uint64_t uids_of(const struct reading *r, const struct chunk *c, uint32_t last)
+{
+	uint64_t n = 0;
+	for (size_t i = c->at; i < r->n && r->ranges[i].first <= last; i++) {
+		uint32_t from = r->ranges[i].first < c->first ? c->first : r->ranges[i].first, to = r->ranges[i].last > last ? last : r->ranges[i].last;
+		n += to >= from ? (uint64_t)to - from + 1 : 0;
+	}
+	return n;
+}
+
+/* From what these UIDs weighed: how many fill the next chunk. Where there are few messages among many UIDs, steps grow quickly. */
+static void learn(struct reading *r, const struct chunk *c, uint32_t next, size_t octets)
+{
+	uint64_t n = uids_of(r, c, next ? next - 1 : c->last), most = n < UINT32_MAX / 64 ? n * 64 : UINT32_MAX;
+	uint64_t fit = octets ? n * AIM_BYTES / octets : most;
+	r->uids = fit < 1 ? 1 : fit > most ? most : fit;
+	r->learnt = true;
+}
+
+/* What did not fit into the answer is asked for again, before all that was asked for behind it. */
+static enum rc after_chunk(struct reading *r, uint32_t next, struct why *why)
+{
+	struct chunk *c = &r->ahead[0];
+	learn(r, c, next, r->c.in.n);
+	if (next > c->first && next <= c->last) {
+		c->first = next;
+		while (c->at < r->n && r->ranges[c->at].last < next)
+			c->at++;
+		return ask_rows(r, c, why);
+	}
+	if (next)
+		FAIL(why, RC_SYNTAX, "rows that were not asked for");
+	memmove(c, c + 1, --r->asked * sizeof *c);
+	return RC_OK;
 }
 
 static enum rc next_chunk(struct reading *r, struct why *why)
 {
 	struct msg_ROWS_answer a;
+	enum rc rc;
 	ipc_reply_done(&r->reply);
+	TRY(ask_ahead(r, why));
+	if (!r->asked)
+		return RC_NOTFOUND;
 	for (int tries = 0;; tries++) {
-		if (r->at >= r->n)
-			return RC_NOTFOUND;
-		if (!r->ahead)
-			TRY(ask_rows(r, why));
-		enum rc rc = ipc_ask_collect(&r->ahead, &a, &r->reply, why);
-		if (rc == RC_CLOSED && tries == 0 && !loop_stopping(r->o->e->loop))
-			continue; /* a reader that was restarted answers the same */
-		TRY(rc);
-		break;
+		if (!r->ahead[0].ask)
+			TRY(ask_rows(r, &r->ahead[0], why));
+		rc = ipc_ask_collect(&r->ahead[0].ask, &a, &r->reply, why);
+		if (rc != RC_CLOSED || tries || loop_stopping(r->o->e->loop))
+			break; /* a reader that was restarted answers the same */
 	}
+	TRY(rc);
 	r->c = cursor_of(a.rows);
-	skip_to(r, a.next);
-	return r->at < r->n ? ask_rows(r, why) : RC_OK;
+	TRY(after_chunk(r, a.next, why));
+	return ask_ahead(r, why);
 }
 
 enum rc reading_open(struct owner *o, uint64_t box, const struct uid_range *ranges, size_t n, unsigned want, struct reading **out, struct why *why)
@@ -95,7 +162,8 @@ enum rc reading_open(struct owner *o, uint64_t box, const struct uid_range *rang
 		FAIL(why, RC_NOMEM, "no memory");
 	}
 	memcpy(copy, ranges, n * sizeof *copy);
-	*r = (struct reading){ .o = o, .box = box, .ranges = copy, .n = n, .want = want, .bytes = FIRST_BYTES };
+	*r = (struct reading){ .o = o, .box = box, .ranges = copy, .n = n, .uid = n ? copy[0].first : 0, .want = want };
+	r->uids = want & (ROW_RECORD | ROW_GRAMS) ? FIRST_UIDS : 32 * FIRST_UIDS;
 	buf_init(&r->scratch, SCRATCH_MAX);
 	buf_init(&r->scratch2, 1 << 20);
 	buf_init(&r->body.first, READ_FIRST + BLOB_HEAD_MAX + (64u << 20));
@@ -110,7 +178,8 @@ void reading_close(struct reading **rp)
 	struct reading *r = *rp;
 	if (!r)
 		return;
-	ipc_ask_abandon(&r->ahead);
+	for (unsigned i = 0; i < r->asked; i++)
+		ipc_ask_abandon(&r->ahead[i].ask);
 	ipc_reply_done(&r->reply);
 	buf_wipe(&r->scratch);
 	buf_wipe(&r->scratch2);
