@@ -1,4 +1,4 @@
-#include "vault/internal.h"
+#include "vault/dkim_keys.h"
 
 #include "base/mem.h"
 
@@ -166,6 +166,8 @@ const char *vault_record_check(void *arg, enum vault_kind kind, uint64_t id, str
 	struct vault *v = arg;
 	struct account_record r;
 	struct secret priv AUTO(secret_done) = { { 0 } }, pub AUTO(secret_done) = { { 0 } };
+	if (kind == KIND_DKIM)
+		return dkim_record_check(id, value);
 	if (kind != KIND_ACCOUNT)
 		return value.n == KEY_LEN ? NULL : "a key of the wrong length";
 	if (record_parse(id, value, &r) != RC_OK)

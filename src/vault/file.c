@@ -287,6 +287,18 @@ uint64_t vault_file_version(const struct vault_file *f, enum vault_kind kind, ui
 	return e ? e->version : 0;
 }
 
+void vault_file_each(const struct vault_file *f, enum vault_kind kind, bool (*each)(void *arg, uint64_t id), void *arg)
+{
+	size_t walk = 0;
+	for (const struct entry *e; (e = map_next(&f->map, &walk)) != NULL;) {
+		uint64_t id = 0;
+		for (unsigned i = 1; i < sizeof e->key; i++)
+			id = id << 8 | e->key[i];
+		if (e->key[0] == (uint8_t)kind && !each(arg, id))
+			return;
+	}
+}
+
 static enum rc append(struct vault_file *f, struct str frame, struct why *why)
 {
 	TRY(fd_pwrite_all(f->fd, frame, f->end, why)); /* a torn one lies past the commit */

@@ -11,7 +11,7 @@
  * 3. A change is durable when the call returns: record, sync, commit slot, sync. Two slots take turns; a torn one loses nothing.
  * 4. What lies past the last commit and does not open is a torn append that nobody was told about, and is overwritten. What lies
  *    before it and does not open is damage: reported, never dropped in silence, and never rewritten away. */
-enum vault_kind { KIND_ACCOUNT = 1, KIND_ORGANISATION, KIND_AUDIT, KIND_HASH, KIND_LEDGER };
+enum vault_kind { KIND_ACCOUNT = 1, KIND_ORGANISATION, KIND_AUDIT, KIND_HASH, KIND_LEDGER, KIND_DKIM };
 enum { VAULT_VALUE_MAX = 64 * 1024 };
 extern const char vault_file_name[]; /* "keys" */
 
@@ -24,6 +24,8 @@ void vault_file_close(struct vault_file **f);
 MUST_USE enum rc vault_file_get(struct vault_file *f, enum vault_kind kind, uint64_t id, struct buf *out, struct why *why);
 /* Which version of it: grows with each put, 0 = there is none. */
 uint64_t vault_file_version(const struct vault_file *f, enum vault_kind kind, uint64_t id);
+/* Calls `each` with the id of every record of this kind, in no order, until it says false. It may not change the file. */
+void vault_file_each(const struct vault_file *f, enum vault_kind kind, bool (*each)(void *arg, uint64_t id), void *arg);
 MUST_USE enum rc vault_file_put(struct vault_file *f, enum vault_kind kind, uint64_t id, struct str value, struct why *why);
 /* Rewrites the file without it, under a new vault key. RC_NOTFOUND. */
 MUST_USE enum rc vault_file_drop(struct vault_file *f, enum vault_kind kind, uint64_t id, struct why *why);

@@ -7,6 +7,12 @@
 #include "vault/remember.h"
 #include "vault/vault.h"
 
+struct dkim_set {
+	struct dkim_entry **entry; size_t n;
+	struct map by_name;
+	uint64_t uses;
+	unsigned ready;
+};
 /* The vault's one object, between its files. */
 enum { TLS_MAX = 256, TICKETS = 3, TICKET_LEN = 48, PASSWORD_MAX_LEN = 1024 };
 struct tls_entry { uint64_t id; struct tls_key *key; struct buf chain; };
@@ -23,6 +29,7 @@ struct vault {
 	unsigned argon_max, argon_now, argon_waiting;
 	struct waitlist argon_free;
 	struct tls_set tls, tls_before; /* before: of the last configuration, for handshakes that began under it */
+	struct dkim_set dkim;
 	struct secret *ticket[TICKETS][2]; /* 48 octets in two locked pieces: name and half the key, the rest */
 	int64_t ticket_at;
 };

@@ -1,4 +1,4 @@
-#include "vault/internal.h"
+#include "vault/dkim_keys.h"
 
 #include "base/mem.h"
 #include "os/file.h"
@@ -46,6 +46,7 @@ static enum rc open_all(struct vault *v, const struct vault_options *o, struct w
 	TRY(singleton(v, KIND_AUDIT, &v->audit, why));
 	TRY(singleton(v, KIND_HASH, &v->hash, why));
 	TRY(singleton(v, KIND_LEDGER, &v->ledger, why));
+	TRY(dkim_set_load(v, why));
 	return remember_new(o->remember_ms ? o->remember_ms : 600000, &v->remember);
 }
 
@@ -80,6 +81,7 @@ void vault_close(struct vault **v)
 	remember_free(&(*v)->remember);
 	limiter_done(&(*v)->limiter);
 	map_done(&(*v)->attempts);
+	dkim_set_done(&(*v)->dkim);
 	tls_set_done(&(*v)->tls);
 	tls_set_done(&(*v)->tls_before);
 	for (unsigned i = 0; i < TICKETS; i++) {
