@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "crypto/thread.h"
 #include <limits.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 
 /* One key, its schedule expanded once; each call sets only the nonce. GCM's key schedule serves both directions. */
@@ -15,14 +16,14 @@ static void put_nonce(uint64_t nonce, uint8_t out[NONCE_LEN])
 		out[4 + i] = (uint8_t)(nonce >> (56 - 8 * i));
 }
 
-/* Nonce and associated data: the same for both directions. */
-static bool begin(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, int sealing)
+/* Nonce and associated data: the same for both directions. EVP_Cipher() goes straight to the cipher: what EVP_CipherUpdate() checks before is
+ * known here, and a FETCH of a mailbox comes by once per message. */
+static bool begin(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, int sealing, const OSSL_PARAM *params)
 {
 	uint8_t iv[NONCE_LEN];
-	int n = 0;
 	put_nonce(nonce, iv);
-	return EVP_CipherInit_ex2(c, NULL, NULL, iv, sealing, NULL) == 1 &&
-	       (aad.n == 0 || EVP_CipherUpdate(c, NULL, &n, (const uint8_t *)aad.p, (int)aad.n) == 1);
+	return EVP_CipherInit_ex2(c, NULL, NULL, iv, sealing, params) == 1 &&
+	       (aad.n == 0 || EVP_Cipher(c, NULL, (const uint8_t *)aad.p, (unsigned)aad.n) >= 0);
 }
 
 static enum rc seal(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
@@ -30,7 +31,7 @@ static enum rc seal(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct st
 	int n = 0, tail = 0;
 	if (in.n > INT_MAX - TAG_LEN || aad.n > INT_MAX)
 		return RC_LIMIT;
-	if (!begin(c, nonce, aad, 1) || (in.n && EVP_EncryptUpdate(c, out, &n, (const uint8_t *)in.p, (int)in.n) != 1) ||
+	if (!begin(c, nonce, aad, 1, NULL) || (in.n && EVP_EncryptUpdate(c, out, &n, (const uint8_t *)in.p, (int)in.n) != 1) ||
 	    EVP_EncryptFinal_ex(c, out + n, &tail) != 1 || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, out + in.n) != 1)
 		return RC_NOMEM;
 	return RC_OK;
@@ -38,7 +39,7 @@ static enum rc seal(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct st
 
 static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	int n = 0, tail = 0;
+	int tail = 0;
 	if (in.n < TAG_LEN)
 		return RC_DAMAGED;
 	if (in.n > INT_MAX || aad.n > INT_MAX)
@@ -46,12 +47,12 @@ static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, st
 	size_t plain = in.n - TAG_LEN;
 	uint8_t tag[TAG_LEN], none[1];
 	memcpy(tag, in.p + plain, TAG_LEN);
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG_LEN), OSSL_PARAM_construct_end() };
 	if (!out)
 		out = none; /* nothing but a tag: no octet is written */
-	if (!begin(c, nonce, aad, 0) || (plain && EVP_DecryptUpdate(c, out, &n, (const uint8_t *)in.p, (int)plain) != 1) ||
-	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) != 1)
+	if (!begin(c, nonce, aad, 0, params) || (plain && EVP_Cipher(c, out, (const uint8_t *)in.p, (unsigned)plain) < 0))
 		return RC_NOMEM;
-	if (EVP_DecryptFinal_ex(c, out + n, &tail) == 1)
+	if (EVP_DecryptFinal_ex(c, out + plain, &tail) == 1)
 		return RC_OK;
 	mem_wipe(out, plain); /* nobody sees what did not verify */
 	errors_clear();
@@ -136,12 +137,10 @@ void aead_free(struct aead **a)
 
 enum rc aead_seal_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	errors_clear();
 	return seal(a->ctx, nonce, aad, in, out);
 }
 
 enum rc aead_open_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	errors_clear();
 	return open_sealed(a->ctx, nonce, aad, in, out);
 }

@@ -39,7 +39,8 @@ struct imap_box {
 };
 
 /* What fetch_open() shall bring along. Costs grow downwards. */
-enum imap_want { WANT_STATE = 1, WANT_RECORD = 2 /* dates, envelope, structure, parts, preview, fields */, WANT_GRAMS = 4, WANT_BODY = 8 /* body_read will follow */ };
+enum imap_want { WANT_STATE = 1, WANT_HEAD = 16 /* dates, envelope */, WANT_RECORD = 2 /* those, structure, parts, preview, fields */, WANT_GRAMS = 4,
+	WANT_BODY = 8 /* body_read will follow */ };
 struct imap_row {                /* borrowed until the next fetch_next() */
 	uint32_t uid;
 	uint32_t flags;              /* IMAP_* */

@@ -60,7 +60,7 @@ void folders_forget(struct access_house *h, uint64_t account);
 struct reading_row {                          /* borrowed until the next reading_next() */
 	struct row row;
 	struct record_clear clear;
-	struct record_secret secret;          /* when ROW_RECORD was wanted */
+	struct record_secret secret;          /* when ROW_RECORD was wanted; with ROW_HEAD its key and envelope */
 	struct str grams;                     /* when ROW_GRAMS was wanted; opened */
 };
 MUST_USE enum rc reading_open(struct owner *o, uint64_t box, const struct uid_range *r, size_t n, unsigned want, struct reading **out, struct why *why);

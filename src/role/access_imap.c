@@ -219,7 +219,9 @@ static enum rc on_fetch_open(void *house, uint64_t box, const struct imap_range 
 {
 	struct imap_visit *s = house;
 	unsigned rows = ROW_STATE;
-	if (want & (WANT_RECORD | WANT_GRAMS | WANT_BODY))
+	if (want & (WANT_HEAD | WANT_GRAMS | WANT_BODY))
+		rows |= ROW_HEAD;
+	if (want & WANT_RECORD)
 		rows |= ROW_RECORD;
 	if (want & WANT_GRAMS)
 		rows |= ROW_GRAMS;

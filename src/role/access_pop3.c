@@ -99,7 +99,7 @@ static enum rc go_to(struct pop3_visit *s, size_t i, struct why *why)
 	if (!s->reading || s->at + 1 != i) {
 		struct uid_range from = { s->entries[i].uid, UINT32_MAX };
 		reading_close(&s->reading);
-		TRY(reading_open(s->o, s->inbox, &from, 1, ROW_STATE | ROW_RECORD | ROW_PLACE, &s->reading, why));
+		TRY(reading_open(s->o, s->inbox, &from, 1, ROW_STATE | ROW_HEAD | ROW_PLACE, &s->reading, why));
 	}
 	s->at = s->n;
 	do {

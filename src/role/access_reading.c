@@ -163,7 +163,7 @@ enum rc reading_open(struct owner *o, uint64_t box, const struct uid_range *rang
 	}
 	memcpy(copy, ranges, n * sizeof *copy);
 	*r = (struct reading){ .o = o, .box = box, .ranges = copy, .n = n, .uid = n ? copy[0].first : 0, .want = want };
-	r->uids = want & (ROW_RECORD | ROW_GRAMS) ? FIRST_UIDS : 32 * FIRST_UIDS;
+	r->uids = want & (ROW_RECORD | ROW_HEAD | ROW_GRAMS) ? FIRST_UIDS : 32 * FIRST_UIDS;
 	buf_init(&r->scratch, SCRATCH_MAX);
 	buf_init(&r->scratch2, 1 << 20);
 	buf_init(&r->body.first, READ_FIRST + BLOB_HEAD_MAX + (64u << 20));
@@ -206,7 +206,7 @@ static enum rc open_row(struct reading *r, struct reading_row *out, struct why *
 		return damaged(r, out->row.uid, why);
 	enum rc rc = owner_epoch(r->o, out->clear.epoch, &keys, why);
 	if (rc == RC_OK)
-		rc = record_open(keys, &out->clear, sealed, &r->scratch, &out->secret);
+		rc = (r->want & ROW_RECORD ? record_open : record_open_head)(keys, &out->clear, sealed, &r->scratch, &out->secret);
 	if (rc == RC_OK && (r->want & ROW_GRAMS))
 		rc = grams_open(keys, &out->clear, out->row.grams, &r->scratch2, &out->grams);
 	if (rc == RC_DAMAGED)
@@ -232,7 +232,7 @@ enum rc reading_next(struct reading *r, struct reading_row *out, struct why *why
 		break;
 	}
 	out->grams = STR("");
-	return r->want & ROW_RECORD ? open_row(r, out, why) : out->row.damaged ? damaged(r, out->row.uid, why) : RC_OK;
+	return r->want & (ROW_RECORD | ROW_HEAD) ? open_row(r, out, why) : out->row.damaged ? damaged(r, out->row.uid, why) : RC_OK;
 }
 
 /* ---- bodies ---- */

@@ -4,10 +4,12 @@
 #include "base/mem.h"
 #include <string.h>
 
-/* clear part: version u8, internal u64, save u64, blob id 16, email id u64, owner u64, epoch u64, nonce u64; then AEAD(secret).
+/* clear part: version u8, internal u64, save u64, blob id 16, email id u64, owner u64, epoch u64, nonce u64; then u32 length of the sealed head,
+ * AEAD(head), AEAD(rest). Lists of messages and reading whole ones need the head alone: it is opened, and sent about, without the rest.
  * The AEAD context is what never changes about an email: all of the clear part but the save date (a copy has its own). */
-enum { VERSION = 1, CLEAR_LEN = 1 + 8 + 8 + BLOB_ID_LEN + 4 * 8, CONTEXT_LEN = 1 + CLEAR_LEN, RUN_MAX = 64 << 20 };
+enum { VERSION = 1, RECORD_VERSION = 2, HEAD_AT = 4, CLEAR_LEN = 1 + 8 + 8 + BLOB_ID_LEN + 4 * 8, CONTEXT_LEN = 1 + CLEAR_LEN, RUN_MAX = 64 << 20 };
 #define NONCE_MAX (1ull << 62)
+#define REST_NONCE (1ull << 63) /* what it is added to stays below */
 
 /* A reading of an aged mailbox passes hundreds of epochs, mostly without their signatures: that key is derived when it is needed. */
 struct epoch_keys { struct aead *record, *grams; bool have_grams; struct secret epoch; };
@@ -77,7 +79,7 @@ static inline void pen_int(struct pen *p, uint64_t v, unsigned n)
 
 static void write_clear(const struct record_clear *c, int64_t save_ms, struct pen *p)
 {
-	pen_int(p, VERSION, 1);
+	pen_int(p, RECORD_VERSION, 1);
 	pen_int(p, (uint64_t)c->internal_ms, 8);
 	pen_int(p, (uint64_t)save_ms, 8);
 	memcpy(p->p, c->blob.b, BLOB_ID_LEN);
@@ -96,75 +98,147 @@ static struct str context(const struct record_clear *c, char part, char out[CONT
 	return str_of(out, CONTEXT_LEN);
 }
 
+/* Head and rest behind each other in `plain`; *out_head is where the head ends. */
+static enum rc record_plain(const struct record_secret *secret, struct buf *plain, size_t *out_head)
+{
+	buf_add(plain, str_of(secret->body_key.k, KEY_LEN));
+	buf_run(plain, secret->envelope);
+	*out_head = plain->len;
+	const struct str *runs[] = { &secret->structure, &secret->parts, &secret->preview, &secret->fields };
+	for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+		buf_run(plain, *runs[i]);
+	return plain->failed ? RC_NOMEM : RC_OK;
+}
+
+static enum rc seal_parts(struct epoch_keys *k, const struct record_clear *clear, struct str head, struct str rest, char *to)
+{
+	char ctx[CONTEXT_LEN];
+	struct pen p = { to };
+	write_clear(clear, clear->save_ms, &p);
+	pen_int(&p, head.n + TAG_LEN, 4);
+	TRY(aead_seal_with(k->record, 2 * clear->nonce, context(clear, 'R', ctx), head, (uint8_t *)p.p));
+	return aead_seal_with(k->record, REST_NONCE + 2 * clear->nonce, context(clear, 'S', ctx), rest, (uint8_t *)p.p + head.n + TAG_LEN);
+}
+
 enum rc record_seal(struct epoch_keys *k, const struct record_clear *clear, const struct record_secret *secret, struct buf *out)
 {
+	size_t head = 0;
 	if (clear->nonce >= NONCE_MAX)
 		return RC_LIMIT;
 	struct buf plain;
 	buf_init(&plain, 5 * (size_t)RUN_MAX);
-	buf_add(&plain, str_of(secret->body_key.k, KEY_LEN));
-	const struct str *runs[] = { &secret->envelope, &secret->structure, &secret->parts, &secret->preview, &secret->fields };
-	for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
-		buf_run(&plain, *runs[i]);
-	enum rc rc = plain.failed ? RC_NOMEM : RC_OK;
-	if (rc == RC_OK && !buf_room(out, CLEAR_LEN + plain.len + TAG_LEN))
+	enum rc rc = record_plain(secret, &plain, &head);
+	size_t n = CLEAR_LEN + HEAD_AT + plain.len + 2 * TAG_LEN;
+	if (rc == RC_OK && !buf_room(out, n))
 		rc = RC_LIMIT;
-	if (rc == RC_OK) {
-		char ctx[CONTEXT_LEN];
-		struct pen p = { out->p + out->len };
-		write_clear(clear, clear->save_ms, &p);
-		rc = aead_seal_with(k->record, 2 * clear->nonce, context(clear, 'R', ctx), buf_str(&plain), (uint8_t *)p.p);
-		if (rc == RC_OK)
-			out->len += CLEAR_LEN + plain.len + TAG_LEN;
-	}
+	if (rc == RC_OK)
+		rc = seal_parts(k, clear, str_head(buf_str(&plain), head), str_skip(buf_str(&plain), head), out->p + out->len);
+	if (rc == RC_OK)
+		out->len += n;
 	buf_wipe(&plain);
 	return rc;
 }
 
+/* The sealed head of what follows the clear part, and what is behind it; false: impossible. */
+static bool split(struct str sealed, struct str *out_head, struct str *out_rest)
+{
+	uint32_t n;
+	if (sealed.n < HEAD_AT + TAG_LEN)
+		return false;
+	memcpy(&n, sealed.p, HEAD_AT);
+	n = __builtin_bswap32(n);
+	if (n < KEY_LEN + TAG_LEN || n > sealed.n - HEAD_AT)
+		return false;
+	*out_head = str_of(sealed.p + HEAD_AT, n);
+	*out_rest = str_skip(sealed, HEAD_AT + (size_t)n);
+	return true;
+}
+
+struct str record_head(struct str value)
+{
+	struct str head, rest;
+	return value.n > CLEAR_LEN && split(str_skip(value, CLEAR_LEN), &head, &rest) ? str_head(value, value.n - rest.n) : STR("");
+}
+
+static inline uint64_t get64(const char *p)
+{
+	uint64_t v;
+	memcpy(&v, p, 8);
+	return __builtin_bswap64(v);
+}
+
 enum rc record_clear_parse(struct str value, struct record_clear *out, struct str *out_sealed)
 {
-	struct cursor c = cursor_of(value);
-	if (cursor_u8(&c) != VERSION || c.failed)
+	struct str head, rest;
+	const char *p = value.p;
+	if (value.n < CLEAR_LEN || p[0] != RECORD_VERSION || !split(str_skip(value, CLEAR_LEN), &head, &rest))
 		return RC_DAMAGED;
-	struct record_clear r = { 0 };
-	r.internal_ms = (int64_t)cursor_u64(&c);
-	r.save_ms = (int64_t)cursor_u64(&c);
-	struct str id = cursor_take(&c, BLOB_ID_LEN);
-	r.email_id = cursor_u64(&c);
-	r.owner = cursor_u64(&c);
-	r.epoch = cursor_u64(&c);
-	r.nonce = cursor_u64(&c);
-	if (c.failed || c.in.n < TAG_LEN || r.nonce >= NONCE_MAX)
+	out->internal_ms = (int64_t)get64(p + 1);
+	out->save_ms = (int64_t)get64(p + 9);
+	memcpy(out->blob.b, p + 17, BLOB_ID_LEN);
+	p += 17 + BLOB_ID_LEN;
+	out->email_id = get64(p);
+	out->owner = get64(p + 8);
+	out->epoch = get64(p + 16);
+	out->nonce = get64(p + 24);
+	*out_sealed = str_skip(value, CLEAR_LEN);
+	return out->nonce < NONCE_MAX ? RC_OK : RC_DAMAGED;
+}
+
+static enum rc open_head(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, char *to, struct record_secret *out)
+{
+	char ctx[CONTEXT_LEN];
+	TRY(aead_open_with(k->record, 2 * clear->nonce, context(clear, 'R', ctx), sealed, (uint8_t *)to));
+	struct cursor c = cursor_of(str_of(to, sealed.n - TAG_LEN));
+	struct str key = cursor_take(&c, KEY_LEN);
+	out->envelope = cursor_run(&c, RUN_MAX);
+	if (!cursor_at_end(&c))
 		return RC_DAMAGED;
-	memcpy(r.blob.b, id.p, BLOB_ID_LEN);
+	memcpy(out->body_key.k, key.p, KEY_LEN);
+	return RC_OK;
+}
+
+static enum rc open_rest(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, char *to, struct record_secret *out)
+{
+	char ctx[CONTEXT_LEN];
+	if (sealed.n < TAG_LEN)
+		return RC_DAMAGED;
+	TRY(aead_open_with(k->record, REST_NONCE + 2 * clear->nonce, context(clear, 'S', ctx), sealed, (uint8_t *)to));
+	struct cursor c = cursor_of(str_of(to, sealed.n - TAG_LEN));
+	out->structure = cursor_run(&c, RUN_MAX);
+	out->parts = cursor_run(&c, RUN_MAX);
+	out->preview = cursor_run(&c, RUN_MAX);
+	out->fields = cursor_run(&c, RUN_MAX);
+	return cursor_at_end(&c) ? RC_OK : RC_DAMAGED;
+}
+
+static enum rc open_record(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, bool whole, struct buf *scratch, struct record_secret *out)
+{
+	struct str head, rest;
+	struct record_secret r = { STR(""), STR(""), STR(""), STR(""), STR(""), { { 0 } } };
+	buf_clear(scratch);
+	if (!split(sealed, &head, &rest))
+		return RC_DAMAGED;
+	if (!buf_room(scratch, sealed.n))
+		return RC_LIMIT;
+	TRY(open_head(k, clear, head, scratch->p, &r));
+	scratch->len = head.n - TAG_LEN;
+	if (whole) {
+		TRY(open_rest(k, clear, rest, scratch->p + scratch->len, &r));
+		scratch->len += rest.n - TAG_LEN;
+	}
 	*out = r;
-	*out_sealed = c.in;
 	return RC_OK;
 }
 
 enum rc record_open(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, struct buf *scratch, struct record_secret *out)
 {
-	buf_clear(scratch);
-	if (sealed.n < TAG_LEN)
-		return RC_DAMAGED;
-	if (!buf_room(scratch, sealed.n))
-		return RC_LIMIT;
-	char ctx[CONTEXT_LEN];
-	TRY(aead_open_with(k->record, 2 * clear->nonce, context(clear, 'R', ctx), sealed, (uint8_t *)scratch->p));
-	scratch->len = sealed.n - TAG_LEN;
-	struct cursor c = cursor_of(buf_str(scratch));
-	struct record_secret r;
-	struct str key = cursor_take(&c, KEY_LEN);
-	r.envelope = cursor_run(&c, RUN_MAX);
-	r.structure = cursor_run(&c, RUN_MAX);
-	r.parts = cursor_run(&c, RUN_MAX);
-	r.preview = cursor_run(&c, RUN_MAX);
-	r.fields = cursor_run(&c, RUN_MAX);
-	if (!cursor_at_end(&c))
-		return RC_DAMAGED;
-	memcpy(r.body_key.k, key.p, KEY_LEN);
-	*out = r;
-	return RC_OK;
+	return open_record(k, clear, sealed, true, scratch, out);
+}
+
+enum rc record_open_head(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, struct buf *scratch, struct record_secret *out)
+{
+	return open_record(k, clear, sealed, false, scratch, out);
 }
 
 enum rc grams_seal(struct epoch_keys *k, const struct record_clear *clear, struct str grams, struct buf *out)

@@ -17,16 +17,21 @@ struct record_secret {                  /* the sealed part, borrowed runs */
 	struct str envelope, structure, parts, preview, fields;
 	struct secret body_key;
 };
-/* record value = clear part || AEAD(secret part). The epoch key given is the epoch's own; sub-keys are derived inside epoch_keys. */
+/* record value = clear part || AEAD(head: body key, envelope) || AEAD(the rest of the secret part). The epoch key given is the epoch's own; sub-keys are derived inside epoch_keys. */
 struct epoch_keys;                      /* derived AEAD contexts for records and for grams of one epoch */
 MUST_USE enum rc epoch_keys_new(const struct secret *epoch_key, struct epoch_keys **out);
 MUST_USE enum rc epoch_keys_change(struct epoch_keys *k, const struct secret *epoch_key); /* another epoch; on failure only to be freed */
 void epoch_keys_free(struct epoch_keys **k);
 MUST_USE enum rc record_seal(struct epoch_keys *k, const struct record_clear *clear, const struct record_secret *secret, struct buf *out);
 MUST_USE enum rc record_clear_parse(struct str value, struct record_clear *out, struct str *out_sealed);
+/* The value without the rest: record_clear_parse() and record_open_head() are content with it. "" = broken. */
+struct str record_head(struct str value);
 /* Opens into `scratch` (cleared first, reused from row to row); runs point into it. */
 MUST_USE enum rc record_open(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, struct buf *scratch,
                              struct record_secret *out);
+/* Body key and envelope alone; the other runs are empty. */
+MUST_USE enum rc record_open_head(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, struct buf *scratch,
+                                  struct record_secret *out);
 MUST_USE enum rc grams_seal(struct epoch_keys *k, const struct record_clear *clear, struct str grams, struct buf *out);
 MUST_USE enum rc grams_open(struct epoch_keys *k, const struct record_clear *clear, struct str sealed, struct buf *scratch, struct str *out);
 /* Epoch row: the epoch key sealed to the owner's public half (context: owner and epoch id). */

@@ -21,7 +21,7 @@ enum rc row_next(struct cursor *c, unsigned want, struct row *out)
 	r.size = cursor_u64(c);
 	r.damaged = (r.flags & DAMAGED_BIT) != 0;
 	r.flags &= ~DAMAGED_BIT;
-	if (want & ROW_RECORD)
+	if (want & (ROW_RECORD | ROW_HEAD))
 		r.record = cursor_run(c, ROW_RUN_MAX);
 	if (want & ROW_GRAMS)
 		r.grams = cursor_run(c, ROW_RUN_MAX);

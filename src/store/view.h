@@ -35,7 +35,7 @@ MUST_USE enum rc view_runs(struct view *v, uint64_t account, uint64_t box, struc
 
 /* Rows of these ranges in UID order, appended packed to `out` until it holds `max_bytes` (at least one row). *out_next: first UID not
  * yet looked at, 0 = all done. */
-enum { ROW_STATE = 1, ROW_RECORD = 2, ROW_GRAMS = 4, ROW_PLACE = 8 /* where the body lies */ };
+enum { ROW_STATE = 1, ROW_RECORD = 2, ROW_GRAMS = 4, ROW_PLACE = 8 /* where the body lies */, ROW_HEAD = 16 /* of the record only its head */ };
 MUST_USE enum rc view_rows(struct view *v, uint64_t account, uint64_t box, const struct uid_range *r, size_t n, unsigned want,
                            size_t max_bytes, struct buf *out, uint32_t *out_next, struct why *why);
 struct box_change { uint64_t modseq; uint32_t uid; bool expunged; uint32_t flags; uint64_t keywords; };

@@ -130,7 +130,7 @@ struct one { uint32_t uid; bool ok; const char *state; struct str record, grams;
 
 static bool write_row(struct rows *r, const struct one *m)
 {
-	size_t n = HEAD_LEN + (r->want & ROW_RECORD ? 4 + m->record.n : 0) + (r->want & ROW_GRAMS ? 4 + m->grams.n : 0) +
+	size_t n = HEAD_LEN + (r->want & (ROW_RECORD | ROW_HEAD) ? 4 + m->record.n : 0) + (r->want & ROW_GRAMS ? 4 + m->grams.n : 0) +
 	           (r->want & ROW_PLACE ? PLACE_LEN : 0);
 	size_t used = r->out->len - r->start;
 	if ((used && used + n > r->max) || (r->out->len && used && n > r->out->max - r->out->len)) {
@@ -150,7 +150,7 @@ static bool write_row(struct rows *r, const struct one *m)
 		memset(p, 0, 24);
 		p += 24;
 	}
-	if (r->want & ROW_RECORD)
+	if (r->want & (ROW_RECORD | ROW_HEAD))
 		p = put_run(p, m->record);
 	if (r->want & ROW_GRAMS)
 		p = put_run(p, m->grams);
@@ -165,12 +165,14 @@ static bool write_row(struct rows *r, const struct one *m)
 
 static void load_beside(struct rows *r, struct str key, bool placed[2], struct one *m)
 {
-	if (r->want & (ROW_RECORD | ROW_PLACE))
+	if (r->want & (ROW_RECORD | ROW_HEAD | ROW_PLACE))
 		m->ok &= beside(r->records, key, &placed[0], &m->record) && m->record.n;
 	if (r->want & ROW_GRAMS)
 		m->ok &= beside(r->grams, key, &placed[1], &m->grams);
 	if (m->ok && r->want & ROW_PLACE)
 		m->ok = find_place(r->v, m->record, &m->place);
+	if (m->ok && (r->want & (ROW_RECORD | ROW_HEAD)) == ROW_HEAD)
+		m->ok = (m->record = record_head(m->record)).n > 0;
 	if (!m->ok) {
 		m->record = m->grams = STR("");
 		m->place = (struct blob_place){ 0 };
@@ -203,7 +205,7 @@ static bool write_range(struct rows *r, struct uid_range range, int *err)
 static enum rc write_ranges(struct rows *r, const struct uid_range *ranges, size_t n)
 {
 	TRY(view_cursor(r->v, TABLE_STATE, &r->states));
-	if (r->want & (ROW_RECORD | ROW_PLACE))
+	if (r->want & (ROW_RECORD | ROW_HEAD | ROW_PLACE))
 		TRY(view_cursor(r->v, TABLE_RECORD, &r->records));
 	if (r->want & ROW_GRAMS)
 		TRY(view_cursor(r->v, TABLE_GRAMS, &r->grams));

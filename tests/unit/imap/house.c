@@ -495,9 +495,11 @@ static enum rc hook_fetch_next(void *house, void *cursor, struct imap_row *out, 
 			out->modseq = m->modseq;
 			out->size = m->body.len;
 		}
-		if (c->want & WANT_RECORD) {
+		if (c->want & (WANT_RECORD | WANT_HEAD)) {
 			out->internal_ms = m->internal_ms;
 			lend_record(h, out, m);
+			if (!(c->want & WANT_RECORD))
+				out->structure = out->parts = out->preview = out->fields = STR("");
 		}
 		if (c->want & WANT_GRAMS)
 			out->grams = buf_str(&m->digest.grams);

@@ -170,6 +170,35 @@ static void records_and_signatures_come_back(void **state)
 	rig_done(&r);
 }
 
+static void the_head_of_a_record_opens_alone(void **state)
+{
+	struct rig r;
+	struct record_clear clear;
+	struct record_secret s;
+	struct str sealed;
+	struct buf scratch;
+	rig_open(&r);
+	buf_init(&scratch, 4096);
+	struct str head = record_head(buf_str(&r.record));
+	assert_true(head.n > 0 && head.n < r.record.len);
+	assert_int_equal(record_clear_parse(head, &clear, &sealed), RC_OK);
+	assert_int_equal(record_open_head(r.keys, &clear, sealed, &scratch, &s), RC_OK);
+	assert_true(str_eq(s.envelope, STR("envelope")) && s.structure.n == 0 && s.fields.n == 0);
+	assert_memory_equal(s.body_key.k, key_a.k, KEY_LEN);
+	assert_int_equal(record_open(r.keys, &clear, sealed, &scratch, &s), RC_DAMAGED);
+	for (size_t bit = 0; bit < head.n * 8; bit++) {
+		if (bit / 8 >= 9 && bit / 8 < 17) /* a copy has its own save date */
+			continue;
+		r.record.p[bit / 8] ^= (char)(1 << bit % 8);
+		if (record_clear_parse(head, &clear, &sealed) == RC_OK)
+			assert_int_equal(record_open_head(r.keys, &clear, sealed, &scratch, &s), RC_DAMAGED);
+		r.record.p[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	assert_int_equal(record_head(str_head(head, head.n - 1)).n, 0);
+	buf_done(&scratch);
+	rig_done(&r);
+}
+
 static void a_record_does_not_open_when_any_bit_but_its_save_date_changed(void **state)
 {
 	struct rig r;
@@ -244,6 +273,15 @@ static void crc32c_is_the_one_of_rfc_3720(void **state)
 	}
 }
 
+static void crc32c_of_any_length_is_what_the_table_says(void **state)
+{
+	static char b[10000];
+	for (size_t i = 0; i < sizeof b; i++)
+		b[i] = (char)(i * i >> 5);
+	for (size_t n = 0; n < sizeof b; n += n < 1300 ? 1 : 97)
+		assert_int_equal(crc32c((uint32_t)n, str_of(b + n % 8, n - n % 8)), crc32c_table((uint32_t)n, str_of(b + n % 8, n - n % 8)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,10 +289,10 @@ int main(void)
 		cmocka_unit_test(a_wrong_key_opens_no_chunk),
 		cmocka_unit_test(every_flipped_bit_of_a_body_is_seen_without_a_key),
 		cmocka_unit_test(a_header_in_pieces_says_how_much_it_needs),
-		cmocka_unit_test(records_and_signatures_come_back),
+		cmocka_unit_test(records_and_signatures_come_back), cmocka_unit_test(the_head_of_a_record_opens_alone),
 		cmocka_unit_test(a_record_does_not_open_when_any_bit_but_its_save_date_changed),
 		cmocka_unit_test(epochs_and_rollups_open_for_their_owner_alone),
-		cmocka_unit_test(crc32c_is_the_one_of_rfc_3720),
+		cmocka_unit_test(crc32c_is_the_one_of_rfc_3720), cmocka_unit_test(crc32c_of_any_length_is_what_the_table_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
