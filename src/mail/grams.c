@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 3, LOG2_LEAST = 7, LOG2_MOST = 14, LESS = 64, HEAD = 3 };
+enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 3, LOG2_LEAST = 7, LOG2_MOST = 14, LESS = 72, HEAD = 3 };
 
 /* Letters 0-25, digits 26-35, space 36, the marks that mail is full of one each, what else is ASCII together; UTF-8 octets their low 6 bits. */
 static const unsigned char narrow[256] = {

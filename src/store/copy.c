@@ -99,7 +99,7 @@ static enum rc read_clear(struct tx *t, struct key k, struct record_clear *out, 
 
 static enum rc copy_one(struct tx *t, struct copy_verb *c, struct tx_box *from, struct tx_box *to, const struct message *m, struct why *why)
 {
-	struct key k = key_uid(from->id, m->uid);
+	struct key k = key_record(m->state.email, from->id, m->uid);
 	struct record_clear clear;
 	if (m->damaged)
 		FAIL(why, RC_DAMAGED, "a message among these is damaged");
@@ -108,14 +108,13 @@ static enum rc copy_one(struct tx *t, struct copy_verb *c, struct tx_box *from, 
 	TRY(map_keywords(t, from, to, m->state.keywords, &s.keywords, why));
 	uint32_t uid = to->row.uidnext++;
 	s.modseq = tx_change(t, to, CHANGE_NEW, uid);
-	struct key nk = key_uid(to->id, uid), mail = key_email(to->account->row.a.id, clear.email_id, to->id, uid);
+	struct key nk = key_uid(to->id, uid), nrk = key_record(s.email, to->id, uid);
 	char row[STATE_LEN], saved[SAVE_DATE_LEN];
 	struct pen p = { saved, saved + sizeof saved, false };
 	pen_int(&p, (uint64_t)t->now, 8); /* RFC 8514: a copy is saved when it is copied */
 	batch_put(&t->batch, TABLE_STATE, key_str(&nk), state_format(&s, row));
-	batch_copy(&t->batch, TABLE_RECORD, key_str(&k), key_str(&nk), SAVE_DATE_AT, str_of(saved, sizeof saved), false);
-	batch_copy(&t->batch, TABLE_GRAMS, key_str(&k), key_str(&nk), 0, STR(""), true);
-	batch_put(&t->batch, TABLE_EMAIL, key_str(&mail), STR("\1"));
+	batch_copy(&t->batch, TABLE_RECORD, key_str(&k), key_str(&nrk), SAVE_DATE_AT, str_of(saved, sizeof saved), false);
+	batch_copy(&t->batch, TABLE_GRAMS, key_str(&k), key_str(&nrk), 0, STR(""), true);
 	batch_blob(&t->batch, &clear.blob, 1);
 	to->account->row.a.used += s.size;
 	to->account->row.a.messages++;

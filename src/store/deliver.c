@@ -89,17 +89,16 @@ static enum rc put_copy(struct tx *t, struct delivery *d, const struct store_cop
 		FAIL(why, RC_FULL, "5.2.2 mailbox full");
 	if (c->size > UINT32_MAX || b->row.uidnext == UINT32_MAX)
 		FAIL(why, RC_LIMIT, "message or folder too large");
-	struct state_row s = { .flags = c->flags & FLAGS_ALL, .size = (uint32_t)c->size };
+	struct state_row s = { .flags = c->flags & FLAGS_ALL, .size = (uint32_t)c->size, .email = c->email_id };
 	TRY(tx_keywords(t, b, c->keywords, c->keyword_n, true, &s.keywords, why));
 	uint32_t uid = b->row.uidnext++;
 	s.modseq = tx_change(t, b, CHANGE_NEW, uid);
 	char row[STATE_LEN];
-	struct key k = key_uid(b->id, uid), mail = key_email(a->row.a.id, c->email_id, b->id, uid);
+	struct key k = key_uid(b->id, uid), rk = key_record(c->email_id, b->id, uid);
 	batch_put(&t->batch, TABLE_STATE, key_str(&k), state_format(&s, row));
-	batch_lend(&t->batch, TABLE_RECORD, key_str(&k), c->record);
+	batch_lend(&t->batch, TABLE_RECORD, key_str(&rk), c->record);
 	if (c->grams.n)
-		batch_lend(&t->batch, TABLE_GRAMS, key_str(&k), c->grams);
-	batch_put(&t->batch, TABLE_EMAIL, key_str(&mail), STR("\1"));
+		batch_lend(&t->batch, TABLE_GRAMS, key_str(&rk), c->grams);
 	a->row.a.used += c->size;
 	a->row.a.messages++;
 	b->row.exists++;

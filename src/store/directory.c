@@ -277,7 +277,6 @@ static enum rc remove_step(struct tx *t, void *arg, struct why *why)
 	r->left = false;
 	TRY(drop_rows(t, TABLE_CHANGE, key_change(r->id, 0), key_change(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_EPOCH, key_pair(r->id, 0), key_pair(r->id, UINT64_MAX), &r->left));
-	TRY(drop_rows(t, TABLE_EMAIL, key_pair(r->id, 0), key_pair(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_SUBSCRIPTION, key_name_first(r->id), key_name_end(r->id), &r->left));
 	TRY(drop_rows(t, TABLE_BOX, key_box(r->id, 0), key_box_end(r->id), &r->left)); /* folders whose row was damaged */
 	if (!r->left) {

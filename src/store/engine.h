@@ -23,7 +23,7 @@ enum table {
 	TABLE_META, TABLE_DOMAIN, TABLE_ADDRESS, TABLE_ACCOUNT,            /* directory */
 	TABLE_BOX, TABLE_NAME, TABLE_STATE, TABLE_KEYWORD, TABLE_RECORD,   /* mail */
 	TABLE_SUBSCRIPTION,
-	TABLE_GRAMS, TABLE_CHANGE, TABLE_EMAIL, TABLE_EPOCH,
+	TABLE_GRAMS, TABLE_CHANGE, TABLE_EPOCH,
 	TABLE_DELIVERY, TABLE_BLOB, TABLE_SEGMENT,
 	TABLE_QUEUE,                                                       /* outbound mail: laid out, not used yet */
 	TABLE_COUNT

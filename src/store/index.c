@@ -13,7 +13,7 @@
 const char *const index_table_names[TABLE_COUNT] = {
 	[TABLE_META] = "meta",       [TABLE_DOMAIN] = "domain",   [TABLE_ADDRESS] = "address", [TABLE_ACCOUNT] = "account",
 	[TABLE_BOX] = "box",         [TABLE_NAME] = "name",       [TABLE_STATE] = "state",     [TABLE_KEYWORD] = "keyword",
-	[TABLE_RECORD] = "record",   [TABLE_GRAMS] = "grams",     [TABLE_CHANGE] = "change",   [TABLE_EMAIL] = "email",
+	[TABLE_RECORD] = "record",   [TABLE_GRAMS] = "grams",     [TABLE_CHANGE] = "change",
 	[TABLE_EPOCH] = "epoch",     [TABLE_DELIVERY] = "delivery", [TABLE_BLOB] = "blob",     [TABLE_SEGMENT] = "segment",
 	[TABLE_QUEUE] = "queue",     [TABLE_SUBSCRIPTION] = "subscription",
 };

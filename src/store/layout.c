@@ -99,11 +99,10 @@ enum rc key_name(uint64_t account, struct str name, struct key *out)
 	return RC_OK;
 }
 
-struct key key_email(uint64_t account, uint64_t email, uint64_t box, uint32_t uid)
+struct key key_record(uint64_t email, uint64_t box, uint32_t uid)
 {
 	struct key k;
 	struct pen p = key_pen(&k);
-	pen_int(&p, account, 8);
 	pen_int(&p, email, 8);
 	pen_int(&p, box, 8);
 	pen_int(&p, uid, 4);
@@ -247,6 +246,7 @@ struct str state_format(const struct state_row *r, char out[STATE_LEN])
 	pen_int(&p, r->flags, 4);
 	pen_int(&p, r->size, 4);
 	pen_int(&p, r->keywords, 8);
+	pen_int(&p, r->email, 8);
 	return str_of(out, STATE_LEN);
 }
 
@@ -258,6 +258,7 @@ enum rc state_parse(struct str v, struct state_row *out)
 	r.flags = cursor_u32(&c);
 	r.size = cursor_u32(&c);
 	r.keywords = cursor_u64(&c);
+	r.email = cursor_u64(&c);
 	if (!cursor_at_end(&c))
 		return RC_DAMAGED;
 	*out = r;

@@ -11,7 +11,8 @@
 struct key { size_t n; char b[ENGINE_KEY_MAX]; };
 static inline struct str key_str(const struct key *k) { return (struct str){ k->b, k->n }; }
 
-enum { NAME_MAX_OCTETS = 1000, ADDRESS_MAX = 320, DOMAIN_MAX = 255, KEYWORD_MAX = 128, PERSON_NAME_MAX = 1000, STATE_KEY_LEN = 16, STATE_LEN = 24 };
+enum { NAME_MAX_OCTETS = 1000, ADDRESS_MAX = 320, DOMAIN_MAX = 255, KEYWORD_MAX = 128, PERSON_NAME_MAX = 1000, STATE_KEY_LEN = 16, STATE_LEN = 32,
+	STATE_EMAIL_AT = 24, RECORD_KEY_LEN = 24 };
 
 struct key key_meta(struct str name);
 struct key key_domain(struct str domain);
@@ -23,16 +24,18 @@ struct key key_box_end(uint64_t account);          /* behind the account's last 
 enum rc key_name(uint64_t account, struct str name, struct key *out); /* name, subscription */
 struct key key_name_first(uint64_t account);
 struct key key_name_end(uint64_t account);         /* behind the account's last name; no account has the id UINT64_MAX */
-struct key key_uid(uint64_t box, uint32_t uid);    /* state, record, grams */
+struct key key_uid(uint64_t box, uint32_t uid);    /* state */
 struct key key_uid_end(uint64_t box);
 struct key key_keyword(uint64_t box, uint8_t bit);
 struct key key_keyword_end(uint64_t box);
 struct key key_change(uint64_t account, uint64_t modseq);
-struct key key_email(uint64_t account, uint64_t email, uint64_t box, uint32_t uid);
+/* record, grams: by e-mail id first, whose high bits are time, so that what comes together lies together, whosever it is; the state
+ * row says the id */
+struct key key_record(uint64_t email, uint64_t box, uint32_t uid);
 struct key key_pair(uint64_t a, uint64_t b);       /* epoch: owner, id; delivery: hour, id */
 struct key key_blob(const struct blob_id *id);
 struct key key_segment(uint32_t n);
-uint32_t key_uid_of(struct str key);               /* the uid at the end of a state key */
+uint32_t key_uid_of(struct str key);               /* the uid at the end of a state or record key */
 uint64_t key_first_of(struct str key);               /* the u64 before that */
 uint64_t key_second(struct str key);               /* the second u64 of (org, u64, u64 ...) */
 
@@ -58,7 +61,7 @@ struct box_row {
 struct str box_format(const struct box_row *r, char out[BOX_ROW_MAX]);
 MUST_USE enum rc box_parse(struct str v, struct box_row *out);
 
-struct state_row { uint64_t modseq; uint32_t flags, size; uint64_t keywords; };
+struct state_row { uint64_t modseq; uint32_t flags, size; uint64_t keywords, email; };
 struct str state_format(const struct state_row *r, char out[STATE_LEN]);
 MUST_USE enum rc state_parse(struct str v, struct state_row *out);
 

@@ -111,20 +111,18 @@ static void settle_totals(struct tx_box *b, const struct message *m)
 
 enum rc tx_expunge(struct tx *t, struct tx_box *b, const struct message *m, struct why *why)
 {
-	struct key k = key_uid(b->id, m->uid);
+	struct key k = key_uid(b->id, m->uid), rk = key_record(m->state.email, b->id, m->uid);
 	struct str v, sealed;
 	struct record_clear clear;
-	enum rc rc = tx_get(t, TABLE_RECORD, k, &v);
-	if (rc == RC_OK && record_clear_parse(v, &clear, &sealed) == RC_OK) {
-		struct key mail = key_email(b->account->row.a.id, clear.email_id, b->id, m->uid);
-		batch_delete(&t->batch, TABLE_EMAIL, key_str(&mail));
+	enum rc rc = tx_get(t, TABLE_RECORD, rk, &v);
+	if (rc == RC_OK && record_clear_parse(v, &clear, &sealed) == RC_OK)
 		batch_blob(&t->batch, &clear.blob, -1);
-	} else if (rc != RC_OK && rc != RC_NOTFOUND && rc != RC_DAMAGED) {
+	else if (rc != RC_OK && rc != RC_NOTFOUND && rc != RC_DAMAGED)
 		FAIL(why, rc, "a message's record cannot be read");
-	} /* a damaged record does not say which body it had: the body stays, and verify tells */
+	/* a damaged record does not say which body it had: the body stays, and verify tells */
 	batch_delete(&t->batch, TABLE_STATE, key_str(&k));
-	batch_delete(&t->batch, TABLE_RECORD, key_str(&k));
-	batch_delete(&t->batch, TABLE_GRAMS, key_str(&k));
+	batch_delete(&t->batch, TABLE_RECORD, key_str(&rk));
+	batch_delete(&t->batch, TABLE_GRAMS, key_str(&rk));
 	(void)tx_change(t, b, CHANGE_EXPUNGED, m->uid);
 	settle_totals(b, m);
 	return RC_OK;

@@ -6,7 +6,8 @@
 /* Invariants:
  * 1. Every verb that touches an account puts its row and expects it as read: two verbs of one account never interleave.
  * 2. Totals in account and folder rows change in the batch that changes what they count.
- * 3. Every change of a message or a folder list has a modseq and a change row; modseq is one counter per account. */
+ * 3. Every change of a message or a folder list has a modseq; modseq is one counter per account. All but the coming of a message have a
+ *    change row as well: messages come at a folder's end and their state rows tell when (view_changes), so a delivery dirties no page for it. */
 enum { TRIES = 16, HORIZON_CHANGES = 100000, PRUNE_EVERY = 64, PRUNE_STEP = 128, FOLDERS_MAX = 10000 };
 #define HORIZON_MS (30ll * 24 * 3600 * 1000)
 
@@ -44,8 +45,10 @@ static void flush_change(struct tx *t, struct tx_account *a)
 		return;
 	char row[CHANGE_ROW_MAX];
 	struct key k = key_change(a->row.a.id, a->row.modseq);
-	batch_put(&t->batch, TABLE_CHANGE, key_str(&k), change_format(&a->change, row));
 	a->logged = false;
+	if (a->change.what == CHANGE_NEW)
+		return;
+	batch_put(&t->batch, TABLE_CHANGE, key_str(&k), change_format(&a->change, row));
 }
 
 static enum rc finish(struct tx *t)
@@ -322,7 +325,7 @@ static bool collect_row(void *arg, const struct engine_row *r)
 	struct collect *c = arg;
 	struct message *m = &c->out[c->n++];
 	*m = (struct message){ .uid = key_uid_of(r->key) };
-	m->damaged = r->damaged || state_parse(r->value, &m->state) != RC_OK;
+	m->damaged = state_parse(r->value, &m->state) != RC_OK || r->damaged;
 	return c->n < c->max;
 }
 

@@ -43,11 +43,18 @@ static uint64_t u64_at(struct str key, size_t at)
 	return cursor_u64(&c);
 }
 
+static uint64_t box_of(struct str key) { return u64_at(key, key.n - 12); } /* ... box, uid */
+
+static bool of_message(enum table t, struct str key)
+{
+	return t == TABLE_STATE ? key.n == STATE_KEY_LEN : (t == TABLE_RECORD || t == TABLE_GRAMS) && key.n == RECORD_KEY_LEN;
+}
+
 /* Which row, for people: folder and uid where there are some, the key in hex otherwise. */
 static void say_row(struct verify *v, enum table t, struct str key, const char *what)
 {
-	if ((t == TABLE_STATE || t == TABLE_RECORD || t == TABLE_GRAMS) && key.n == STATE_KEY_LEN) {
-		verify_say(v, "%s of folder %016llx uid %u: %s", index_table_names[t], ull(u64_at(key, 4)), key_uid_of(key), what);
+	if (of_message(t, key)) {
+		verify_say(v, "%s of folder %016llx uid %u: %s", index_table_names[t], ull(box_of(key)), key_uid_of(key), what);
 		return;
 	}
 	struct buf hex;
@@ -60,9 +67,9 @@ static void say_row(struct verify *v, enum table t, struct str key, const char *
 static void unsure(struct verify *v, enum table t, struct str key)
 {
 	v->damaged_rows[t]++;
-	if (t != TABLE_STATE && t != TABLE_RECORD && t != TABLE_KEYWORD)
+	if (t != TABLE_KEYWORD && (t == TABLE_GRAMS || !of_message(t, key)))
 		return;
-	struct seen_box *b = verify_box(v, u64_at(key, 4));
+	struct seen_box *b = verify_box(v, t == TABLE_KEYWORD ? u64_at(key, 4) : box_of(key));
 	if (b)
 		b->unsure = true;
 }
@@ -251,49 +258,42 @@ static bool state_row(struct verify *v, struct str key, struct str value)
 		say_row(v, TABLE_STATE, key, "has a UID its folder has not given yet");
 	if (s.keywords & ~b->keywords && !v->damaged_rows[TABLE_KEYWORD])
 		say_row(v, TABLE_STATE, key, "has a keyword without a name");
-	if (index_get(v->index, v->txn, TABLE_RECORD, key, &record) == RC_NOTFOUND && !v->damaged_rows[TABLE_RECORD])
-		say_row(v, TABLE_RECORD, key, "is missing");
+	struct key k = key_record(s.email, u64_at(key, 4), uid);
+	if (index_get(v->index, v->txn, TABLE_RECORD, key_str(&k), &record) == RC_NOTFOUND && !v->damaged_rows[TABLE_RECORD])
+		say_row(v, TABLE_RECORD, key_str(&k), "is missing");
 	return true;
+}
+
+/* Is there a message whose state names this record (or signature)? */
+static bool has_state(struct verify *v, struct str key)
+{
+	struct key k = key_uid(box_of(key), key_uid_of(key));
+	struct str value;
+	struct state_row s;
+	enum rc rc = index_get(v->index, v->txn, TABLE_STATE, key_str(&k), &value);
+	return rc == RC_OK ? state_parse(value, &s) == RC_OK && s.email == u64_at(key, 4) : rc != RC_NOTFOUND;
 }
 
 static bool record_row(struct verify *v, struct str key, struct str value)
 {
 	struct record_clear clear;
-	struct str sealed, other;
-	if (key.n != STATE_KEY_LEN || record_clear_parse(value, &clear, &sealed) != RC_OK)
+	struct str sealed;
+	if (key.n != RECORD_KEY_LEN || record_clear_parse(value, &clear, &sealed) != RC_OK || clear.email_id != u64_at(key, 4))
 		return false;
 	struct blob_id *id = verify_add(&v->named, sizeof *id);
 	if (id)
 		*id = clear.blob;
-	struct seen_box *b = verify_box(v, u64_at(key, 4));
-	if (index_get(v->index, v->txn, TABLE_STATE, key, &other) == RC_NOTFOUND && !v->damaged_rows[TABLE_STATE])
+	if (!has_state(v, key) && !v->damaged_rows[TABLE_STATE])
 		say_row(v, TABLE_RECORD, key, "has no state");
-	struct key mail = key_email(b ? b->account : 0, clear.email_id, u64_at(key, 4), key_uid_of(key));
-	if (b && index_get(v->index, v->txn, TABLE_EMAIL, key_str(&mail), &other) == RC_NOTFOUND && !v->damaged_rows[TABLE_EMAIL])
-		say_row(v, TABLE_RECORD, key, "is missing in the table of e-mail ids");
 	return true;
 }
 
 static bool grams_row(struct verify *v, struct str key, struct str value)
 {
-	struct str other;
-	if (key.n != STATE_KEY_LEN || value.n < 1 + TAG_LEN)
+	if (key.n != RECORD_KEY_LEN || value.n < 1 + TAG_LEN)
 		return false;
-	if (index_get(v->index, v->txn, TABLE_STATE, key, &other) == RC_NOTFOUND && !v->damaged_rows[TABLE_STATE])
+	if (!has_state(v, key) && !v->damaged_rows[TABLE_STATE])
 		say_row(v, TABLE_GRAMS, key, "has no state");
-	return true;
-}
-
-static bool email_row(struct verify *v, struct str key, struct str value)
-{
-	struct str other;
-	if (key.n != 32)
-		return false;
-	struct cursor c = cursor_of(str_skip(key, 20));
-	uint64_t box = cursor_u64(&c);
-	struct key k = key_uid(box, cursor_u32(&c));
-	if (index_get(v->index, v->txn, TABLE_RECORD, key_str(&k), &other) == RC_NOTFOUND && !v->damaged_rows[TABLE_RECORD])
-		say_row(v, TABLE_EMAIL, key, "names no message");
 	return true;
 }
 
@@ -375,14 +375,13 @@ static enum rc verify_all(struct verify *v)
 	TRY(verify_table(v, TABLE_SUBSCRIPTION, subscription_row));
 	TRY(verify_table(v, TABLE_KEYWORD, keyword_row));
 	/* First what fails its checksum, so that rows which miss it are not reported as well. */
-	static const enum table linked[] = { TABLE_STATE, TABLE_RECORD, TABLE_GRAMS, TABLE_EMAIL };
+	static const enum table linked[] = { TABLE_STATE, TABLE_RECORD, TABLE_GRAMS };
 	for (size_t i = 0; i < sizeof linked / sizeof *linked; i++)
 		TRY(verify_table(v, linked[i], NULL));
 	v->quiet = true;
 	TRY(verify_table(v, TABLE_STATE, state_row));
 	TRY(verify_table(v, TABLE_RECORD, record_row));
 	TRY(verify_table(v, TABLE_GRAMS, grams_row));
-	TRY(verify_table(v, TABLE_EMAIL, email_row));
 	v->quiet = false;
 	TRY(verify_table(v, TABLE_CHANGE, change_row));
 	TRY(verify_table(v, TABLE_EPOCH, epoch_row));

@@ -2,8 +2,8 @@
 
 #include "base/mem.h"
 
-/* The hot paths: states in UID order, records and signatures beside them. State, record and grams have the same keys, so cursors
- * step through them together and seek only where a message has no row. */
+/* The hot paths: states in UID order, records and signatures beside them. Records lie in the order in which messages came, whosever they
+ * are: in a folder that filled at once cursors step through them together, elsewhere they seek. */
 enum { HEAD_LEN = 32, PLACE_LEN = 20 };
 #define DAMAGED_BIT 0x80000000u
 
@@ -163,8 +163,21 @@ static bool write_row(struct rows *r, const struct one *m)
 	return true;
 }
 
-static void load_beside(struct rows *r, struct str key, bool placed[2], struct one *m)
+/* org, e-mail id (from the state), box, uid */
+static struct str record_key(struct str state_key, const char *state, char out[RECORD_KEY_LEN])
 {
+	memcpy(out, state_key.p, 4);
+	memcpy(out + 4, state + STATE_EMAIL_AT, 8);
+	memcpy(out + 12, state_key.p + 4, STATE_KEY_LEN - 4);
+	return str_of(out, RECORD_KEY_LEN);
+}
+
+static void load_beside(struct rows *r, struct str state_key, bool placed[2], struct one *m)
+{
+	char room[RECORD_KEY_LEN];
+	if (!m->ok)
+		return;
+	struct str key = record_key(state_key, m->state, room);
 	if (r->want & (ROW_RECORD | ROW_HEAD | ROW_PLACE))
 		m->ok &= beside(r->records, key, &placed[0], &m->record) && m->record.n;
 	if (r->want & ROW_GRAMS)
@@ -240,7 +253,11 @@ enum rc view_rows(struct view *v, uint64_t account, uint64_t box, const struct u
 /* ---- changes ---- */
 struct changes {
 	struct view *v;
-	uint64_t box;
+	uint64_t account, box;
+	uint64_t since;
+	MDB_cursor *states;             /* walks over what came since then, oldest first */
+	uint32_t fresh_uid;             /* where it stands; 0: at the end */
+	struct state_row fresh;
 	struct arena *a;
 	struct box_change *out;
 	size_t n, cap, max;
@@ -286,15 +303,72 @@ static enum rc expand_range(struct changes *c, uint64_t modseq, uint8_t what, st
 	return RC_OK;
 }
 
+/* ---- what came: no change row says so. Messages come at the folder's end, so they are those behind the last one that is not newer than
+ * `since`, but for the ones that changed later, whose change row tells of them ---- */
+static bool fresh_one(struct changes *c, MDB_cursor_op op, MDB_val *k, struct state_row *s, bool *out_ok)
+{
+	MDB_val val;
+	struct key from = key_uid(c->box, 0);
+	struct str raw;
+	if (mdb_cursor_get(c->states, k, &val, op) != 0 || k->mv_size != STATE_KEY_LEN || memcmp(k->mv_data, from.b, STATE_KEY_LEN - 4) != 0)
+		return false;
+	*out_ok = index_value(str_val(*k), val, &raw) && state_parse(raw, s) == RC_OK;
+	return true;
+}
+
+static void fresh_next(struct changes *c, MDB_cursor_op op, uint32_t from_uid)
+{
+	struct key from = key_uid(c->box, from_uid);
+	MDB_val k = val_of(key_str(&from));
+	struct str raw;
+	bool ok;
+	for (; fresh_one(c, op, &k, &c->fresh, &ok); op = MDB_NEXT) {
+		c->fresh_uid = key_uid_of(str_val(k));
+		if (ok && c->fresh.modseq > c->since && view_get(c->v, TABLE_CHANGE, key_change(c->account, c->fresh.modseq), &raw) == RC_NOTFOUND)
+			return;
+	}
+	c->fresh_uid = 0;
+}
+
+static enum rc fresh_begin(struct changes *c)
+{
+	struct key end = key_uid_end(c->box);
+	MDB_val k = val_of(key_str(&end)), val;
+	struct state_row s;
+	bool ok;
+	uint32_t first = 0;
+	TRY(view_cursor(c->v, TABLE_STATE, &c->states));
+	MDB_cursor_op back = mdb_cursor_get(c->states, &k, &val, MDB_SET_RANGE) == 0 ? MDB_PREV : MDB_LAST;
+	for (; fresh_one(c, back, &k, &s, &ok) && (!ok || s.modseq > c->since); back = MDB_PREV)
+		first = key_uid_of(str_val(k));
+	if (first)
+		fresh_next(c, MDB_SET_RANGE, first);
+	return RC_OK;
+}
+
+/* Those that came before `modseq`. RC_AGAIN: `max` is reached; one modseq is never split. */
+static enum rc tell_fresh(struct changes *c, uint64_t modseq)
+{
+	for (; c->fresh_uid && c->fresh.modseq < modseq; fresh_next(c, MDB_NEXT, 0)) {
+		if (c->n >= c->max && c->fresh.modseq != c->reached)
+			return c->more = true, RC_AGAIN;
+		struct box_change x = { .modseq = c->fresh.modseq, .uid = c->fresh_uid, .flags = c->fresh.flags, .keywords = c->fresh.keywords };
+		TRY(add_change(c, &x));
+		c->reached = x.modseq;
+	}
+	return RC_OK;
+}
+
 static enum rc change_row(void *arg, const struct engine_row *r)
 {
 	struct changes *c = arg;
 	struct change_row row;
+	uint64_t modseq = key_second(r->key);
+	TRY(tell_fresh(c, modseq));
 	if (c->n >= c->max) {
 		c->more = true;
 		return RC_AGAIN;
 	}
-	uint64_t modseq = key_second(r->key);
 	if (r->damaged || change_parse(r->value, &row) != RC_OK)
 		return RC_NOTFOUND; /* what it said is lost: the session looks at everything again */
 	c->reached = modseq;
@@ -317,18 +391,21 @@ static enum rc collect_changes(struct view *v, uint64_t account, uint64_t since,
 		FAIL(why, RC_NOTFOUND, "no such account");
 	if (since < a.floor)
 		FAIL(why, RC_NOTFOUND, "changes that far back are forgotten");
-	c->reached = since > a.modseq ? a.modseq : since;
+	c->reached = c->since = since > a.modseq ? a.modseq : since;
+	if (c->box)
+		TRY(fresh_begin(c));
 	struct key to = key_change(account, UINT64_MAX);
 	TRY(view_each(v, TABLE_CHANGE, key_change(account, c->reached + 1), to, change_row, c));
+	enum rc rc = c->more ? RC_OK : tell_fresh(c, UINT64_MAX);
 	if (!c->more)
 		c->reached = a.modseq;
-	return RC_OK;
+	return rc == RC_AGAIN ? RC_OK : rc;
 }
 
 enum rc view_changes(struct view *v, uint64_t account, uint64_t box, uint64_t since, size_t max, struct arena *a, struct box_change **out, size_t *out_n,
                      uint64_t *out_modseq, bool *out_more, struct why *why)
 {
-	struct changes c = { .v = v, .box = box, .a = a, .max = max ? max : 1 };
+	struct changes c = { .v = v, .account = account, .box = box, .a = a, .max = max ? max : 1 };
 	TRY(view_begin(v, why));
 	enum rc rc = view_end(v, collect_changes(v, account, since, &c, why));
 	if (rc != RC_OK)

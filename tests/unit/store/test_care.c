@@ -1,5 +1,6 @@
 #include "unit/store/kit.h"
 
+#include "store/layout.h"
 #include "store/index.h"
 #include "store/view.h"
 #include <fcntl.h>
@@ -55,7 +56,7 @@ static uint64_t fill(unsigned n, size_t size)
 }
 
 /* ---- damage ---- */
-struct spot { off_t at; size_t n; enum table table; };
+struct spot { off_t at; size_t n; enum table table; uint32_t uid; };
 
 /* Where this process has mapped the index (LMDB itself tells only for fixed maps). */
 static char *map_base(void)
@@ -86,7 +87,7 @@ static size_t find_spots(struct spot *out, size_t max, bool keys)
 		assert_int_equal(mdb_cursor_open(t, x->dbi[i], &c), 0);
 		for (int err = mdb_cursor_get(c, &key, &v, MDB_FIRST); !err && n < max; err = mdb_cursor_get(c, &key, &v, MDB_NEXT)) {
 			MDB_val *w = keys ? &key : &v;
-			out[n++] = (struct spot){ (char *)w->mv_data - base, w->mv_size, i };
+			out[n++] = (struct spot){ (char *)w->mv_data - base, w->mv_size, i, key_uid_of(str_val(key)) };
 		}
 		mdb_cursor_close(c);
 	}
@@ -169,9 +170,9 @@ static void damaged_rows_are_said_and_the_others_served(void **state)
 	static struct spot spots[4096];
 	uint64_t box = fill(5, 100);
 	store_close(&k->s);
-	size_t n = find_spots(spots, 4096, false), seen = 0;
+	size_t n = find_spots(spots, 4096, false);
 	for (size_t i = 0; i < n; i++) /* the second message's record */
-		if (spots[i].table == TABLE_RECORD && ++seen == 2)
+		if (spots[i].table == TABLE_RECORD && spots[i].uid == 2)
 			flip(k->dir, "index/data.mdb", spots[i].at + 80, 1);
 	struct view *v;
 	struct buf rows;

@@ -258,6 +258,34 @@ static void changes_since_a_modseq_are_told_once_and_in_order(void **state)
 	assert_true(n == 0 && !more);
 }
 
+static void what_came_is_told_among_the_changes_whatever_happened_to_it_since(void **state)
+{
+	struct box_change *c;
+	size_t n;
+	uint64_t at, in = named("INBOX").id, start;
+	bool more = true;
+	struct uid_range two = { 2, 2 }, four = { 4, 4 };
+	put(in);
+	at = start = named("INBOX").highestmodseq;
+	for (int i = 0; i < 2; i++)
+		put(in); /* 2, 3 */
+	assert_int_equal(store_flags(k->s, 11, in, &two, 1, FLAG_ADD, 4, NULL, 0, NULL, &k->why), RC_OK);
+	for (int i = 0; i < 3; i++)
+		put(in); /* 4, 5, 6 */
+	assert_int_equal(store_expunge(k->s, 11, in, &four, 1, false, NULL, &k->why), RC_OK);
+	assert_int_equal(view_changes(v, 11, in, start, 100, &arena, &c, &n, &at, &more, &k->why), RC_OK);
+	assert_true(n == 5 && !more && at == named("INBOX").highestmodseq);
+	static const struct { uint32_t uid, flags; bool expunged; } want[] = { { 3, 0, false }, { 2, 4, false }, { 5, 0, false }, { 6, 0, false }, { 4, 0, true } };
+	at = start;
+	for (size_t i = 0; i < 5; i++) { /* and the same one at a time */
+		assert_true(c[i].uid == want[i].uid && c[i].flags == want[i].flags && c[i].expunged == want[i].expunged);
+		assert_true(i == 0 || c[i].modseq > c[i - 1].modseq);
+		struct box_change *one;
+		assert_int_equal(view_changes(v, 11, in, at, 1, &arena, &one, &n, &at, &more, &k->why), RC_OK);
+		assert_true(n == 1 && one[0].uid == want[i].uid && more == (i < 4));
+	}
+}
+
 static void a_modseq_behind_the_horizon_is_said_to_be_forgotten(void **state)
 {
 	struct box_change *c;
@@ -425,6 +453,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_subscription_without_a_folder_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(subscriptions_are_limited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(changes_since_a_modseq_are_told_once_and_in_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_came_is_told_among_the_changes_whatever_happened_to_it_since, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_modseq_behind_the_horizon_is_said_to_be_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(whoever_watches_hears_of_it_after_the_commit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(addresses_are_found_exactly_by_tag_alias_and_catch_all, set_up, tear_down),
