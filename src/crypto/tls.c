@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 
 /* One SSL_CTX per chain. A connection holds a reference to the one it started with, so forgetting chains breaks no handshake.
  * Rules: the error queue is emptied before each call; nothing of OpenSSL's per-thread state is relied on over a suspension. */
@@ -58,6 +59,7 @@ static SSL_CTX *new_ctx(struct tls_server *t)
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* tickets only: no state here */
 	SSL_CTX_set_num_tickets(c, 1);
+	SSL_CTX_set_read_ahead(c, 1); /* a record's head and body, and the next record, with one read */
 	SSL_CTX_set_timeout(c, 2 * 3600); /* not longer than ticket keys live */
 	SSL_CTX_set_tlsext_servername_callback(c, pick_by_name);
 	SSL_CTX_set_tlsext_servername_arg(c, t);
@@ -103,12 +105,60 @@ void tls_server_tickets(struct tls_server *t, struct str keys) { tls_tickets_set
 
 /* ---- what a stream calls ---- */
 
-static void *start(void *house, int fd)
+/* OpenSSL's way to the stream: no buffers of its own. */
+static int wire_said(BIO *b, long n)
+{
+	BIO_clear_retry_flags(b);
+	if (n == TLS_WANT_READ)
+		BIO_set_retry_read(b);
+	if (n == TLS_WANT_WRITE)
+		BIO_set_retry_write(b);
+	return n < 0 ? -1 : (int)n;
+}
+
+static int wire_read(BIO *b, char *p, int n)
+{
+	const struct tls_wire *w = BIO_get_data(b);
+	return n <= 0 ? 0 : wire_said(b, w->read(w->stream, p, (size_t)n));
+}
+
+static int wire_write(BIO *b, const char *p, int n)
+{
+	const struct tls_wire *w = BIO_get_data(b);
+	return n <= 0 ? 0 : wire_said(b, w->write(w->stream, p, (size_t)n));
+}
+
+static long wire_ctrl(BIO *b, int what, long number, void *p) { return what == BIO_CTRL_FLUSH; }
+
+static pthread_once_t wire_once = PTHREAD_ONCE_INIT;
+static BIO_METHOD *wire_method; /* made once, lives as long as the process */
+
+static void make_wire_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+	if (m && BIO_meth_set_read(m, wire_read) == 1 && BIO_meth_set_write(m, wire_write) == 1 && BIO_meth_set_ctrl(m, wire_ctrl) == 1)
+		wire_method = m;
+	else
+		BIO_meth_free(m);
+}
+
+static bool attach(SSL *ssl, const struct tls_wire *wire)
+{
+	BIO *b = wire_method ? BIO_new(wire_method) : NULL;
+	if (!b)
+		return false;
+	BIO_set_data(b, (void *)(uintptr_t)wire);
+	BIO_set_init(b, 1);
+	SSL_set_bio(ssl, b, b); /* takes it */
+	return true;
+}
+
+static void *start(void *house, const struct tls_wire *wire)
 {
 	struct tls_server *t = house;
 	errors_clear();
 	SSL *ssl = SSL_new(t->n ? t->chains[0].ctx : t->bare);
-	if (!ssl || SSL_set_fd(ssl, fd) != 1) {
+	if (!ssl || !attach(ssl, wire)) {
 		SSL_free(ssl);
 		return NULL;
 	}
@@ -182,6 +232,7 @@ enum rc tls_server_new(const struct tls_key_hook *hook, struct tls_server **out,
 	struct tls_server *t = mem_new(sizeof *t);
 	if (!t)
 		return RC_NOMEM;
+	pthread_once(&wire_once, make_wire_method);
 	t->hook = *hook;
 	t->provider = (struct tls_provider){ t, start, handshake, read_some, write_some, facts, stop };
 	t->bare = new_ctx(t);

@@ -8,16 +8,15 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <uv.h>
 
 /* Invariants.
  * 1. A peer is freed when its channel has ended and nobody refers to it any more: `refs` counts the open channel, each call
- *    that runs here, each question that waits, and the poll handle.
+ *    that runs here, each question that waits, and the watch of its descriptor while it runs.
  * 2. A slot answers only to its own generation; it is cleared when its asker gives up, so a late answer is dropped.
  * 3. Frames leave in order: once one is queued, every later one is queued behind it.
  * 4. A question is answered or its asker told at once, also when memory is short: nobody waits out his patience for that. */
 
-enum { ROOM = 64 * 1024, QUEUE_MAX = 4 << 20, BATCH = 64, CALLS_DEFAULT = 1024, SLOTS_MAX = 65536 };
+enum { QUEUE_MAX = 4 << 20, BATCHES = 16, CALLS_DEFAULT = 1024, SLOTS_MAX = 65536 };
 
 struct queued { struct queued *next; size_t n; int fd; struct frame_header h; };
 
@@ -27,8 +26,8 @@ struct ipc_peer {
 	struct ipc_node *node;
 	struct ipc_peer *next;
 	int fd;
-	uv_poll_t poll;
-	bool polling, hello, dead, paused;
+	struct io_watch *watch;
+	bool hello, dead, paused;
 	enum role role;
 	unsigned index, refs, calls, asks;
 	void *note;
@@ -43,7 +42,7 @@ struct ipc_node {
 	struct ipc_config c;
 	struct ipc_peer *peers;
 	struct waitlist came;
-	char *room;
+	char (*rooms)[FRAME_ROOM];   /* FRAMES of them, for what is received */
 };
 
 struct ipc_call {
@@ -70,13 +69,6 @@ static void peer_unref(struct ipc_peer *p)
 		return;
 	mem_free(p->slots);
 	mem_free(p);
-}
-
-static void on_closed(uv_handle_t *h)
-{
-	struct ipc_peer *p = h->data;
-	fd_close(&p->fd);
-	peer_unref(p);
 }
 
 static void drop_queue(struct ipc_peer *p)
@@ -108,16 +100,15 @@ void ipc_detach(struct ipc_peer *p)
 			wake_all(&p->slots[i].asker->done);
 	if (p->node->c.gone)
 		p->node->c.gone(p->node->c.house, p);
-	uv_close((uv_handle_t *)&p->poll, on_closed); /* drops the channel's own reference */
+	io_watch_close(&p->watch);
+	fd_close(&p->fd);
+	peer_unref(p); /* the channel's own */
 }
-
-static void on_poll(uv_poll_t *h, int status, int events);
 
 static void repoll(struct ipc_peer *p)
 {
-	int want = (p->paused ? 0 : UV_READABLE) | (p->queue ? UV_WRITABLE : 0);
 	if (!p->dead)
-		(void)(want ? uv_poll_start(&p->poll, want, on_poll) : uv_poll_stop(&p->poll));
+		io_watch_want(p->watch, (p->paused ? 0u : IO_READ) | (p->queue ? IO_WRITE : 0u));
 }
 
 /* ---- sending ---- */
@@ -346,6 +337,8 @@ static enum rc frame_in(struct ipc_peer *p, struct str datagram, int *fd, struct
 	int mine = *fd;
 	*fd = -1;
 	enum rc rc = big ? frame_of_memfd(mine, h.length, &f, why) : frame_of_bytes(inl, &f);
+	if (!big && msg_is_secret(h.type, answer))
+		mem_wipe((void *)(uintptr_t)inl.p, inl.n); /* the room is used again only some frames later */
 	if (rc == RC_OK && !answer)
 		rc = start_call(p, &h, f, big ? -1 : mine, why);
 	else if (!big)
@@ -361,35 +354,44 @@ static enum rc frame_in(struct ipc_peer *p, struct str datagram, int *fd, struct
 	return RC_OK; /* that question ends, not the channel */
 }
 
+static void take_frame(struct ipc_peer *p, struct received *in)
+{
+	struct why why = { 0 };
+	enum rc rc = in->rc;
+	if (rc == RC_OK && !p->dead)
+		rc = frame_in(p, in->datagram, &in->fd, &why);
+	fd_close(&in->fd);
+	if (rc == RC_OK || rc == RC_NOMEM || p->dead)
+		return;
+	if (rc != RC_CLOSED && p->node->c.violation)
+		p->node->c.violation(p->node->c.house, p, why.text);
+	ipc_detach(p);
+}
+
 static void read_frames(struct ipc_peer *p)
 {
-	for (int i = 0; i < BATCH && !p->dead && !p->paused; i++) {
-		struct str datagram;
-		int fd = -1;
-		struct why why = { 0 };
-		enum rc rc = frame_recv(p->fd, p->node->room, ROOM, &datagram, &fd);
+	struct received in[FRAMES];
+	size_t n = FRAMES;
+	for (int i = 0; i < BATCHES && n == FRAMES && !p->dead && !p->paused; i++) {
+		enum rc rc = frames_recv(p->fd, p->node->rooms, in, &n);
 		if (rc == RC_AGAIN)
 			return;
-		if (rc == RC_OK)
-			rc = frame_in(p, datagram, &fd, &why);
-		fd_close(&fd);
-		if (rc != RC_OK && rc != RC_NOMEM) {
-			if (rc != RC_CLOSED && p->node->c.violation)
-				p->node->c.violation(p->node->c.house, p, why.text);
+		if (rc != RC_OK) {
 			ipc_detach(p);
+			return;
 		}
+		for (size_t k = 0; k < n; k++)
+			take_frame(p, &in[k]); /* all of them, also when one of them has us pause */
 	}
 }
 
-static void on_poll(uv_poll_t *h, int status, int events)
+static void on_ready(void *arg, unsigned ready)
 {
-	struct ipc_peer *p = h->data;
+	struct ipc_peer *p = arg;
 	p->refs++; /* a handler may detach it */
-	if (status < 0)
-		ipc_detach(p);
-	if (!p->dead && (events & UV_WRITABLE))
+	if (ready & IO_WRITE)
 		flush_queue(p);
-	if (!p->dead && (events & UV_READABLE))
+	if (!p->dead && (ready & IO_READ))
 		read_frames(p);
 	peer_unref(p);
 }
@@ -399,13 +401,13 @@ static void on_poll(uv_poll_t *h, int status, int events)
 enum rc ipc_node_new(struct loop *l, const struct ipc_config *c, struct ipc_node **out)
 {
 	struct ipc_node *n = mem_new(sizeof *n);
-	char *room = mem_new(ROOM);
-	if (!n || !room) {
+	char (*rooms)[FRAME_ROOM] = mem_raw(sizeof *rooms * FRAMES); /* pages that no frame has come to stay untouched */
+	if (!n || !rooms) {
 		mem_free(n);
-		mem_free(room);
+		mem_free(rooms);
 		return RC_NOMEM;
 	}
-	*n = (struct ipc_node){ .loop = l, .c = *c, .room = room };
+	*n = (struct ipc_node){ .loop = l, .c = *c, .rooms = rooms };
 	if (!n->c.max_calls)
 		n->c.max_calls = CALLS_DEFAULT;
 	*out = n;
@@ -419,7 +421,7 @@ void ipc_node_free(struct ipc_node **n)
 	(*n)->c.gone = NULL;
 	while ((*n)->peers)
 		ipc_detach((*n)->peers);
-	mem_free((*n)->room);
+	mem_free((*n)->rooms);
 	mem_free(*n);
 	*n = NULL;
 }
@@ -435,17 +437,14 @@ enum rc ipc_attach(struct ipc_node *n, int take_fd, enum role role, unsigned ind
 	int big = 1 << 20; /* frames of 60 KiB, several at a time; the kernel gives what it may */
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof big);
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &big, sizeof big);
-	int e = uv_poll_init(loop_uv(n->loop), &p->poll, fd);
-	if (e < 0) {
+	if (io_watch_open(n->loop, fd, IO_READ, on_ready, p, &p->watch) != RC_OK) {
 		mem_free(p);
-		FAIL(why, RC_IO, "watch a channel: %s", uv_strerror(e));
+		FAIL(why, RC_IO, "cannot watch a channel");
 	}
 	p->fd = fd;
 	fd = -1;
-	p->poll.data = p;
 	p->next = n->peers;
 	n->peers = p;
-	repoll(p);
 	struct msg_HELLO hello = { .build = build_id(), .role = n->c.role, .index = n->c.index };
 	enum rc rc = send_msg(p, (struct frame_header){ .kind = FRAME_TELL, .type = MSG_HELLO }, &hello, -1);
 	if (rc != RC_OK) {

@@ -186,22 +186,28 @@ static int take_descriptor(struct msghdr *m)
 	return fd;
 }
 
-enum rc frame_recv(int sock, char *room, size_t room_n, struct str *out, int *out_fd)
+enum rc frames_recv(int sock, char rooms[FRAMES][FRAME_ROOM], struct received out[FRAMES], size_t *out_n)
 {
-	union { struct cmsghdr h; char room[CMSG_SPACE(4 * sizeof(int))]; } control;
-	struct iovec v = { room, room_n };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
-	ssize_t n;
-	do
-		n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS ? RC_AGAIN : RC_CLOSED; /* short of memory is not gone: it is asked again */
-	*out_fd = take_descriptor(&m);
-	if (n == 0 || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		fd_close(out_fd);
-		return n == 0 ? RC_CLOSED : RC_SYNTAX;
+	union { struct cmsghdr h; char room[CMSG_SPACE(4 * sizeof(int))]; } control[FRAMES];
+	struct iovec v[FRAMES];
+	struct mmsghdr m[FRAMES];
+	for (size_t i = 0; i < FRAMES; i++) {
+		v[i] = (struct iovec){ rooms[i], FRAME_ROOM };
+		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &v[i], .msg_iovlen = 1, .msg_control = &control[i], .msg_controllen = sizeof control[i] } };
 	}
-	*out = str_of(room, (size_t)n);
+	int n;
+	do
+		n = recvmmsg(sock, m, FRAMES, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n == 0 || errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS ? RC_AGAIN : RC_CLOSED; /* short of memory is not gone: it is asked again */
+	for (int i = 0; i < n; i++) {
+		out[i] = (struct received){ RC_OK, str_of(rooms[i], m[i].msg_len), take_descriptor(&m[i].msg_hdr) };
+		if (m[i].msg_len == 0)
+			out[i].rc = RC_CLOSED;
+		else if (m[i].msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+			out[i].rc = RC_SYNTAX;
+	}
+	*out_n = (size_t)n;
 	return RC_OK;
 }

@@ -26,5 +26,8 @@ void frame_free(struct ipc_frame **f);
 
 /* Sends header + pieces as one datagram. RC_AGAIN: the channel is full. `fd` < 0: none. */
 MUST_USE enum rc frame_send(int sock, struct frame_header h, const struct ipc_pieces *p, int fd);
-/* Receives one datagram into `room`; out_fd is -1 or a descriptor that came along. RC_AGAIN: nothing there. RC_CLOSED. */
-MUST_USE enum rc frame_recv(int sock, char *room, size_t room_n, struct str *out, int *out_fd);
+/* Receives what is there, at most FRAMES datagrams, into the rooms, with one system call. Each has an outcome: RC_OK, RC_CLOSED (the peer
+ * has ended; nothing follows) or RC_SYNTAX (too large); fd is -1 or a descriptor that came along. RC_AGAIN: nothing there. RC_CLOSED. */
+enum { FRAMES = 4, FRAME_ROOM = 64 * 1024 };
+struct received { enum rc rc; struct str datagram; int fd; };
+MUST_USE enum rc frames_recv(int sock, char rooms[FRAMES][FRAME_ROOM], struct received out[FRAMES], size_t *out_n);

@@ -144,13 +144,17 @@ static void turn(struct loop *l)
 	int n = epoll_wait(l->epoll, ev, TURN_EVENTS, wait);
 	l->now = clock_ms(CLOCK_MONOTONIC);
 	bool uv_due = false;
-	/* Events only move fibers to the run queue, so no io_poll can go away while the batch is looked at. */
+	/* Events only move fibers and watches to queues, so none can go away while the batch is looked at. */
 	for (int i = 0; i < n; i++) {
-		if (ev[i].data.ptr)
-			io_poll_event(ev[i].data.ptr, ev[i].events);
-		else
+		char *to = ev[i].data.ptr;
+		if (!to)
 			uv_due = true;
+		else if ((uintptr_t)to & IO_WATCH_TAG)
+			io_watch_event((struct io_watch *)(void *)(to - IO_WATCH_TAG), ev[i].events);
+		else
+			io_poll_event((struct io_poll *)(void *)to, ev[i].events);
 	}
+	io_watch_run(l);
 	for (struct fiber *f; (f = deadline_due(l)) != NULL;)
 		fiber_resume(f, RC_LATE);
 	uv_update_time(&l->uv);

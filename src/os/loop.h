@@ -61,7 +61,15 @@ MUST_USE enum rc io_poll_open(struct loop *l, int fd, struct io_poll **out);
 MUST_USE enum rc io_poll_wait(struct io_poll *p, enum io_want want, int64_t deadline);
 /* The same for a caller that has just been told EAGAIN (and only then): saves the look that io_poll_wait() takes first. */
 MUST_USE enum rc io_poll_wait_drained(struct io_poll *p, enum io_want want, int64_t deadline);
+void io_poll_reading(struct io_poll *p); /* a read begins: what comes from here on is news to io_poll_wait_drained() */
 void io_poll_close(struct io_poll **p, bool close_fd); /* ends waits with RC_CLOSED; the descriptor is closed after the handle is gone */
+
+/* A descriptor without a fiber: `fn` runs on the loop, told in `ready` which of IO_READ and IO_WRITE there is, again each turn until it is
+ * taken. IO_READ is also told when the peer has gone. `fn` may close it. Close it before the descriptor. */
+struct io_watch;
+MUST_USE enum rc io_watch_open(struct loop *l, int fd, unsigned want, void (*fn)(void *arg, unsigned ready), void *arg, struct io_watch **out);
+void io_watch_want(struct io_watch *w, unsigned want); /* 0: nothing for now */
+void io_watch_close(struct io_watch **w);
 
 /* Runs `fn(arg)` on a worker thread and suspends the fiber until it is back. Workers start at the first use (so after
  * the sandbox) and inherit it. `fn` is a pure function or plain I/O. Never cut short by cancelling. */

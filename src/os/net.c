@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -122,6 +123,8 @@ static enum rc set_up(int fd, const struct net_addr *a, bool reuseport, struct w
 		return RC_OK;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
 		FAIL_SYS(why, "SO_REUSEADDR");
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) /* for those that are accepted from it */
+		FAIL_SYS(why, "TCP_NODELAY");
 	if (reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
 		FAIL_SYS(why, "SO_REUSEPORT");
 	if (a->sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)

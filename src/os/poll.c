@@ -124,7 +124,7 @@ void io_poll_close(struct io_poll **pp, bool close_fd)
 	*pp = NULL;
 	end_waits(&p->readers);
 	end_waits(&p->writers);
-	if (!p->always)
+	if (!p->always && !(p->own && close_fd))
 		(void)epoll_ctl(p->l->epoll, EPOLL_CTL_DEL, p->fd, NULL);
 	if (close_fd)
 		close(p->fd);

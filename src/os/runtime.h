@@ -59,6 +59,17 @@ struct fiber_queue { struct fiber *first, *last; };
 struct deadline { int64_t at; struct fiber *f; };
 struct block { struct block *next; };
 
+/* io_watch: its address with this added is what epoll knows, so that it is told from an io_poll. */
+enum { IO_WATCH_TAG = 1 };
+struct io_watch {
+	struct loop *l;
+	struct io_watch *due_next;
+	void (*fn)(void *arg, unsigned ready);
+	void *arg;
+	int fd;
+	unsigned want, ready;
+};
+
 struct loop {
 	uv_loop_t uv;
 	uv_async_t alive;             /* keeps libuv's loop from being empty */
@@ -68,6 +79,7 @@ struct loop {
 	struct fiber *all;
 	size_t count;
 	struct fiber_queue ready, later;
+	struct { struct io_watch *first, *last; } due; /* watches to be told after this batch of events */
 	struct deadline *heap;        /* has room for every fiber, so that setting a deadline cannot fail */
 	size_t heap_n, heap_cap;
 	struct fiber *stacks;         /* finished, reusable; linked by ready_next */
@@ -91,6 +103,7 @@ struct io_poll {
 	int fd;
 	bool always;                  /* a regular file: never has to wait */
 	bool input_edge;              /* input may have come since io_poll_reading() */
+	bool own;                     /* nobody else has this open file: closing it takes it out of the set */
 	bool ended;                   /* the peer has ended or broken: reads no longer block */
 	struct waitlist readers, writers;
 };
@@ -109,10 +122,12 @@ void deadline_set(struct fiber *f, int64_t at);
 void deadline_drop(struct fiber *f);
 struct fiber *deadline_due(struct loop *l);              /* one whose time has come, or NULL */
 int64_t deadline_next(const struct loop *l);
+/* watch.c */
+void io_watch_event(struct io_watch *w, uint32_t events);
+void io_watch_run(struct loop *l);
 /* poll.c */
 void io_poll_event(struct io_poll *p, uint32_t events);
 bool io_poll_may_read(const struct io_poll *p); /* false: a read now would find nothing */
-void io_poll_reading(struct io_poll *p);        /* a read begins: edges from here on are news */
 /* net.c */
 bool fd_nonblocking(int fd);
 /* loop_extra.c */

@@ -88,15 +88,25 @@ struct stream *stream_of_memory(struct stream_memory m); /* NULL: no memory */
 /* A stream over a connected descriptor, taken over also on failure. `tls` may be NULL; borrowed, outlives the stream. */
 struct tls_provider;
 MUST_USE enum rc stream_of_fd(struct loop *l, int take_fd, const struct tls_provider *tls, struct stream **out, struct why *why);
+/* The same for what accept4() has just given, non-blocking and with its peer's address, from a listener of net_listen(). */
+struct net_addr;
+MUST_USE enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *peer, const struct tls_provider *tls, struct stream **out, struct why *why);
 void stream_set_peer(struct stream *s, const char *ip, uint16_t port); /* after a PROXY header */
 
 /* What a TLS implementation gives a stream (src/crypto/tls.c implements it). Each call answers the number of octets
  * (> 0), or 0 = closed, or TLS_WANT_READ / TLS_WANT_WRITE, or TLS_BROKEN. None of them waits, except `handshake` steps
  * which may suspend inside (private-key operation). */
 enum { TLS_WANT_READ = -1, TLS_WANT_WRITE = -2, TLS_BROKEN = -3 };
+/* The octets under TLS: they are gathered by the stream and leave together, and a read that would find nothing costs no system
+ * call. Same answers as above; a write may take less than it was given. */
+struct tls_wire {
+	void *stream;
+	long (*read)(void *stream, void *p, size_t n);
+	long (*write)(void *stream, const void *p, size_t n);
+};
 struct tls_provider {
 	void *house;
-	void *(*start)(void *house, int fd);                          /* NULL: no memory */
+	void *(*start)(void *house, const struct tls_wire *wire);     /* NULL: no memory; `wire` outlives the session */
 	int (*handshake)(void *tls);                                  /* 1 = done, or a TLS_* value */
 	long (*read)(void *tls, void *p, size_t n);
 	long (*write)(void *tls, const void *p, size_t n);

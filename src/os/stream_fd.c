@@ -19,6 +19,9 @@ struct fd_stream {
 	struct io_poll *poll;
 	const struct tls_provider *tls;
 	void *session;            /* the provider's, while TLS is on */
+	struct tls_wire wire;     /* what lies under it */
+	char *gathered;           /* its octets gathered[gone .. gathered_n) wait to leave together; NULL: none */
+	size_t gone, gathered_n;
 	size_t work;              /* octets moved since this fiber last let others run */
 	bool waits_idle;          /* in stream_wait(): the one place where stream_wake() reaches */
 };
@@ -47,12 +50,8 @@ static void be_fair(struct fd_stream *d, size_t work)
 }
 
 /* > 0 octets, 0 = the peer has ended, or AGAIN_* / BROKEN. */
-static long try_read(struct fd_stream *d, char *p, size_t n)
+static long socket_read(struct fd_stream *d, void *p, size_t n)
 {
-	if (d->session) {
-		io_poll_reading(d->poll);
-		return d->tls->read(d->session, p, n);
-	}
 	/* A short read empties a socket: until there is an edge, another would find nothing. */
 	if (!io_poll_may_read(d->poll))
 		return AGAIN_READ;
@@ -68,13 +67,11 @@ static long try_read(struct fd_stream *d, char *p, size_t n)
 	return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN_READ : errno == ECONNRESET ? 0 : BROKEN;
 }
 
-static long try_write(struct fd_stream *d, const char *p, size_t n)
+static long socket_write(struct fd_stream *d, const void *p, size_t n, int flags)
 {
-	if (d->session)
-		return d->tls->write(d->session, p, n);
 	ssize_t put;
 	do {
-		put = send(d->poll->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		put = send(d->poll->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 		if (put < 0 && errno == ENOTSOCK)
 			put = write(d->poll->fd, p, n);
 	} while (put < 0 && errno == EINTR);
@@ -83,9 +80,69 @@ static long try_write(struct fd_stream *d, const char *p, size_t n)
 	return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN_WRITE : errno == EPIPE || errno == ECONNRESET ? 0 : BROKEN;
 }
 
+static long try_read(struct fd_stream *d, char *p, size_t n) { return d->session ? d->tls->read(d->session, p, n) : socket_read(d, p, n); }
+
+static long try_write(struct fd_stream *d, const char *p, size_t n)
+{
+	return d->session ? d->tls->write(d->session, p, n) : socket_write(d, p, n, 0);
+}
+
+/* ---- what TLS reads and writes ---- */
+
+static long wire_read(void *stream, void *p, size_t n) { return socket_read(stream, p, n); }
+
+/* 1 = nothing is left, or AGAIN_WRITE / BROKEN / 0. */
+static long push_gathered(struct fd_stream *d, int flags)
+{
+	while (d->gone < d->gathered_n) {
+		long n = socket_write(d, d->gathered + d->gone, d->gathered_n - d->gone, flags);
+		if (n <= 0)
+			return n;
+		d->gone += (size_t)n;
+	}
+	block_put(d->s.loop, d->gathered);
+	d->gathered = NULL;
+	d->gone = d->gathered_n = 0;
+	return 1;
+}
+
+/* Small records (a ticket and the greeting, an answer and its end) share a packet; large ones are not copied. */
+static long wire_write(void *stream, const void *p, size_t n)
+{
+	struct fd_stream *d = stream;
+	if (d->gathered_n == BLOCK_SIZE) {
+		long left = push_gathered(d, 0);
+		if (left != 1)
+			return left;
+	}
+	if (!d->gathered && (n > BLOCK_SIZE / 2 || !(d->gathered = block_get(d->s.loop))))
+		return socket_write(d, p, n, 0);
+	size_t take = BLOCK_SIZE - d->gathered_n < n ? BLOCK_SIZE - d->gathered_n : n;
+	memcpy(d->gathered + d->gathered_n, p, take);
+	d->gathered_n += take;
+	return (long)take;
+}
+
+static enum rc push_all(struct fd_stream *d, int64_t deadline)
+{
+	while (d->gathered) {
+		long left = push_gathered(d, 0);
+		if (left == AGAIN_WRITE)
+			TRY(io_poll_wait_drained(d->poll, IO_WRITE, deadline));
+		else if (left != 1)
+			return RC_CLOSED;
+	}
+	return RC_OK;
+}
+
 static enum rc wait_for(struct fd_stream *d, long want, int64_t deadline)
 {
 	d->work = 0;
+	if (d->gathered) {
+		TRY(push_all(d, deadline));
+		if (want == AGAIN_WRITE)
+			return RC_OK; /* there is room for TLS now */
+	}
 	return io_poll_wait_drained(d->poll, want == AGAIN_WRITE ? IO_WRITE : IO_READ, deadline);
 }
 
@@ -106,7 +163,12 @@ static enum rc fd_send(struct stream *s)
 			return s->error;
 		}
 	}
-	return RC_OK;
+	if (d->gathered) {
+		enum rc rc = push_all(d, deadline_of(s, s->patience));
+		if (rc != RC_OK)
+			stream_break(s, rc);
+	}
+	return s->error;
 }
 
 /* One attempt: RC_OK = octets arrived, RC_AGAIN = `*want` tells for what to wait, else broken. */
@@ -192,10 +254,9 @@ static enum rc handshake(struct fd_stream *d)
 {
 	int64_t deadline = deadline_of(&d->s, d->s.patience);
 	for (;;) {
-		io_poll_reading(d->poll);
 		int step = d->tls->handshake(d->session);
 		if (step == 1)
-			return RC_OK;
+			return RC_OK; /* a ticket may wait here for the greeting: one packet */
 		if (step != TLS_WANT_READ && step != TLS_WANT_WRITE)
 			return RC_CLOSED;
 		TRY(wait_for(d, step, deadline));
@@ -207,7 +268,8 @@ static enum rc handshake(struct fd_stream *d)
 static enum rc fd_starttls(struct stream *s)
 {
 	struct fd_stream *d = fd_of(s);
-	d->session = d->tls->start(d->tls->house, d->poll->fd);
+	d->wire = (struct tls_wire){ d, wire_read, wire_write };
+	d->session = d->tls->start(d->tls->house, &d->wire);
 	if (!d->session)
 		return RC_NOMEM;
 	TRY(handshake(d));
@@ -225,6 +287,10 @@ static void fd_end(struct stream *s)
 	d->session = NULL;
 	if (!d->poll)
 		return;
+	if (d->gathered)
+		(void)push_gathered(d, MSG_MORE); /* leaves together with our end of the connection */
+	block_put(s->loop, d->gathered);
+	d->gathered = NULL;
 	/* Unread input makes close() send a reset, which can overtake our last answer: end our side, then take what is there. */
 	int fd = d->poll->fd;
 	if (shutdown(fd, SHUT_WR) == 0) {
@@ -240,21 +306,23 @@ static const struct stream_ops fd_ops = {
 	.can_tls = fd_can_tls, .starttls = fd_starttls, .close = fd_end,
 };
 
-static void learn_addresses(struct stream *s, int fd)
+static void learn_addresses(struct stream *s, int fd, const struct net_addr *known)
 {
 	struct net_addr peer = { .len = sizeof peer.sa }, local = { .len = sizeof local.sa };
 	struct stream_facts *f = &s->facts;
+	if (known)
+		peer = *known;
 	if (getsockname(fd, (struct sockaddr *)&local.sa, &local.len) == 0) {
 		f->unix_socket = local.sa.ss_family == AF_UNIX;
 		net_ip_text(&local, f->local_ip, &f->local_port);
 	}
-	if (getpeername(fd, (struct sockaddr *)&peer.sa, &peer.len) == 0) {
+	if (known || getpeername(fd, (struct sockaddr *)&peer.sa, &peer.len) == 0) {
 		net_ip_text(&peer, f->peer_ip, &f->peer_port);
 		f->loopback = net_is_loopback(&peer);
 	}
 }
 
-enum rc stream_of_fd(struct loop *l, int take_fd, const struct tls_provider *tls, struct stream **out, struct why *why)
+enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *peer, const struct tls_provider *tls, struct stream **out, struct why *why)
 {
 	struct fd_stream *d = mem_new(sizeof *d);
 	if (!d) {
@@ -264,20 +332,27 @@ enum rc stream_of_fd(struct loop *l, int take_fd, const struct tls_provider *tls
 	stream_init(&d->s, &fd_ops, l);
 	d->tls = tls;
 	struct stream *s = &d->s;
-	enum rc rc = fd_nonblocking(take_fd) ? io_poll_open(l, take_fd, &d->poll) : RC_IO;
+	enum rc rc = peer || fd_nonblocking(take_fd) ? io_poll_open(l, take_fd, &d->poll) : RC_IO;
 	if (rc != RC_OK) {
 		int e = errno;
 		close(take_fd);
 		stream_free(&s);
 		return why_fail(why, rc, e, __FILE__ ":" WHY_STR(__LINE__), "cannot watch a descriptor");
 	}
-	learn_addresses(s, take_fd);
-	/* Answers are gathered here and leave at once; Nagle's wait for the next one would only cost 40 ms. */
+	d->poll->own = peer != NULL;
+	learn_addresses(s, take_fd, peer);
+	/* Answers are gathered here and leave at once; Nagle's wait for the next one would only cost 40 ms. What was accepted has it from
+	 * its listener. */
 	int on = 1;
-	if (!s->facts.unix_socket)
+	if (!s->facts.unix_socket && !peer)
 		(void)setsockopt(take_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	*out = s;
 	return RC_OK;
+}
+
+enum rc stream_of_fd(struct loop *l, int take_fd, const struct tls_provider *tls, struct stream **out, struct why *why)
+{
+	return stream_of_accepted(l, take_fd, NULL, tls, out, why);
 }
 
 void stream_set_peer(struct stream *s, const char *ip, uint16_t port)

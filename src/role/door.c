@@ -19,7 +19,7 @@ struct doors {
 	struct ticker *tickets;
 };
 
-struct accepted { struct doors *d; const struct role_listener *l; int fd; };
+struct accepted { struct doors *d; const struct role_listener *l; int fd; struct net_addr peer; };
 
 /* ---- TLS: the private half stays in the vault ---- */
 
@@ -168,7 +168,7 @@ static void visit_fiber(void *arg)
 	}
 	/* Without a certificate nobody is promised STARTTLS. */
 	const struct tls_provider *tls = tls_server_ready(d->tls) ? tls_server_provider(d->tls) : NULL;
-	if (stream_of_fd(d->e->loop, a.fd, tls, &v.stream, &why) != RC_OK)
+	if (stream_of_accepted(d->e->loop, a.fd, &a.peer, tls, &v.stream, &why) != RC_OK)
 		return;
 	if (proxied)
 		stream_set_peer(v.stream, from.ip, from.port);
@@ -190,24 +190,29 @@ static void visit_fiber(void *arg)
 
 struct door { struct doors *d; const struct role_listener *l; };
 
-/* Out of descriptors or memory: wait a little instead of spinning; the kernel keeps the queue. */
-static void accept_all(struct doors *d, const struct role_listener *l)
+/* True: nobody is waiting outside. Out of descriptors or memory: waits a little instead of spinning; the kernel keeps the queue. */
+static bool accept_all(struct doors *d, const struct role_listener *l)
 {
 	for (int i = 0; i < 64 && !d->e->stopping; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct net_addr peer = { .len = sizeof peer.sa };
+		int fd = accept4(l->fd, (struct sockaddr *)&peer.sa, &peer.len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0) {
+			if (errno == EAGAIN)
+				return true;
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 				(void)!fiber_sleep(50);
-			return;
+			return false;
 		}
 		struct accepted *a = mem_new(sizeof *a);
 		if (a)
-			*a = (struct accepted){ d, l, fd };
+			*a = (struct accepted){ d, l, fd, peer };
 		if (!a || fiber_start(d->e->loop, visit_fiber, a, NULL) != RC_OK) {
 			mem_free(a);
 			fd_close(&fd);
 		}
 	}
+	fiber_yield();
+	return false;
 }
 
 static void accept_fiber(void *arg)
@@ -218,11 +223,12 @@ static void accept_fiber(void *arg)
 	while (io_poll_open(door.d->e->loop, door.l->fd, &poll) != RC_OK)
 		if (fiber_sleep(50) != RC_OK)
 			return;
-	while (!door.d->e->stopping) {
-		enum rc rc = io_poll_wait(poll, IO_READ, NO_DEADLINE);
-		if (rc == RC_OK)
-			accept_all(door.d, door.l);
-		else if (rc == RC_CLOSED || fiber_sleep(50) != RC_OK) /* short of memory: a door is not closed for that */
+	while (!door.d->e->stopping && !fiber_cancelled()) {
+		io_poll_reading(poll);
+		if (!accept_all(door.d, door.l))
+			continue;
+		enum rc rc = io_poll_wait_drained(poll, IO_READ, NO_DEADLINE);
+		if (rc != RC_OK && (rc == RC_CLOSED || fiber_sleep(50) != RC_OK)) /* short of memory: a door is not closed for that */
 			break;
 	}
 	io_poll_close(&poll, false);

@@ -241,6 +241,13 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 	return real(fd, m, flags);
 }
 
+int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *timeout)
+{
+	REAL(int, recvmmsg, int, struct mmsghdr *, unsigned, int, struct timespec *);
+	FAILING(recvmmsg, may_read(fd, CALLER))
+	return real(fd, m, n, flags, timeout);
+}
+
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	REAL(ssize_t, sendmsg, int, const struct msghdr *, int);

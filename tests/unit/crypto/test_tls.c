@@ -13,7 +13,7 @@ static struct talk talk(struct tls_server *t, SSL_CTX *cc, const char *name, SSL
 	int fd[2];
 	char got[16];
 	socket_pair(fd);
-	void *server = p->start(p->house, fd[0]);
+	void *server = p->start(p->house, WIRE_ON(&fd[0]));
 	SSL *client = client_on(cc, fd[1], name);
 	if (resume)
 		SSL_set_session(client, resume);
@@ -233,7 +233,7 @@ static void bytes_that_are_not_tls_break_the_connection(void **state)
 	const struct tls_provider *p = tls_server_provider(t);
 	int fd[2];
 	socket_pair(fd);
-	void *server = p->start(p->house, fd[0]);
+	void *server = p->start(p->house, WIRE_ON(&fd[0]));
 	assert_int_equal(p->handshake(server), TLS_WANT_READ);
 	assert_int_equal(write(fd[1], "EHLO x\r\nQUIT\r\n", 14), 14);
 	assert_int_equal(p->handshake(server), TLS_BROKEN);

@@ -1,6 +1,7 @@
 #pragma once
 #include "unit/crypto/hex.h"
 #include "crypto/tls.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -108,6 +109,12 @@ static inline SSL *client_on(SSL_CTX *c, int fd, const char *name)
 	}
 	return s;
 }
+
+/* A bare socket in the stream's place: `stream` points to its descriptor. */
+static inline long wire_said(ssize_t n, long again) { return n >= 0 ? (long)n : errno == EAGAIN ? again : TLS_BROKEN; }
+static inline long wire_in(void *fd, void *p, size_t n) { return wire_said(recv(*(int *)fd, p, n, 0), TLS_WANT_READ); }
+static inline long wire_out(void *fd, const void *p, size_t n) { return wire_said(send(*(int *)fd, p, n, MSG_NOSIGNAL), TLS_WANT_WRITE); }
+#define WIRE_ON(fd) (&(struct tls_wire){ (fd), wire_in, wire_out })
 
 static inline void socket_pair(int fd[2]) { assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0); }
 

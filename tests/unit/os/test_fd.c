@@ -221,32 +221,33 @@ static void an_idle_stream_is_woken_from_outside(void **state)
 }
 
 /* A provider whose handshake is one line each way and whose records are the octets XOR 0x20; it may suspend inside. */
-struct fake { int fd, step; bool fails; };
-static void *fake_start(void *house, int fd)
+struct fake { const struct tls_wire *wire; int step; bool fails; };
+static void *fake_start(void *house, const struct tls_wire *wire)
 {
 	struct fake *f = mem_new(sizeof *f);
 	if (f)
-		*f = (struct fake){ .fd = fd, .fails = house != NULL };
+		*f = (struct fake){ .wire = wire, .fails = house != NULL };
 	return f;
 }
 static int fake_handshake(void *tls)
 {
 	struct fake *f = tls;
 	char hello[5];
-	ssize_t n = recv(f->fd, hello, sizeof hello, 0);
+	long n = f->wire->read(f->wire->stream, hello, sizeof hello);
 	if (n < 0)
-		return TLS_WANT_READ;
+		return (int)n;
 	if (n != 5 || memcmp(hello, "HELLO", 5) != 0 || f->fails)
 		return TLS_BROKEN;
 	assert_int_equal(fiber_sleep(3), RC_OK); /* the private-key operation, elsewhere */
-	return send(f->fd, "READY", 5, 0) == 5 ? 1 : TLS_BROKEN;
+	return f->wire->write(f->wire->stream, "READY", 5) == 5 ? 1 : TLS_BROKEN;
 }
 static long fake_read(void *tls, void *p, size_t n)
 {
-	ssize_t got = recv(((struct fake *)tls)->fd, p, n, 0);
-	for (ssize_t i = 0; i < got; i++)
+	const struct tls_wire *w = ((struct fake *)tls)->wire;
+	long got = w->read(w->stream, p, n);
+	for (long i = 0; i < got; i++)
 		((char *)p)[i] ^= 0x20;
-	return got >= 0 ? got : errno == EAGAIN ? TLS_WANT_READ : TLS_BROKEN;
+	return got;
 }
 static long fake_write(void *tls, const void *p, size_t n)
 {
@@ -254,8 +255,8 @@ static long fake_write(void *tls, const void *p, size_t n)
 	n = n < sizeof text ? n : sizeof text;
 	for (size_t i = 0; i < n; i++)
 		text[i] = ((const char *)p)[i] ^ 0x20;
-	ssize_t put_n = send(((struct fake *)tls)->fd, text, n, MSG_NOSIGNAL);
-	return put_n >= 0 ? put_n : errno == EAGAIN ? TLS_WANT_WRITE : TLS_BROKEN;
+	const struct tls_wire *w = ((struct fake *)tls)->wire;
+	return w->write(w->stream, text, n);
 }
 static void fake_facts(void *tls, struct stream_facts *out) { snprintf(out->tls_version, sizeof out->tls_version, "FAKEv1"); }
 static void fake_stop(void *tls) { mem_free(tls); }
@@ -296,6 +297,31 @@ static void starttls_on_a_socket_discards_and_upgrades(void **state)
 	static const struct tls_provider tls = FAKE(NULL);
 	struct pair p = { .server = tls_server, .client = tls_client, .tls = &tls };
 	run_pair(&p, SOCK_STREAM);
+	assert_int_equal(p.rc, RC_OK);
+}
+
+/* The end of the handshake, three records of 64 octets and one of 8: one packet. */
+static void gathering_server(struct pair *p)
+{
+	assert_int_equal(stream_starttls(p->s), RC_OK);
+	for (int i = 0; i < 200; i++)
+		stream_write(p->s, STR("a"));
+	p->rc = stream_flush(p->s);
+}
+static void gathering_client(struct pair *p)
+{
+	char text[400];
+	put(p, "HELLO");
+	get(p, text, sizeof text);
+	assert_int_equal(strlen(text), 205);
+	assert_memory_equal(text, "READYAAA", 8);
+}
+
+static void small_records_of_tls_leave_in_one_packet(void **state)
+{
+	static const struct tls_provider tls = FAKE(NULL);
+	struct pair p = { .server = gathering_server, .client = gathering_client, .tls = &tls };
+	run_pair(&p, SOCK_SEQPACKET);
 	assert_int_equal(p.rc, RC_OK);
 }
 
@@ -454,6 +480,7 @@ const struct CMUnitTest fd_tests[] = {
 	cmocka_unit_test(cancelling_closes_the_stream),
 	cmocka_unit_test(an_idle_stream_is_woken_from_outside),
 	cmocka_unit_test(starttls_on_a_socket_discards_and_upgrades),
+	cmocka_unit_test(small_records_of_tls_leave_in_one_packet),
 	cmocka_unit_test(a_failed_handshake_breaks_the_stream),
 	cmocka_unit_test(a_tcp_stream_knows_both_ends),
 	cmocka_unit_test(a_proxy_header_names_the_peer_and_nothing_behind_it_is_taken),

@@ -526,7 +526,102 @@ static void running_out_of_memory_at_the_start_is_an_answer(void **state)
 	fail();
 }
 
+/* ---- watches ---- */
+
+struct watched { struct io_watch *w, *other; struct loop *l; int fd[2], told; };
+
+static void takes_one_octet(void *arg, unsigned ready)
+{
+	struct watched *v = arg;
+	char c;
+	assert_int_equal(ready, IO_READ);
+	if (read(v->fd[0], &c, 1) == 1 && ++v->told == 3) {
+		io_watch_close(&v->w);
+		loop_stop(v->l);
+	}
+}
+
+static void a_watch_is_told_again_until_all_is_taken(void **state)
+{
+	struct watched v = { 0 };
+	struct why why = { 0 };
+	assert_int_equal(loop_open(&v.l, &why), RC_OK);
+	assert_int_equal(pipe2(v.fd, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(write(v.fd[1], "abc", 3), 3);
+	assert_int_equal(io_watch_open(v.l, v.fd[0], IO_READ, takes_one_octet, &v, &v.w), RC_OK);
+	loop_run(v.l);
+	assert_int_equal(v.told, 3);
+	assert_null(v.w);
+	loop_close(&v.l);
+	close(v.fd[0]);
+	close(v.fd[1]);
+}
+
+struct rivals { struct io_watch *w[2]; struct loop *l; int told; };
+static void ends_both(void *arg, unsigned ready)
+{
+	struct rivals *r = arg;
+	r->told++;
+	io_watch_close(&r->w[0]);
+	io_watch_close(&r->w[1]);
+	loop_stop(r->l);
+}
+
+static void a_watch_that_another_one_ends_is_not_told(void **state)
+{
+	struct rivals r = { 0 };
+	struct why why = { 0 };
+	int fd[2][2];
+	assert_int_equal(loop_open(&r.l, &why), RC_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pipe2(fd[i], O_CLOEXEC | O_NONBLOCK), 0);
+		assert_int_equal(write(fd[i][1], "a", 1), 1);
+		assert_int_equal(io_watch_open(r.l, fd[i][0], IO_READ, ends_both, &r, &r.w[i]), RC_OK);
+	}
+	loop_run(r.l);
+	assert_int_equal(r.told, 1);
+	loop_close(&r.l);
+	for (int i = 0; i < 2; i++) {
+		close(fd[i][0]);
+		close(fd[i][1]);
+	}
+}
+
+static void counts(void *arg, unsigned ready) { *(int *)arg += ready == IO_READ ? 1 : 0; }
+struct deaf { struct io_watch *w; int told; };
+static void listens_later(void *arg)
+{
+	struct deaf *d = arg;
+	assert_int_equal(fiber_sleep(20), RC_OK);
+	assert_int_equal(d->told, 0);
+	io_watch_want(d->w, IO_READ);
+	assert_int_equal(fiber_sleep(20), RC_OK);
+	assert_true(d->told > 0);
+	io_watch_close(&d->w);
+	loop_stop(fiber_loop());
+}
+
+static void a_watch_that_wants_nothing_is_told_nothing(void **state)
+{
+	struct deaf d = { 0 };
+	struct why why = { 0 };
+	struct loop *l;
+	int fd[2];
+	assert_int_equal(loop_open(&l, &why), RC_OK);
+	assert_int_equal(pipe2(fd, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(write(fd[1], "a", 1), 1);
+	assert_int_equal(io_watch_open(l, fd[0], 0, counts, &d.told, &d.w), RC_OK);
+	assert_int_equal(fiber_start(l, listens_later, &d, NULL), RC_OK);
+	loop_run(l);
+	loop_close(&l);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 const struct CMUnitTest loop_tests[] = {
+	cmocka_unit_test(a_watch_is_told_again_until_all_is_taken),
+	cmocka_unit_test(a_watch_that_another_one_ends_is_not_told),
+	cmocka_unit_test(a_watch_that_wants_nothing_is_told_nothing),
 	cmocka_unit_test(a_fiber_runs_and_ends),
 	cmocka_unit_test(two_fibers_wake_each_other),
 	cmocka_unit_test(ten_thousand_fibers_wait_at_once),
