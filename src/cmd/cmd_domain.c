@@ -1,5 +1,6 @@
 #include "cmd/address.h"
 #include "cmd/ctl.h"
+#include "role/dkim_wire.h"
 #include "role/wire.h"
 
 /* domain add|list|remove. */
@@ -15,6 +16,11 @@ static enum status done(const struct call *c, const char *domain, const char *ke
 	return STATUS_OK;
 }
 
+static enum rc dkim_op(struct ctl *ctl, uint8_t op, const char *domain, struct why *why)
+{
+	return ctl_ask(ctl, ROLE_VAULT, MSG_DKIM_KEYS, &(struct msg_DKIM_KEYS){ .op = op, .domain = str_z(domain), .selector = STR("") }, NULL, NULL, why);
+}
+
 static enum status add(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
@@ -26,6 +32,9 @@ static enum status add(struct ctl *ctl, void *arg)
 	if (rc != RC_OK)
 		return say_error(c, STATUS_FAILED, "the domain was not added", why.text, rc == RC_EXISTS ? "letterlock domain list" : "letterlock status");
 	ctl_audit(ctl, "domain add", STR(""), str_z(domain));
+	rc = dkim_op(ctl, DKIM_OP_FIRST, domain, &why);
+	if (rc != RC_OK && rc != RC_EXISTS) /* the domain works without them; the first `dkim rotate` makes them */
+		(void)say_error(c, STATUS_OK, "no DKIM keys were made", why.text, "letterlock dkim rotate DOMAIN");
 	return done(c, domain, "added", "is ours now; next: letterlock account add NAME@DOMAIN");
 }
 enum status run_domain_add(struct call *c) { return ctl_verb(c, add); }
@@ -47,6 +56,9 @@ static enum status drop(struct ctl *ctl, void *arg)
 	if (rc != RC_OK)
 		return say_error(c, STATUS_FAILED, "the domain was not removed", why.text, rc == RC_DENIED ? "letterlock account list DOMAIN" : "letterlock status");
 	ctl_audit(ctl, "domain remove", str_z(domain), STR(""));
+	rc = dkim_op(ctl, DKIM_OP_FORGET, domain, &why);
+	if (rc != RC_OK && rc != RC_NOTFOUND)
+		(void)say_error(c, STATUS_OK, "its DKIM keys were not destroyed", why.text, "letterlock dkim list");
 	return done(c, domain, "removed", "is no longer ours");
 }
 enum status run_domain_remove(struct call *c) { return ctl_verb(c, drop); }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "role/vault_dkim.h"
 #include "vault/vault.h"
 
 /* The role `vault`: secrets, and what is done with them. It sees typed requests only. */
@@ -17,6 +18,7 @@ struct vault_house {
 enum { WORKERS_MS = 3000, WORKERS_STEP_MS = 5 };
 
 static struct vault_house *house_of(void *env) { return ((struct role_env *)env)->state; }
+struct vault *vault_of(void *env) { return house_of(env)->v; }
 
 static size_t paths(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX])
 {
@@ -274,6 +276,10 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_PASSWORD_SET] = on_password_set,
 	[MSG_PASSWORD_RECOVER] = on_password_recover,
 	[MSG_KEYS_DROP] = on_keys_drop,
+	[MSG_DKIM_KEYS] = vault_on_dkim_keys,
+	[MSG_DKIM_LIST] = vault_on_dkim_list,
+	[MSG_DKIM_TURN] = vault_on_dkim_turn,
+	[MSG_DKIM_SIGN] = vault_on_dkim_sign,
 };
 
 const struct role_ops role_vault = {

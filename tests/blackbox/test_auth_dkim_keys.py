@@ -1,0 +1,72 @@
+"""DKIM keys by the verbs: made with their domain, listed with the records to publish, retired, revoked, forgotten with the domain."""
+import base64
+import json
+import re
+
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+
+def keys(server, domain):
+    p = server.cli("dkim", "list", domain, "--json", check=False)
+    return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def test_a_new_domain_has_a_pair_of_keys_waiting_to_be_published(server):
+    server.cli("domain", "add", "dkim-a.example")
+    both = {k["kind"]: k for k in keys(server, "dkim-a.example")}
+    assert set(both) == {"rsa", "ed25519"}
+    for kind, k in both.items():
+        assert k["state"] == "made" and k["dns"] in ("unknown", "absent")
+        assert re.fullmatch(r"20\d{4}a-(rsa|ed)", k["selector"])
+        assert k["name"] == f"{k['selector']}._domainkey.dkim-a.example"
+        v, kk, p = k["record"].split("; ")
+        assert (v, kk) == ("v=DKIM1", f"k={kind}")
+        octets = base64.b64decode(p.removeprefix("p="), validate=True)
+        if kind == "rsa":
+            assert load_der_public_key(octets).key_size == 2048
+        else:
+            assert len(octets) == 32
+
+
+def test_the_text_form_is_a_line_for_a_zone_file(server):
+    server.cli("domain", "add", "dkim-b.example")
+    out = server.cli("dkim", "list", "dkim-b.example").stdout
+    line = next(x for x in out.splitlines() if "-rsa._domainkey.dkim-b.example. IN TXT (" in x)
+    strings = re.findall(r'"([^"]*)"', line)
+    assert len(strings) == 2 and all(len(s) <= 255 for s in strings)
+    rsa = next(k for k in keys(server, "dkim-b.example") if k["kind"] == "rsa")
+    assert "".join(strings) == rsa["record"]
+
+
+def test_a_second_rotation_waits_for_the_first(server):
+    server.cli("domain", "add", "dkim-c.example")
+    p = server.cli("dkim", "rotate", "dkim-c.example", check=False)
+    assert p.returncode == 1 and "publish its record" in p.stderr
+    assert len(keys(server, "dkim-c.example")) == 2
+
+
+def test_a_stranger_s_domain_gets_no_keys(server):
+    p = server.cli("dkim", "rotate", "stranger.example", check=False)
+    assert p.returncode == 3 and "not ours" in p.stderr
+
+
+def test_a_key_is_retired_and_revoked_by_hand(server):
+    server.cli("domain", "add", "dkim-d.example")
+    ed, rsa = (next(k for k in keys(server, "dkim-d.example") if k["kind"] == kind) for kind in ("ed25519", "rsa"))
+    server.cli("dkim", "retire", "dkim-d.example", rsa["selector"])
+    assert server.cli("dkim", "retire", "dkim-d.example", rsa["selector"], check=False).returncode == 1
+    assert server.cli("dkim", "revoke", "dkim-d.example", ed["selector"], check=False).returncode == 1, "nobody said yes"
+    server.cli("dkim", "revoke", "dkim-d.example", ed["selector"], "--yes")
+    now = {k["kind"]: k for k in keys(server, "dkim-d.example")}
+    assert now["rsa"]["state"] == "retired" and now["ed25519"]["state"] == "revoked"
+    assert now["ed25519"]["record"].endswith("p="), "RFC 6376 3.6.1: an empty p= says that the key is revoked"
+    assert server.cli("dkim", "revoke", "dkim-d.example", "nothing", "--yes", check=False).returncode == 3
+    server.cli("dkim", "rotate", "dkim-d.example")
+    assert sorted(k["state"] for k in keys(server, "dkim-d.example")) == ["made", "made", "retired", "revoked"]
+
+
+def test_a_domain_that_goes_takes_its_keys_along(server):
+    server.cli("domain", "add", "dkim-e.example")
+    assert keys(server, "dkim-e.example")
+    server.cli("domain", "remove", "dkim-e.example", "--yes")
+    assert server.cli("dkim", "list", "dkim-e.example", check=False).returncode == 3
