@@ -46,7 +46,7 @@ def certificate(d):
     os.chmod(f"{d}/key.pem", 0o600)
 
 
-def postfix_files(d, ports, accounts):
+def postfix_files(d, ports, accounts, extra=""):
     c = f"{d}/postfix"
     for sub in (c, f"{d}/queue", f"{d}/lib"):
         os.makedirs(sub, exist_ok=True)
@@ -88,7 +88,7 @@ message_size_limit = 52428800
 mailbox_size_limit = 0
 smtputf8_enable = yes
 biff = no
-""")
+{extra}""")
     put(f"{c}/master.cf", f"""
 127.0.0.1:{ports['smtp']} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
@@ -245,8 +245,8 @@ def pid_in(path):
         return 0
 
 
-def start(d, base=17000, accounts=200, hibernate=False, connections=6000):
-    """The peer as a dict like the demo's block, with `pids`: the two masters, whose trees are the peer."""
+def start(d, base=17000, accounts=200, hibernate=False, connections=6000, extra=""):
+    """The peer as a dict like the demo's block, with `pids`: the two masters, whose trees are the peer. `extra`: more lines for main.cf."""
     for tool in (POSTFIX, DOVECOT):
         if not os.path.exists(tool):
             raise SystemExit(f"peer: {tool} is missing; apt-get install postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd")
@@ -258,7 +258,7 @@ def start(d, base=17000, accounts=200, hibernate=False, connections=6000):
     ports = ports_of(base)
     if not os.path.exists(f"{d}/cert.pem"):
         certificate(d)
-    postfix_files(d, ports, accounts)
+    postfix_files(d, ports, accounts, extra)
     dovecot_files(d, ports, accounts, hibernate, connections)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

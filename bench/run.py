@@ -11,7 +11,8 @@ from importlib.machinery import SourceFileLoader
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
-from sides import Ours, Peer, cpu_seconds, pss_kib  # noqa: E402
+import auth  # noqa: E402
+from sides import AuthPeer, Ours, Peer, cpu_seconds, pss_kib  # noqa: E402
 
 mkcorpus = SourceFileLoader("mkcorpus", os.path.join(HERE, "mkcorpus")).load_module()
 
@@ -147,6 +148,30 @@ def smtp(b, row, corpus, rcpts, rate, cpu):
            budget_rate=rate, budget_cpu=cpu)
 
 
+def smtp_auth(b, row):
+    """Signed mail, with SPF, DKIM and DMARC evaluated by both sides against one nsd; ours asks it through its validating resolver."""
+    d = f"{b.work}/auth"
+    os.makedirs(d, exist_ok=True)
+    os.chmod(d, 0o755)
+    if auth.missing():
+        raise RuntimeError("not there: " + " ".join(auth.missing()))
+    path = auth.corpus(d, b.mails(b.corpus("synth")), mkcorpus.write)
+    usual, servers = b.sides, [auth.zone(d)]
+    b.sides = [Ours(b.ours.binary, f"{d}/state", 200, b.a.port_base + 2000, options=["--dns", auth.DNS_ADDRESS])]
+    b.sides += [AuthPeer(f"{d}/peer", 200, b.a.port_base + 3000)] if b.peer else []
+    n = 400 if b.quick else 4000
+    try:
+        for side in b.sides:
+            side.start()
+        b.both(row, lambda s: b.load("load_smtp", s, "smtp", corpus=path, messages=n, connections=40, accounts=IN_COUNT, first=IN_FIRST, **{"from": auth.SENDER}),
+               budget_rate=15, budget_cpu=20)
+    finally:
+        for side in b.sides:
+            side.stop()
+        auth.stop(servers)
+        b.sides = usual
+
+
 def fetch(b, row, what, account, rate, tls=False, first=False, repeat=1):
     def one(side):
         if first:
@@ -274,6 +299,7 @@ ROWS = {
     "smtp-40": lambda b: smtp(b, "smtp-40", "synth", 1, 12, 20),
     "smtp-40-corpus": lambda b: smtp(b, "smtp-40-corpus", "spam", 1, 12, 20),
     "smtp-10rcpt": lambda b: smtp(b, "smtp-10rcpt", "synth", 10, None, 40),
+    "smtp-auth": lambda b: smtp_auth(b, "smtp-auth"),
     "login": lambda b: login(b, "login", False),
     "login-tls": lambda b: login(b, "login-tls", True),
     "fetch-env-first": lambda b: fetch(b, "fetch-env-first", "env", BIG, 20, first=True),

@@ -2,6 +2,7 @@
 everything taken is in its mailbox, CPU seconds and memory of the whole process tree."""
 import json, os, signal, subprocess, sys, time
 
+import auth
 import peer as peer_files
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -58,14 +59,14 @@ def pss_kib(roots):
 class Ours:
     name = "ours"
 
-    def __init__(self, binary, state, accounts, base, env=None):
-        self.binary, self.state, self.accounts, self.base = binary, state, accounts, base
+    def __init__(self, binary, state, accounts, base, env=None, options=()):
+        self.binary, self.state, self.accounts, self.base, self.options = binary, state, accounts, base, list(options)
         self.env = {**os.environ, **(env or {})}
         self.proc = None
 
     def start(self):
         """Starts it and gives the seconds until it said that everything answers."""
-        command = [self.binary, "demo", "--json", "--state", self.state, "--accounts", str(self.accounts), "--port-base", str(self.base)]
+        command = [self.binary, "demo", "--json", "--state", self.state, "--accounts", str(self.accounts), "--port-base", str(self.base), *self.options]
         print("$ " + " ".join(command), file=sys.stderr)
         self.log = open(self.state + ".log", "a")
         begin = time.monotonic()
@@ -111,6 +112,7 @@ class Ours:
 
 class Peer:
     name = "peer"
+    milters, extra = [], ""
 
     def __init__(self, directory, accounts, base, hibernate=False, connections=6000):
         self.dir, self.accounts, self.base, self.hibernate, self.connections = directory, accounts, base, hibernate, connections
@@ -119,9 +121,9 @@ class Peer:
     def start(self):
         print(f"$ bench/peer.py start {self.dir} --port-base {self.base} --accounts {self.accounts}" + (" --hibernate" if self.hibernate else ""), file=sys.stderr)
         begin = time.monotonic()
-        self.facts = peer_files.start(self.dir, self.base, self.accounts, self.hibernate, self.connections)
+        self.facts = peer_files.start(self.dir, self.base, self.accounts, self.hibernate, self.connections, self.extra)
         self.running = True
-        self.roots, self.domain, self.password = self.facts["pids"], self.facts["domain"], self.facts["password"]
+        self.roots, self.domain, self.password = self.facts["pids"] + [p.pid for p in self.milters], self.facts["domain"], self.facts["password"]
         return time.monotonic() - begin
 
     def stop(self):
@@ -160,3 +162,18 @@ class Peer:
             if os.path.exists(path):
                 os.unlink(path)
         return True
+
+
+class AuthPeer(Peer):
+    """With OpenDKIM and OpenDMARC, whose CPU counts."""
+
+    def start(self):
+        os.makedirs(self.dir, exist_ok=True)
+        os.chmod(self.dir, 0o755)
+        self.milters, self.extra = auth.milters(self.dir)
+        return super().start()
+
+    def stop(self):
+        super().stop()
+        auth.stop(self.milters)
+        self.milters = []
