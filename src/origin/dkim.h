@@ -13,6 +13,7 @@ struct dkim_signature {
 	struct str algorithm;      /* "rsa-sha256", "ed25519-sha256", or what it said */
 	struct str b_head;         /* first 8 characters of b= (RFC 6008 header.b) */
 	bool body_ok;              /* body hash matches */
+	bool signature_ok;         /* b= fits the signed header fields and the key; false too when it never came to that */
 	bool testing;              /* t=y in the key */
 	bool over_from;            /* From listed once more often than it occurs */
 	bool secure;               /* the key came validated by DNSSEC */
@@ -25,7 +26,7 @@ struct arc_result {
 	unsigned sets;             /* highest instance */
 	struct str sealer;         /* d= of the newest ARC-Seal, "" = none */
 	struct str *sealers;       /* d= of every seal, [0] = i=1 */
-	struct str aar;            /* value of the ARC-Authentication-Results of the newest set */
+	struct str aar;            /* what follows "i=N;" in the ARC-Authentication-Results of the newest set, folded as it came */
 	struct str first_aar;      /* of i=1: what the first sealer saw */
 	unsigned oldest_pass;      /* RFC 8617 5.2 */
 	struct str why;
@@ -43,7 +44,7 @@ struct dkim_options {
 };
 
 struct dkim_verifier;
-/* `header` is the raw header including the empty line if there is one; borrowed until dkim_verify_done(). Line ends CRLF (or LF, taken as CRLF).
+/* `header` is the raw header including the empty line if there is one; borrowed until dkim_verify_free(). Line ends CRLF (or LF, taken as CRLF).
  * Never fails on a hostile message; RC_NOMEM only. */
 MUST_USE enum rc dkim_verify_new(struct str header, const struct dkim_options *o, struct dkim_verifier **out);
 void dkim_verify_body(struct dkim_verifier *v, struct str run); /* any split */
@@ -51,6 +52,8 @@ void dkim_verify_body(struct dkim_verifier *v, struct str run); /* any split */
 void dkim_verify_end(struct dkim_verifier *v, const struct dns *dns, const struct origin_trace *t, struct arena *a, struct dkim_result *out);
 void dkim_verify_free(struct dkim_verifier **v);
 bool dkim_verify_idle(const struct dkim_verifier *v); /* nothing to verify: the body need not be fed */
+/* Gives back what this thread keeps between messages (hash contexts, up to 256 parsed keys). A thread that ends does it by itself. */
+void dkim_thread_done(void);
 
 /* ---- signing ---- */
 enum dkim_canon { DKIM_SIMPLE, DKIM_RELAXED };
