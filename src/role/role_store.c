@@ -110,7 +110,7 @@ static enum rc open_store(struct role_env *e, struct why *why)
 	e->state = h;
 	char dir[4096];
 	(void)snprintf(dir, sizeof dir, "%.*s", PSTR(e->config->server_data_dir));
-	TRY(store_open(e->loop, &(struct store_options){ .dir = dir }, &h->s, why));
+	TRY(store_open(e->loop, &(struct store_options){ .dir = dir, .patient = !e->embedded }, &h->s, why));
 	store_on_change(h->s, changed, e);
 	return RC_OK;
 }

@@ -67,7 +67,7 @@ MUST_USE enum rc engine_blob_read(struct engine *e, const struct blob_id *id, ui
 void engine_watch(struct engine *e, void (*fn)(void *arg, uint64_t account, uint64_t box, uint64_t modseq), void *arg);
 
 /* ---- the engine `local` ---- */
-struct engine_options { const char *dir; uint64_t map_size, segment_bytes; int64_t grace_ms; bool read_only; };
+struct engine_options { const char *dir; uint64_t map_size, segment_bytes; int64_t grace_ms; bool read_only, patient; };
 MUST_USE enum rc engine_local_open(struct loop *l_or_null, const struct engine_options *o, struct engine **out, struct why *why);
 void engine_close(struct engine **e);          /* closes the open group first */
 MUST_USE enum rc engine_compact(struct engine *e, unsigned budget_ms, bool *out_more, struct why *why);

@@ -21,7 +21,7 @@ struct group {
 	enum rc rc;
 	struct why why;
 	unsigned refs;                  /* waiting fibers */
-	bool closed, dirty;
+	bool closed, dirty, waited;
 	struct notice *notices;
 	size_t notice_n, notice_cap;
 };
@@ -35,6 +35,8 @@ struct engine {
 	char *dir;
 	uint64_t map_size, segment_bytes;
 	int64_t grace_ms;
+	bool patient;
+	size_t crowd;                   /* bodies of the last group */
 	int segments_dir;
 
 	MDB_txn *txn;

@@ -15,7 +15,7 @@ enum rc store_open(struct loop *l_or_null, const struct store_options *o, struct
 	if (!s)
 		FAIL(why, RC_NOMEM, "no memory for the store");
 	struct engine_options eo = { .dir = o->dir, .map_size = o->map_size, .segment_bytes = o->segment_bytes, .grace_ms = o->grace_ms,
-		                     .read_only = o->read_only };
+		                     .read_only = o->read_only, .patient = o->patient };
 	s->read_only = o->read_only;
 	enum rc rc = engine_local_open(l_or_null, &eo, &s->engine, why);
 	if (rc != RC_OK) {
