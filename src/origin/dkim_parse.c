@@ -174,15 +174,17 @@ static bool canon_word(struct str s, enum dkim_canon *out)
 	return *out == DKIM_RELAXED || str_eq(s, STR("simple"));
 }
 
-/* RFC 6376 3.5: c=, "simple/simple" when left out, "simple" for the body when only one is named. */
+/* RFC 6376 3.5: c=, "simple/simple" when left out, "simple" for the body when only one is named. ARC sealers that leave it out mean
+ * "relaxed/relaxed": so do the suite of ValiMail and the verifiers that are out there. */
 static enum rc canons(const struct reader *r)
 {
 	const struct str *v = tags_get(r->t, "c");
 	struct str head, body;
-	r->s->header = r->s->body = DKIM_SIMPLE;
+	r->s->header = r->s->body = r->s->kind == SIG_AMS ? DKIM_RELAXED : DKIM_SIMPLE;
 	if (!v)
 		return RC_OK;
 	bool two = str_cut(*v, '/', &head, &body);
+	r->s->body = DKIM_SIMPLE;
 	if (!canon_word(head, &r->s->header) || (two && !canon_word(body, &r->s->body)))
 		FAIL(r->why, RC_DENIED, "the canonicalization c=%.*s is not known", PSTR(str_head(*v, 64)));
 	return RC_OK;
