@@ -56,7 +56,7 @@ uint64_t folders_mark(struct access_house *h, uint64_t account);
 void folders_learn(struct access_house *h, uint64_t account, uint64_t mark, struct str packed);
 void folders_forget(struct access_house *h, uint64_t account);
 
-/* ---- reading.c: rows in UID order, one chunk ahead; bodies from the segments ---- */
+/* ---- reading.c: rows in UID order, chunks ahead; bodies from the segments ---- */
 struct reading_row {                          /* borrowed until the next reading_next() */
 	struct row row;
 	struct record_clear clear;
@@ -68,6 +68,7 @@ MUST_USE enum rc reading_next(struct reading *r, struct reading_row *out, struct
 /* Octets of the current row's body; at most `max`, at most one chunk; borrowed until the next call. Empty = past the end. */
 MUST_USE enum rc reading_body(struct reading *r, uint64_t offset, uint64_t max, struct str *out, struct why *why);
 void reading_close(struct reading **r);
+void reading_for_bodies(struct reading *r);   /* most rows' bodies will be read, one after the other: a worker opens them ahead */
 
 /* ---- the protocols ---- */
 void access_serve_imap(struct door_visit *v);

@@ -227,7 +227,12 @@ static enum rc on_fetch_open(void *house, uint64_t box, const struct imap_range 
 		rows |= ROW_GRAMS;
 	if (want & WANT_BODY)
 		rows |= ROW_PLACE;
-	return reading_open(s->o, box, as_uids(ranges), n, rows, (struct reading **)out, why);
+	struct reading *r;
+	TRY(reading_open(s->o, box, as_uids(ranges), n, rows, &r, why));
+	if (want & WANT_BODY)
+		reading_for_bodies(r);
+	*out = r;
+	return RC_OK;
 }
 
 static enum rc on_fetch_next(void *house, void *cursor, struct imap_row *out, struct why *why)

@@ -1,47 +1,8 @@
-#include "role/access.h"
+#include "role/access_reading.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "role/wire.h"
-#include <unistd.h>
-
-enum { CHUNK_BYTES = 56 * 1024, AIM_BYTES = 46 * 1024, AHEAD = 3, FIRST_UIDS = 16, RANGES_AT_ONCE = 4096, READ_FIRST = 96 * 1024, SCRATCH_MAX = 32 << 20 };
-
-struct body {                                   /* what is open of the current row's body */
-	struct blob_id id;
-	bool open;
-	struct blob_place place;
-	struct blob_header head;
-	struct buf first;                       /* the blob's first stored octets */
-	struct buf more;                        /* a later chunk as stored */
-	struct buf plain;                       /* chunk `chunk`, opened */
-	uint32_t chunk;
-	bool have_chunk;
-};
-
-/* A question for rows: of ranges[at] and those behind it, what lies in first..last. */
-struct chunk { struct ipc_pending *ask; size_t at; uint32_t first, last; };
-
-struct reading {
-	struct owner *o;
-	uint64_t box;
-	struct uid_range *ranges; size_t n;
-	size_t at; uint32_t uid;                /* not asked for yet: from uid on, which lies in ranges[at] */
-	unsigned want;
-	uint64_t uids;                          /* how many of them make a chunk */
-	bool learnt;                            /* `uids` is more than a guess */
-	struct chunk ahead[AHEAD]; unsigned asked; /* in UID order */
-	struct ipc_reply reply;
-	struct cursor c;
-	struct buf scratch, scratch2;
-	struct reading_row *now;
-	struct secret body_key;
-	struct blob_place place;
-	struct blob_id blob;
-	struct body body;
-};
-
-static struct access_house *house_of(const struct reading *r) { return r->o->e->state; }
 
 /* ---- rows ---- */
 
@@ -148,6 +109,7 @@ static enum rc next_chunk(struct reading *r, struct why *why)
 	}
 	TRY(rc);
 	r->c = cursor_of(a.rows);
+	ahead_chunk(r);
 	TRY(after_chunk(r, a.next, why));
 	return ask_ahead(r, why);
 }
@@ -166,9 +128,7 @@ enum rc reading_open(struct owner *o, uint64_t box, const struct uid_range *rang
 	r->uids = want & (ROW_RECORD | ROW_HEAD | ROW_GRAMS) ? FIRST_UIDS : 32 * FIRST_UIDS;
 	buf_init(&r->scratch, SCRATCH_MAX);
 	buf_init(&r->scratch2, 1 << 20);
-	buf_init(&r->body.first, READ_FIRST + BLOB_HEAD_MAX + (64u << 20));
-	buf_init(&r->body.more, 2 * BLOB_CHUNK);
-	buf_init(&r->body.plain, 2 * BLOB_CHUNK);
+	body_init(r);
 	*out = r;
 	return RC_OK;
 }
@@ -183,9 +143,7 @@ void reading_close(struct reading **rp)
 	ipc_reply_done(&r->reply);
 	buf_wipe(&r->scratch);
 	buf_wipe(&r->scratch2);
-	buf_done(&r->body.first);
-	buf_done(&r->body.more);
-	buf_wipe(&r->body.plain);
+	body_done(r);
 	secret_done(&r->body_key);
 	mem_free(r->ranges);
 	mem_free(r);
@@ -215,12 +173,14 @@ static enum rc open_row(struct reading *r, struct reading_row *out, struct why *
 	r->body_key = out->secret.body_key;
 	r->blob = out->clear.blob;
 	r->place = out->row.place;
+	r->uid_now = out->row.uid;
 	return RC_OK;
 }
 
 enum rc reading_next(struct reading *r, struct reading_row *out, struct why *why)
 {
 	r->body.open = r->body.have_chunk = false;
+	ahead_row(r);
 	for (;;) {
 		enum rc rc = r->reply.frame ? row_next(&r->c, r->want, &out->row) : RC_NOTFOUND;
 		if (rc == RC_NOTFOUND) {
@@ -233,116 +193,4 @@ enum rc reading_next(struct reading *r, struct reading_row *out, struct why *why
 	}
 	out->grams = STR("");
 	return r->want & (ROW_RECORD | ROW_HEAD) ? open_row(r, out, why) : out->row.damaged ? damaged(r, out->row.uid, why) : RC_OK;
-}
-
-/* ---- bodies ---- */
-
-static enum rc segment_fd(struct access_house *h, uint32_t segment, int *out, struct why *why)
-{
-	size_t oldest = 0;
-	for (size_t i = 0; i < sizeof h->files / sizeof *h->files; i++) {
-		if (h->files[i].fd > 0 && h->files[i].segment == segment) {
-			h->files[i].used = ++h->file_clock;
-			*out = h->files[i].fd;
-			return RC_OK;
-		}
-		if (h->files[i].used < h->files[oldest].used)
-			oldest = i;
-	}
-	int fd;
-	TRY(segment_open(h->segments_dir, segment, &fd, why));
-	if (h->files[oldest].fd > 0)
-		(void)close(h->files[oldest].fd);
-	h->files[oldest].segment = segment;
-	h->files[oldest].fd = fd;
-	h->files[oldest].used = ++h->file_clock;
-	*out = fd;
-	return RC_OK;
-}
-
-static enum rc find_place(struct reading *r, struct why *why)
-{
-	struct msg_PLACE_answer a;
-	TRY(ipc_ask_role(r->o->e->node, ROLE_READER, MSG_PLACE, &(struct msg_PLACE){ .blob = str_of(r->blob.b, sizeof r->blob.b) }, &a, NULL, true, why));
-	r->place = (struct blob_place){ a.segment, a.offset, a.length };
-	return RC_OK;
-}
-
-static enum rc read_head(struct reading *r, struct why *why)
-{
-	struct body *b = &r->body;
-	size_t need = r->place.length < READ_FIRST ? r->place.length : READ_FIRST;
-	int fd;
-	TRY(segment_fd(house_of(r), r->place.segment, &fd, why));
-	for (int i = 0; i < 2; i++) {
-		TRY(segment_fetch(fd, r->place.offset, need, &b->first, why));
-		enum rc rc = blob_header_parse(buf_str(&b->first), &b->head, &need, why);
-		if (rc != RC_AGAIN)
-			return rc;
-		if (need > r->place.length)
-			break;
-		TRY(segment_fd(house_of(r), r->place.segment, &fd, why));
-	}
-	FAIL(why, RC_DAMAGED, "a body's header is longer than the body");
-}
-
-/* A segment may have been rewritten since the row was read: the index knows where the body lies now. */
-static enum rc open_body(struct reading *r, struct why *why)
-{
-	struct body *b = &r->body;
-	if (b->open)
-		return RC_OK;
-	if (!r->place.length)
-		TRY(find_place(r, why));
-	for (int tries = 0;; tries++) {
-		enum rc rc = read_head(r, why);
-		if (rc == RC_OK && memcmp(b->head.id.b, r->blob.b, sizeof r->blob.b) == 0)
-			break;
-		if (tries)
-			FAIL(why, rc == RC_OK ? RC_DAMAGED : rc, "the body is not where the index says");
-		TRY(find_place(r, why));
-	}
-	b->open = true;
-	b->have_chunk = false;
-	return RC_OK;
-}
-
-static enum rc open_chunk(struct reading *r, uint32_t i, struct why *why)
-{
-	struct body *b = &r->body;
-	uint64_t off;
-	uint32_t len;
-	struct str stored;
-	if (b->have_chunk && b->chunk == i)
-		return RC_OK;
-	TRY(blob_chunk_at(buf_str(&b->first), &b->head, i, &off, &len));
-	if (off + len <= b->first.len) {
-		stored = str_of(b->first.p + off, len);
-	} else {
-		int fd;
-		TRY(segment_fd(house_of(r), r->place.segment, &fd, why));
-		TRY(segment_fetch(fd, r->place.offset + off, len, &b->more, why));
-		stored = buf_str(&b->more);
-	}
-	buf_clear(&b->plain);
-	enum rc rc = blob_chunk_open(&r->body_key, &b->head, i, stored, &b->plain);
-	if (rc != RC_OK)
-		FAIL(why, rc, "a body's seal does not hold");
-	b->chunk = i;
-	b->have_chunk = true;
-	return RC_OK;
-}
-
-enum rc reading_body(struct reading *r, uint64_t offset, uint64_t max, struct str *out, struct why *why)
-{
-	enum rc rc = open_body(r, why);
-	*out = STR("");
-	if (rc == RC_OK && offset < r->body.head.plain_len) {
-		rc = open_chunk(r, (uint32_t)(offset / BLOB_CHUNK), why);
-		if (rc == RC_OK)
-			*out = str_head(str_skip(buf_str(&r->body.plain), offset % BLOB_CHUNK), max);
-	}
-	if (rc == RC_DAMAGED)
-		log_event(LEVEL_ERROR, EV_STORE_DAMAGE, F("what", "body"), F("acct", (int64_t)r->o->account), F("segment", (int64_t)r->place.segment));
-	return rc;
 }

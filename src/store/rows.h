@@ -15,6 +15,7 @@ MUST_USE enum rc row_next(struct cursor *c, unsigned want, struct row *out); /* 
 MUST_USE enum rc segment_open(int segments_dir, uint32_t segment, int *out_fd, struct why *why);
 /* Exactly `n` octets from `off` into `out` (cleared first). Suspends when the page is cold. RC_DAMAGED: the file ends before. */
 MUST_USE enum rc segment_fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why *why);
+MUST_USE enum rc segment_pull(int fd, uint64_t off, size_t n, struct buf *out); /* the same on a worker, which may wait for the disk */
 /* Offline care, on a store that nobody serves (or a backup). Each damaged thing is reported once. */
 struct verify_report { uint64_t accounts, boxes, messages, blobs, segments, bytes, damaged; };
 MUST_USE enum rc store_verify(const char *dir, void (*damage)(void *arg, const char *what), void *arg, struct verify_report *out, struct why *why);

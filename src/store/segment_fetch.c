@@ -26,6 +26,22 @@ static enum rc read_by_worker(int fd, char *p, size_t n, uint64_t off, ssize_t *
 	return rc;
 }
 
+enum rc segment_pull(int fd, uint64_t off, size_t n, struct buf *out)
+{
+	buf_clear(out);
+	if (!buf_room(out, n))
+		return RC_NOMEM;
+	while (out->len < n) {
+		ssize_t k = pread(fd, out->p + out->len, n - out->len, (off_t)(off + out->len));
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return RC_DAMAGED;
+		out->len += (size_t)k;
+	}
+	return RC_OK;
+}
+
 enum rc segment_fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why *why)
 {
 	buf_clear(out);

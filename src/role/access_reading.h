@@ -1,0 +1,65 @@
+#pragma once
+#include "role/access.h"
+
+/* The inside of a reading: access_reading.c (rows), access_body.c (the current row's body), access_ahead.c (bodies of the next rows). */
+enum { CHUNK_BYTES = 56 * 1024, AIM_BYTES = 46 * 1024, AHEAD = 3, FIRST_UIDS = 16, RANGES_AT_ONCE = 4096, READ_FIRST = 96 * 1024, SCRATCH_MAX = 32 << 20 };
+
+struct body {                                   /* what is open of the current row's body */
+	struct blob_id id;
+	bool open;
+	struct blob_place place;
+	struct blob_header head;
+	struct buf first;                       /* the blob's first stored octets */
+	struct buf more;                        /* a later chunk as stored */
+	struct buf plain;                       /* chunk `chunk`, opened */
+	uint32_t chunk;
+	bool have_chunk;
+};
+
+/* Bodies of the rows behind the current one, read and opened by a worker while the session sends. */
+struct batch_of_bodies;
+struct ahead {
+	bool wanted;                            /* this reading is for bodies */
+	unsigned streak;                        /* so many rows in a row had their body read */
+	bool asked;                             /* the current one, too */
+	struct batch_of_bodies *now, *coming, *spare;
+	struct cursor peek; bool peeking;       /* behind the last row that is under way */
+	struct buf scratch;
+};
+
+/* A question for rows: of ranges[at] and those behind it, what lies in first..last. */
+struct chunk { struct ipc_pending *ask; size_t at; uint32_t first, last; };
+
+struct reading {
+	struct owner *o;
+	uint64_t box;
+	struct uid_range *ranges; size_t n;
+	size_t at; uint32_t uid;                /* not asked for yet: from uid on, which lies in ranges[at] */
+	unsigned want;
+	uint64_t uids;                          /* how many of them make a chunk */
+	bool learnt;                            /* `uids` is more than a guess */
+	struct chunk ahead[AHEAD]; unsigned asked; /* in UID order */
+	struct ipc_reply reply;
+	struct cursor c;
+	struct buf scratch, scratch2;
+	struct reading_row *now;
+	struct secret body_key;
+	struct blob_place place;
+	struct blob_id blob;
+	uint32_t uid_now;
+	struct body body;
+	struct ahead bodies;
+};
+
+static inline struct access_house *reading_house(const struct reading *r) { return r->o->e->state; }
+/* An open segment, the house's: it may be closed at the next wait. */
+MUST_USE enum rc reading_segment(struct access_house *h, uint32_t segment, int *out, struct why *why);
+void body_init(struct reading *r);
+void body_done(struct reading *r);
+
+void ahead_row(struct reading *r);              /* another row is the current one */
+void ahead_chunk(struct reading *r);            /* the rows lie elsewhere now */
+/* The whole plain body of the current row when it was opened ahead; RC_NOTFOUND: it is read now. */
+MUST_USE enum rc ahead_take(struct reading *r, struct str *out);
+void ahead_go(struct reading *r);               /* has the next ones opened, when it looks as if they will be wanted */
+void ahead_done(struct reading *r);
