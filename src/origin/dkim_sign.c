@@ -152,7 +152,7 @@ enum rc signer_call(const struct dkim_key_ref *k, const uint8_t digest[DKIM_HASH
 	return RC_OK;
 }
 
-static enum rc digest_of(struct signer *s, struct str template, enum dkim_canon c, uint8_t digest[DKIM_HASH_MAX])
+enum rc signer_digest(struct signer *s, struct str template, enum dkim_canon c, uint8_t digest[DKIM_HASH_MAX])
 {
 	struct hash_out o;
 	struct str rest = s->h, name;
@@ -177,7 +177,7 @@ enum rc signer_sign(struct signer *s, struct write_field *f, const struct dkim_k
 	buf_init(&template, WRITE_FIELD_MAX);
 	buf_init(&signature, SIG_MAX_OCTETS);
 	write_template(f, &template, &b);
-	enum rc rc = template.failed ? RC_NOMEM : digest_of(s, buf_str(&template), c, digest);
+	enum rc rc = template.failed ? RC_NOMEM : signer_digest(s, buf_str(&template), c, digest);
 	if (rc == RC_OK)
 		rc = signer_call(k, digest, &signature, why);
 	else

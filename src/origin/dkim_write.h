@@ -37,6 +37,8 @@ MUST_USE enum rc signer_key(const struct dkim_key_ref *k, struct why *why);
 struct str signer_algorithm(const struct dkim_key_ref *k);
 /* Writes `f` with its b= over the fields in s->h. */
 MUST_USE enum rc signer_sign(struct signer *s, struct write_field *f, const struct dkim_key_ref *k, enum dkim_canon c, struct buf *out, struct why *why);
+/* The digest of the fields in s->h and of a signature field whose b= is empty, line end left out. */
+MUST_USE enum rc signer_digest(struct signer *s, struct str template, enum dkim_canon c, uint8_t digest[DKIM_HASH_MAX]);
 /* One digest signed. */
 MUST_USE enum rc signer_call(const struct dkim_key_ref *k, const uint8_t digest[DKIM_HASH_MAX], struct buf *out, struct why *why);
 /* The length of the header with its empty line. */
