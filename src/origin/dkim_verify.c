@@ -248,15 +248,18 @@ static enum auth auth_of(enum rc rc)
 
 static enum rc judge_signature(struct judge *j, const struct sig *s, struct dkim_signature *out, struct why *why)
 {
-	const struct dkim_key *key;
+	const struct dkim_key *key = NULL;
 	struct why body = { .rc = RC_OK };
 	uint8_t digest[DKIM_HASH_MAX];
 	enum rc body_rc = judge_body(j->v, s, &body);
 	out->body_ok = body_rc == RC_OK || body_rc == RC_CONFLICT;
-	TRY(judge_key(j, s, &key, &out->secure, why));
-	out->key_bits = key->bits;
-	out->testing = key->testing;
-	enum rc rc = judge_digest(&j->v->head, s, digest);
+	enum rc rc = judge_key(j, s, &key, &out->secure, why);
+	if (key) { /* also one that may not be used */
+		out->key_bits = key->bits;
+		out->testing = key->testing;
+	}
+	TRY(rc);
+	rc = judge_digest(&j->v->head, s, digest);
 	if (rc == RC_OK)
 		rc = dkim_key_verify(key, sig_hash(s), digest, s->b);
 	out->signature_ok = rc == RC_OK;
