@@ -106,7 +106,7 @@ static uint64_t mix(uint32_t tagged)
 enum rc grams_format(struct grams *g, struct buf *out)
 {
 	unsigned log2 = LOG2_LEAST;
-	while (log2 < LOG2_MOST && 8ull * size_of(log2) < (uint64_t)g->distinct * 15 / 2) /* 7.5 to 15 bits a trigram: 10 on average */
+	while (log2 < LOG2_MOST && 8ull * size_of(log2) < (uint64_t)g->distinct * 5) /* 5 to 10 bits a trigram: 7 on average */
 		log2++;
 	size_t n = size_of(log2);
 	buf_u8(out, GRAMS_VERSION);

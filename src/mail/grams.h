@@ -4,8 +4,9 @@
 
 /* Search signatures: a bloom filter over the folded trigrams of a message's decoded text and header values. Two filters in one:
  * body and header trigrams, so that BODY and TEXT can be told apart. Form: u8 version, u8 log2 size in octets, u8 hash count,
- * bits. Another version than ours: always a candidate. Sized to about 10 bits per trigram: a power of two less 72 octets, 56 octets to 16 KiB,
- * so that a sealed signature with its key and checksums fills whole pages of the index, or two share one. */
+ * bits. Another version than ours: always a candidate. Sized to about 7 bits per trigram (a word of five letters is wrongly thought to be in
+ * one message of 1,300 at worst): a power of two less 72 octets, 56 octets to 16 KiB, so that a sealed signature with its key and
+ * checksums fills whole pages of the index, or two share one. */
 enum { GRAMS_VERSION = 3, GRAMS_BODY = 1, GRAMS_HEADER = 2 };
 /* May the text contain `needle_folded`? False only when it certainly does not. Needles under 3 characters: true. */
 bool grams_maybe(struct str signature, unsigned where, struct str needle_folded);

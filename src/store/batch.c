@@ -61,8 +61,10 @@ void batch_put(struct batch *b, enum table t, struct str key, struct str value)
 void batch_lend(struct batch *b, enum table t, struct str key, struct str value)
 {
 	struct op *o = add(b, OP_PUT, t, key);
-	if (o)
+	if (o) {
 		o->value = value;
+		o->lent = true;
+	}
 }
 
 void batch_delete(struct batch *b, enum table t, struct str key) { (void)add(b, OP_DELETE, t, key); }

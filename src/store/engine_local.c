@@ -4,6 +4,7 @@
 #include "os/file.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -13,7 +14,7 @@
  *    between suspends while it reads and applies, so what a verb read is still true when its batch is applied.
  * 2. Bodies are on disk before the transaction that names them commits; LMDB syncs its pages before its header.
  * 3. A group that failed leaves nothing: LMDB's transaction is aborted, segment rows go back, unnamed files go away. */
-enum { OFFERS_MAX = 1 << 16, NOTICES_MAX = 1 << 20, CROWD = 4, CROWD_WAIT_NS = 1000000 };
+enum { OFFERS_MAX = 1 << 16, NOTICES_MAX = 1 << 20, CROWD = 8, CROWD_WAITED = 12, CROWD_WAIT_NS = 1000000 };
 
 /* ---- groups ---- */
 static void group_unref(struct group **gp)
@@ -70,6 +71,7 @@ static void group_end(struct engine *e, enum rc rc, const struct why *why)
 	struct group *g = e->group;
 	e->txn = NULL;
 	e->group = NULL;
+	e->late_n = 0;
 	segments_settle(e, rc == RC_OK);
 	offers_settle(e);
 	g->closed = true;
@@ -90,6 +92,56 @@ void engine_abort(struct engine *e, enum rc rc, const struct why *why)
 	group_end(e, rc, why);
 }
 
+/* ---- rows put last: records and signatures lie in the order in which they came. Put in that order when the group is whole, they fill the
+ * last pages one after the other ---- */
+static bool comes_late(enum table t) { return t == TABLE_RECORD || t == TABLE_GRAMS; }
+
+static int by_key(const void *a, const void *b)
+{
+	const struct late *x = a, *y = b;
+	return x->table != y->table ? (x->table > y->table) - (x->table < y->table) : str_cmp(x->key, y->key);
+}
+
+static enum rc late_put(struct engine *e, struct why *why)
+{
+	enum rc rc = RC_OK;
+	if (e->late_n > 1)
+		qsort(e->late, e->late_n, sizeof *e->late, by_key);
+	for (size_t i = 0; i < e->late_n && rc == RC_OK; i++)
+		rc = index_error(index_append(e->index, e->txn, e->late[i].table, e->late[i].key, e->late[i].value), "index: put", why);
+	e->late_n = 0;
+	return rc;
+}
+
+/* Before anything looks at such a table. */
+static enum rc late_settle(struct engine *e, enum table t, struct why *why)
+{
+	struct why local = { 0 };
+	if (e->late_n == 0 || !comes_late(t))
+		return RC_OK;
+	enum rc rc = late_put(e, &local);
+	if (rc != RC_OK) {
+		engine_abort(e, rc, &local);
+		if (why)
+			*why = local;
+	}
+	return rc;
+}
+
+static enum rc late_add(struct engine *e, const struct op *o, struct why *why)
+{
+	if (e->late_n == e->late_cap) {
+		size_t cap = e->late_cap ? e->late_cap * 2 : 64;
+		struct late *l = mem_grow(e->late, e->late_cap * sizeof *l, cap * sizeof *l);
+		if (!l)
+			FAIL(why, RC_NOMEM, "no memory for a row");
+		e->late = l;
+		e->late_cap = cap;
+	}
+	e->late[e->late_n++] = (struct late){ o->table, o->key, o->value };
+	return RC_OK;
+}
+
 static void group_close(struct engine *e)
 {
 	if (!e->group)
@@ -99,8 +151,10 @@ static void group_close(struct engine *e)
 		engine_abort(e, RC_OK, NULL);
 		return;
 	}
-	e->crowd = e->write_n;
-	enum rc rc = segments_put_rows(e, &why);
+	e->crowded = e->write_n && e->group->notice_n >= (e->group->waited ? CROWD_WAITED : CROWD);
+	enum rc rc = late_put(e, &why);
+	if (rc == RC_OK)
+		rc = segments_put_rows(e, &why);
 	if (rc == RC_OK)
 		rc = segments_sync(e, &why);
 	if (rc != RC_OK) {
@@ -132,11 +186,12 @@ static void group_close(struct engine *e)
 static void stay_awake(void *arg) { (void)arg; }
 
 /* In a crowd a group waits a millisecond for company, once: its syncs and the pages that all verbs share are the same for nine deliveries as
- * for eighteen. It waits asleep, not at its channels: each delivery that wakes it up would cost what is to be saved. */
+ * for eighteen. Where waiting brings few (ten clients, each waiting for its answer) it is left out again. It waits asleep, not at its
+ * channels: each delivery that wakes it up would cost what is to be saved. */
 static bool wait_for_company(struct engine *e)
 {
 	struct group *g = e->group;
-	if (!e->patient || !g || !g->dirty || g->waited || e->crowd < CROWD || e->write_n == 0 || loop_stopping(e->loop))
+	if (!e->patient || !g || !g->dirty || g->waited || !e->crowded || e->write_n == 0 || loop_stopping(e->loop))
 		return false;
 	if (fiber_start(e->loop, stay_awake, NULL, NULL) != RC_OK) /* so that the loop looks at its channels and comes back */
 		return false;
@@ -184,6 +239,7 @@ void engine_settle(struct engine *e)
 enum rc engine_get(struct engine *e, enum table t, struct str key, struct buf *out)
 {
 	TRY(engine_begin(e, NULL));
+	TRY(late_settle(e, t, NULL));
 	struct str v;
 	TRY(index_get(e->index, e->txn, t, key, &v));
 	buf_clear(out);
@@ -195,6 +251,7 @@ enum rc engine_scan(struct engine *e, enum table t, struct str from, struct str 
                     bool (*each)(void *arg, const struct engine_row *r), void *arg, uint64_t *out_version)
 {
 	TRY(engine_begin(e, NULL));
+	TRY(late_settle(e, t, NULL));
 	if (out_version)
 		*out_version = mdb_txn_id(e->txn);
 	MDB_cursor *c = NULL;
@@ -332,7 +389,10 @@ static enum rc apply(struct engine *e, const struct op *o, struct why *why)
 {
 	switch (o->kind) {
 	case OP_EXPECT: return RC_OK; /* checked before anything was applied */
-	case OP_PUT: return index_error(index_put(e->index, e->txn, o->table, o->key, o->value), "index: put", why);
+	case OP_PUT:
+		if (o->lent && comes_late(o->table))
+			return late_add(e, o, why);
+		return index_error(index_put(e->index, e->txn, o->table, o->key, o->value), "index: put", why);
 	case OP_DELETE: return apply_delete(e, o, why);
 	case OP_COPY: return apply_copy(e, o, why);
 	case OP_BLOB: return apply_blob(e, o, why);
@@ -354,7 +414,9 @@ enum rc engine_commit(struct engine *e, struct batch *b, struct why *why)
 		if (b->ops[i].kind == OP_EXPECT)
 			continue;
 		e->group->dirty = true;
-		enum rc rc = apply(e, &b->ops[i], &local);
+		enum rc rc = b->ops[i].kind == OP_DELETE || b->ops[i].kind == OP_COPY ? late_settle(e, b->ops[i].table, &local) : RC_OK;
+		if (rc == RC_OK)
+			rc = apply(e, &b->ops[i], &local);
 		if (rc != RC_OK) { /* half a batch is in the transaction: the whole group goes */
 			rc = rc == RC_NOTFOUND ? RC_IO : rc;
 			engine_abort(e, rc, &local);
@@ -504,6 +566,7 @@ void engine_close(struct engine **ep)
 	index_close(&e->index);
 	fd_close(&e->segments_dir);
 	mem_free(e->offers);
+	mem_free(e->late);
 	mem_free(e->writes);
 	mem_free(e->dir);
 	mem_free(e);

@@ -27,6 +27,7 @@ struct group {
 };
 
 struct offer { struct blob_id id; struct str bytes; uint32_t single; /* segment number of a body with a file of its own, 0 = none */ bool named; };
+struct late { enum table table; struct str key, value; };
 struct body_write { uint32_t segment; uint64_t offset; struct str bytes; };
 
 struct engine {
@@ -36,13 +37,15 @@ struct engine {
 	uint64_t map_size, segment_bytes;
 	int64_t grace_ms;
 	bool patient;
-	size_t crowd;                   /* bodies of the last group */
+	bool crowded;                   /* the last group was a crowd */
 	int segments_dir;
 
 	MDB_txn *txn;
 	struct group *group;
 	struct offer *offers;           /* bodies put and not yet committed */
 	size_t offer_n, offer_cap;
+	struct late *late;              /* rows of the open group that are put last, in the order of their keys */
+	size_t late_n, late_cap;
 	struct body_write *writes;      /* named bodies of the open group, in file order */
 	size_t write_n, write_cap;
 

@@ -191,14 +191,22 @@ enum rc index_get(const struct index *i, MDB_txn *t, enum table table, struct st
 	return index_value(key, v, out) ? RC_OK : RC_DAMAGED;
 }
 
-int index_put(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str value)
+static int put(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str value, unsigned flags)
 {
 	MDB_val k = val_of(key), v = { value.n + CHECK_LEN, NULL };
-	int err = mdb_put(t, i->dbi[table], &k, &v, MDB_RESERVE);
+	int err = mdb_put(t, i->dbi[table], &k, &v, MDB_RESERVE | flags);
 	if (err)
 		return err;
 	uint32_t sum = __builtin_bswap32(index_checksum(key, value));
 	memcpy(v.mv_data, value.p, value.n);
 	memcpy((char *)v.mv_data + value.n, &sum, sizeof sum);
 	return 0;
+}
+
+int index_put(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str value) { return put(i, t, table, key, value, 0); }
+
+int index_append(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str value)
+{
+	int err = put(i, t, table, key, value, MDB_APPEND);
+	return err == MDB_KEYEXIST ? put(i, t, table, key, value, 0) : err; /* not the last */
 }

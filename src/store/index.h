@@ -32,3 +32,5 @@ static inline struct str str_val(MDB_val v) { return str_of(v.mv_data, v.mv_size
 /* Borrowed until the transaction's next write or end. RC_NOTFOUND, RC_DAMAGED. */
 MUST_USE enum rc index_get(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str *out);
 int index_put(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str value); /* an LMDB error */
+/* The same for a key that is likely the table's last: pages are filled, not halved when they are full. */
+int index_append(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str value);
