@@ -33,7 +33,8 @@ struct report_tls {
 	struct str org, contact, id; int64_t begin_s, end_s;
 	struct report_tls_policy *policy; size_t policies;
 };
-struct report_failure { struct str domain, source_ip, mail_from, auth_failure, dkim_domain, dkim_selector, spf_dns, delivery, original_headers; int64_t at_s; uint64_t incidents; };
+struct report_failure { struct str domain, source_ip, mail_from, auth_failure, dkim_domain, dkim_selector, spf_dns, delivery, original_headers; int64_t at_s; uint64_t incidents;
+	struct str alignment; };     /* RFC 9991 Identity-Alignment: "none", "dkim", "spf", "dkim, spf"; of original_headers at most 64 KiB are kept */
 enum report_kind { REPORT_UNKNOWN, REPORT_DMARC, REPORT_FAILURE, REPORT_TLS };
 struct report {
 	enum report_kind kind;
@@ -42,14 +43,16 @@ struct report {
 	struct report_failure failure;
 };
 /* A mail, or a bare file (xml, json, gz, zip), as received. Finds the report in it, unpacks and reads it. RC_NOTFOUND: no report in it; RC_SYNTAX: malformed
- * beyond repair; RC_LIMIT: a bomb (more than 64 MiB unpacked, ratio, entries), DTDs and entities are refused. Results in `a`, whose ceiling bounds rows. */
+ * beyond repair, numbers or dates that cannot be true included; RC_LIMIT: a bomb (more than 64 MiB unpacked, ratio, entries, an archive within an
+ * archive), a DTD or entities, more rows than fit. Results in `a`, whose ceiling bounds rows. */
 MUST_USE enum rc report_read(struct str bytes, struct arena *a, struct report *out, struct why *why);
 
 /* Writing. RFC 9990's XML when `rfc9990`, else 7489's. */
 MUST_USE enum rc report_aggregate_xml(const struct report_aggregate *r, struct buf *out);
 MUST_USE enum rc report_tls_json(const struct report_tls *r, struct buf *out);
 MUST_USE enum rc report_gzip(struct str in, struct buf *out);
-struct report_mail { struct str from, to, submitter, domain, id, message_id; int64_t now_s; int64_t begin_s, end_s; };
+struct report_mail { struct str from, to, submitter, domain, id, message_id; int64_t now_s; int64_t begin_s, end_s;
+	struct str key; };           /* failure reports: of the hashes that stand for local parts; "" = a random one, so that two reports cannot be linked */
 /* The complete message (RFC 9990 5.4 / RFC 7489 7.2.1.1 subject and file name; RFC 8460 5.3). */
 MUST_USE enum rc report_mail_dmarc(const struct report_mail *m, struct str gzipped_xml, struct buf *out);
 MUST_USE enum rc report_mail_tls(const struct report_mail *m, struct str gzipped_json, struct buf *out);

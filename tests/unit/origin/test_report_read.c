@@ -1,0 +1,430 @@
+/* Reports of strangers: what is read in spite of its sender, and what is refused. */
+#include "origin/report_internal.h"
+
+#include "../mail/mail_test.h"
+#include "base/codec.h"
+#include <zlib.h>
+
+#define META "<report_metadata><org_name>Org</org_name><email>a@b.example</email><report_id>1</report_id>" \
+	     "<date_range><begin>1795392000</begin><end>1795478399</end></date_range></report_metadata>"
+#define POLICY "<policy_published><domain>Bank.Example</domain><p>reject</p><pct>100</pct></policy_published>"
+#define RECORD(ip, count) "<record><row><source_ip>" ip "</source_ip><count>" count "</count><policy_evaluated><disposition>none</disposition><dkim>pass</dkim>" \
+	"<spf>fail</spf></policy_evaluated></row><identifiers><header_from>bank.example</header_from></identifiers><auth_results/></record>"
+#define GOOD "<feedback>" META POLICY RECORD("192.0.2.1", "5") "</feedback>"
+
+static enum rc read_into(struct str bytes, struct arena *a, struct report *r, struct why *why)
+{
+	*why = (struct why){ 0 };
+	return report_read(bytes, a, r, why);
+}
+
+static void refused(struct str bytes, enum rc want, const char *because)
+{
+	AUTO(arena_done) struct arena a = { .max = 16 << 20 };
+	struct report r;
+	struct why why;
+	enum rc rc = read_into(bytes, &a, &r, &why);
+	if (rc != want || !strstr(why.text, because))
+		fail_msg("%s (%s), should be %s (%s): %.*s", rc_name(rc), why.text, rc_name(want), because, PSTR(str_head(bytes, 300)));
+	assert_int_equal(r.kind, REPORT_UNKNOWN);
+}
+
+static void good(struct str bytes, uint64_t count)
+{
+	AUTO(arena_done) struct arena a = { .max = 16 << 20 };
+	struct report r;
+	struct why why;
+	enum rc rc = read_into(bytes, &a, &r, &why);
+	if (rc != RC_OK)
+		fail_msg("%s: %s", rc_name(rc), why.text);
+	assert_int_equal(r.kind, REPORT_DMARC);
+	assert_int_equal(r.dmarc.rows, 1);
+	assert_int_equal(r.dmarc.row[0].count, count);
+	SAME(r.dmarc.domain, STR("bank.example"));
+	SAME(r.dmarc.p, STR("reject"));
+	SAME(r.dmarc.row[0].dkim, STR("pass"));
+	SAME(r.dmarc.row[0].source_ip, STR("192.0.2.1"));
+}
+
+static void gzipped(struct str in, struct buf *out) { assert_int_equal(report_gzip(in, out), RC_OK); }
+
+/* A zip archive with one file; `method` 0 or 8. */
+static void le(struct buf *b, uint64_t v, unsigned n)
+{
+	for (; n; n--, v >>= 8)
+		buf_u8(b, (uint8_t)(v & 0xff));
+}
+struct zip_lie { uint32_t flags, size, crc_xor, local, method, entries; bool set_size; };
+
+static void zipped(struct str name, struct str in, unsigned method, const struct zip_lie *lie, struct buf *out)
+{
+	AUTO(buf_done) struct buf gz = { .max = 80 << 20 };
+	static const struct zip_lie truth;
+	lie = lie ? lie : &truth;
+	struct str data = in;
+	if (method == 8) {
+		gzipped(in, &gz);
+		data = str_of(gz.p + 10, gz.len - 18);
+	}
+	uint32_t crc = (uint32_t)crc32(0, (const unsigned char *)in.p, (unsigned)in.n) ^ lie->crc_xor;
+	size_t size = lie->set_size ? lie->size : in.n;
+	method = lie->method ? lie->method : method;
+	size_t local = out->len;
+	buf_add(out, STR("PK\3\4"));
+	le(out, 20, 2), le(out, lie->flags, 2), le(out, method, 2), le(out, 0, 4), le(out, crc, 4), le(out, data.n, 4), le(out, size, 4), le(out, name.n, 2), le(out, 0, 2);
+	buf_add(out, name);
+	buf_add(out, data);
+	size_t central = out->len;
+	unsigned n = lie->entries ? lie->entries : 1;
+	for (unsigned i = 0; i < n; i++) {
+		buf_add(out, STR("PK\1\2"));
+		le(out, 20, 2), le(out, 20, 2), le(out, lie->flags, 2), le(out, method, 2), le(out, 0, 4), le(out, crc, 4), le(out, data.n, 4), le(out, size, 4);
+		le(out, name.n, 2), le(out, 0, 2), le(out, 0, 2), le(out, 0, 2), le(out, 0, 2), le(out, 0, 4), le(out, lie->local ? lie->local : local, 4);
+		buf_add(out, name);
+	}
+	size_t end = out->len;
+	buf_add(out, STR("PK\5\6"));
+	le(out, 0, 4), le(out, n, 2), le(out, n, 2), le(out, end - central, 4), le(out, central, 4), le(out, 0, 2);
+}
+
+static void a_bare_file_is_read_in_every_wrapping(void **state)
+{
+	AUTO(buf_done) struct buf gz = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf stored = { .max = 1 << 20 };
+	good(STR(GOOD), 5);
+	good(STR("\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" GOOD), 5);
+	good(STR("\r\n <?xml version=\"1.0\"?>" GOOD "\r\n\r\n"), 5);
+	gzipped(STR(GOOD), &gz);
+	good(buf_str(&gz), 5);
+	buf_add(&gz, STR("\r\n\r\n"));
+	good(buf_str(&gz), 5);
+	zipped(STR("r.xml"), STR(GOOD), 8, NULL, &zip);
+	good(buf_str(&zip), 5);
+	zipped(STR("wrong.name"), STR(GOOD), 0, NULL, &stored);
+	good(buf_str(&stored), 5);
+}
+
+static void utf16_is_read(void **state)
+{
+	static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-16\"?>" GOOD;
+	AUTO(buf_done) struct buf le16 = { .max = 1 << 16 };
+	AUTO(buf_done) struct buf be16 = { .max = 1 << 16 };
+	buf_add(&le16, STR("\xff\xfe"));
+	buf_add(&be16, STR("\xfe\xff"));
+	for (size_t i = 0; xml[i]; i++) {
+		buf_byte(&le16, xml[i]);
+		buf_byte(&le16, 0);
+		buf_byte(&be16, 0);
+		buf_byte(&be16, xml[i]);
+	}
+	good(buf_str(&le16), 5);
+	good(buf_str(&be16), 5);
+}
+
+static void namespaces_and_order_do_not_matter(void **state)
+{
+	good(STR("<feedback xmlns=\"urn:wrong\">" META POLICY RECORD("192.0.2.1", "5") "</feedback>"), 5);
+	good(STR("<d:feedback xmlns:d=\"http://dmarc.org/dmarc-xml/0.1\"><d:report_metadata><d:report_id>1</d:report_id><d:date_range><d:end>1795478399</d:end>"
+	         "<d:begin>1795392000</d:begin></d:date_range></d:report_metadata>" POLICY RECORD("192.0.2.1", "5") "</d:feedback>"), 5);
+	good(STR("<x:feedback>" META POLICY RECORD("192.0.2.1", "5") "</x:feedback>"), 5);
+	good(STR("<feedback><version>1.0</version>" RECORD("192.0.2.1", " 5\n") POLICY META "<extension><new><report_id>no</report_id></new></extension></feedback>"), 5);
+	good(STR("<feedback>" META POLICY RECORD("192.0.2.1", "5") "</feedback>junk <after"), 5);
+}
+
+static void the_namespace_of_rfc_9990_is_seen(void **state)
+{
+	AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+	struct report r;
+	struct why why;
+	assert_int_equal(read_into(STR("<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">" META POLICY "</feedback>"), &a, &r, &why), RC_OK);
+	assert_true(r.dmarc.rfc9990);
+	assert_int_equal(read_into(STR(GOOD), &a, &r, &why), RC_OK);
+	assert_false(r.dmarc.rfc9990);
+}
+
+static void entities_and_dtds_are_refused(void **state)
+{
+	refused(STR("<!DOCTYPE feedback SYSTEM \"file:///etc/passwd\">" GOOD), RC_LIMIT, "document type");
+	refused(STR("<!DOCTYPE x [<!ENTITY a \"b\">]>" GOOD), RC_LIMIT, "document type");
+	refused(STR("<?xml version=\"1.0\"?><!DOCTYPE lolz [<!ENTITY lol \"lol\"><!ENTITY lol2 \"&lol;&lol;\">]><feedback>&lol2;</feedback>"), RC_LIMIT, "document type");
+	refused(STR("<feedback>" META POLICY "&undefined;</feedback>"), RC_SYNTAX, "undefined entity");
+}
+
+static void numbers_that_cannot_be_true_are_refused(void **state)
+{
+	refused(STR("<feedback>" META POLICY RECORD("192.0.2.1", "-5") "</feedback>"), RC_SYNTAX, "count");
+	refused(STR("<feedback>" META POLICY RECORD("192.0.2.1", "") "</feedback>"), RC_SYNTAX, "count");
+	refused(STR("<feedback>" META POLICY RECORD("192.0.2.1", "1e9") "</feedback>"), RC_SYNTAX, "count");
+	refused(STR("<feedback>" META POLICY RECORD("192.0.2.1", "18446744073709551616") "</feedback>"), RC_SYNTAX, "count");
+	refused(STR("<feedback>" META POLICY RECORD("192.0.2.1", "1000000001") "</feedback>"), RC_SYNTAX, "count");
+	refused(STR("<feedback>" META POLICY "<record><row><source_ip>192.0.2.1</source_ip></row></record></feedback>"), RC_SYNTAX, "count");
+}
+
+static void periods_that_cannot_be_true_are_refused(void **state)
+{
+	static const struct { const char *begin, *end; } cases[] = {
+		{ "0", "86400" }, { "1795478399", "1795392000" }, { "-1", "5" }, { "1795392000", "99999999999" }, { "1795392000", "" }, { "x", "1795478399" },
+		{ "1295392000", "1795478399" }, { "9223372036854775808", "9223372036854775809" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char xml[600];
+		snprintf(xml, sizeof xml, "<feedback><report_metadata><date_range><begin>%s</begin><end>%s</end></date_range></report_metadata>" POLICY "</feedback>",
+		         cases[i].begin, cases[i].end);
+		refused(str_z(xml), RC_SYNTAX, "period");
+	}
+	refused(STR("<feedback>" POLICY RECORD("192.0.2.1", "5") "</feedback>"), RC_SYNTAX, "period");
+}
+
+static void what_is_no_report_is_said(void **state)
+{
+	refused(STR("<html><body>hello</body></html>"), RC_NOTFOUND, "no DMARC report");
+	refused(STR("{\"hello\": 1}"), RC_NOTFOUND, "no TLS report");
+	refused(STR(""), RC_NOTFOUND, "no report");
+	refused(STR("Subject: hello\r\n\r\nJust a letter.\r\n"), RC_NOTFOUND, "no report");
+	refused(STR("<feedback>" META "<policy_published><p>none</p></policy_published></feedback>"), RC_SYNTAX, "no domain");
+	refused(STR("<feedback>" META POLICY), RC_SYNTAX, "line 1");
+	refused(STR("<feedback><report_metadata><org_name>a\xff</org_name></report_metadata></feedback>"), RC_SYNTAX, "line 1");
+}
+
+static void a_wrong_address_is_kept_as_unknown(void **state)
+{
+	AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+	struct report r;
+	struct why why;
+	assert_int_equal(read_into(STR("<feedback>" META POLICY RECORD("not an address", "1") RECORD("2001:DB8:0:0:0:0:0:1", "2") "</feedback>"), &a, &r, &why), RC_OK);
+	SAME(r.dmarc.row[0].source_ip, STR(""));
+	SAME(r.dmarc.row[1].source_ip, STR("2001:db8::1"));
+}
+
+static void deep_nesting_and_long_values_are_refused(void **state)
+{
+	AUTO(buf_done) struct buf b = { .max = 1 << 20 };
+	buf_add(&b, STR("<feedback>"));
+	for (int i = 0; i < 100; i++)
+		buf_add(&b, STR("<a>"));
+	refused(buf_str(&b), RC_LIMIT, "nested");
+	buf_clear(&b);
+	buf_add(&b, STR("<feedback><report_metadata><org_name>"));
+	for (int i = 0; i < 5000; i++)
+		buf_byte(&b, 'x');
+	refused(buf_str(&b), RC_LIMIT, "too long");
+}
+
+static void more_rows_than_fit_are_refused(void **state)
+{
+	AUTO(buf_done) struct buf b = { .max = 8 << 20 };
+	AUTO(arena_done) struct arena a = { .max = 100000 };
+	struct report r;
+	struct why why;
+	buf_add(&b, STR("<feedback>" META POLICY));
+	for (int i = 0; i < 5000; i++)
+		buf_add(&b, STR(RECORD("192.0.2.1", "5")));
+	buf_add(&b, STR("</feedback>"));
+	assert_int_equal(read_into(buf_str(&b), &a, &r, &why), RC_LIMIT);
+	assert_non_null(strstr(why.text, "rows"));
+}
+
+static void a_gzip_bomb_is_refused(void **state)
+{
+	AUTO(buf_done) struct buf zeros = { .max = 80 << 20 };
+	AUTO(buf_done) struct buf gz = { .max = 80 << 20 };
+	AUTO(buf_done) struct buf zip = { .max = 80 << 20 };
+	assert_true(buf_room(&zeros, 40 << 20));
+	memset(zeros.p, ' ', 40 << 20);
+	zeros.len = 40 << 20;
+	gzipped(buf_str(&zeros), &gz);
+	refused(buf_str(&gz), RC_LIMIT, "times its size");
+	zipped(STR("r.xml"), buf_str(&zeros), 8, NULL, &zip);
+	refused(buf_str(&zip), RC_LIMIT, "times its size");
+}
+
+static void too_large_unpacked_is_refused(void **state)
+{
+	AUTO(buf_done) struct buf big = { .max = 80 << 20 };
+	AUTO(buf_done) struct buf gz = { .max = 80 << 20 };
+	uint32_t x = 1;
+	assert_true(buf_room(&big, 70 << 20));
+	big.len = 70 << 20;
+	for (size_t i = 0; i < big.len; i++) {
+		x = x * 1664525 + 1013904223;
+		big.p[i] = (char)("0123456789abcdef"[x >> 28]);
+	}
+	for (size_t from = 0; from < big.len; from += 35 << 20) /* report_gzip itself takes no more: two members */
+		gzipped(str_of(big.p + from, 35 << 20), &gz);
+	refused(buf_str(&gz), RC_LIMIT, "larger than");
+}
+
+static void archives_within_archives_are_refused(void **state)
+{
+	AUTO(buf_done) struct buf gz = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf twice = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+	gzipped(STR(GOOD), &gz);
+	gzipped(buf_str(&gz), &twice);
+	refused(buf_str(&twice), RC_LIMIT, "archive within");
+	zipped(STR("r.xml.gz"), buf_str(&gz), 8, NULL, &zip);
+	refused(buf_str(&zip), RC_LIMIT, "archive within");
+}
+
+static void broken_archives_are_refused(void **state)
+{
+	static const struct { struct zip_lie lie; enum rc rc; const char *because; } cases[] = {
+		{ { .flags = 1 }, RC_SYNTAX, "encrypted" }, { { .crc_xor = 1 }, RC_SYNTAX, "checksum" }, { { .set_size = true, .size = 3 }, RC_SYNTAX, "checksum" },
+		{ { .local = 100000 }, RC_SYNTAX, "damaged" }, { { .local = 1 }, RC_SYNTAX, "damaged" }, { { .method = 12 }, RC_SYNTAX, "method 12" },
+		{ { .entries = 2 }, RC_LIMIT, "2 files" }, { { .entries = 100 }, RC_LIMIT, "100 entries" },
+		{ { .set_size = true, .size = 0xffffffff }, RC_LIMIT, "larger" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+		zipped(STR("r.xml"), STR(GOOD), 8, &cases[i].lie, &zip);
+		refused(buf_str(&zip), cases[i].rc, cases[i].because);
+	}
+	AUTO(buf_done) struct buf gz = { .max = 1 << 20 };
+	gzipped(STR(GOOD), &gz);
+	refused(str_head(buf_str(&gz), gz.len / 2), RC_SYNTAX, "damaged");
+	gz.p[gz.len - 6] ^= 1;
+	refused(buf_str(&gz), RC_SYNTAX, "damaged");
+	AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+	zipped(STR("r.xml"), STR(GOOD), 8, NULL, &zip);
+	for (size_t n = 5; n < zip.len; n += 7)
+		refused(str_head(buf_str(&zip), n), RC_SYNTAX, "");
+}
+
+static void mail_of(const char *type, struct str body, bool base64, struct buf *out)
+{
+	buf_addf(out, "From: a@b.example\r\nSubject: Report\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nHello <b>\r\n"
+	         "--x\r\nContent-Type: text/html\r\n\r\n<html></html>\r\n--x\r\nContent-Type: %s\r\n%s\r\n", type, base64 ? "Content-Transfer-Encoding: base64\r\n" : "");
+	if (base64)
+		base64_add(out, body);
+	else
+		buf_add(out, body);
+	buf_add(out, STR("\r\n--x--\r\n"));
+}
+
+static void a_report_is_found_in_mail_whatever_its_part_says(void **state)
+{
+	static const char *const types[] = { "application/gzip", "application/x-zip", "application/octet-stream; name=\"report.exe\"", "text/xml", "image/png", "nonsense" };
+	AUTO(buf_done) struct buf gz = { .max = 1 << 20 };
+	gzipped(STR(GOOD), &gz);
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+		AUTO(buf_done) struct buf mail = { .max = 1 << 20 };
+		mail_of(types[i], buf_str(&gz), true, &mail);
+		good(buf_str(&mail), 5);
+	}
+	AUTO(buf_done) struct buf mail = { .max = 1 << 20 };
+	mail_of("application/xml", STR(GOOD), false, &mail);
+	good(buf_str(&mail), 5);
+	AUTO(buf_done) struct buf bad = { .max = 1 << 20 };
+	mail_of("application/gzip", str_head(buf_str(&gz), 60), true, &bad);
+	refused(buf_str(&bad), RC_SYNTAX, "damaged");
+}
+
+#define TLS(rest) "{\"organization-name\":\"O\",\"date-range\":{\"start-datetime\":\"2026-11-23T00:00:00Z\",\"end-datetime\":\"2026-11-23T23:59:59Z\"},\"report-id\":\"i\"," rest "}"
+
+static void a_tls_report_is_read(void **state)
+{
+	AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+	struct report r;
+	struct why why;
+	assert_int_equal(read_into(STR(TLS("\"policies\":[{\"policy\":{\"policy-type\":\"tlsa\",\"policy-domain\":\"b.example\",\"mx-host\":[\"mx.b.example\"],\"policy-string\":[\"3 0 1 AB\",7]},"
+	                                   "\"summary\":{\"total-successful-session-count\":7,\"total-failure-session-count\":2},\"failure-details\":[{\"result-type\":\"starttls-not-supported\","
+	                                   "\"failed-session-count\":2}]}]")), &a, &r, &why), RC_OK);
+	assert_int_equal(r.kind, REPORT_TLS);
+	assert_int_equal(r.tls.begin_s, 1795392000);
+	assert_int_equal(r.tls.end_s, 1795478399);
+	assert_int_equal(r.tls.policies, 1);
+	assert_int_equal(r.tls.policy[0].success, 7);
+	assert_int_equal(r.tls.policy[0].policy_strings, 1);
+	SAME(r.tls.policy[0].mx, STR("mx.b.example"));
+	SAME(r.tls.policy[0].failures[0].type, STR("starttls-not-supported"));
+}
+
+static void hostile_json_is_refused(void **state)
+{
+	AUTO(buf_done) struct buf b = { .max = 32 << 20 };
+	refused(STR(TLS("\"policies\":[{\"summary\":{\"total-failure-session-count\":-1}}]")), RC_SYNTAX, "no number");
+	refused(STR(TLS("\"policies\":[{\"summary\":{\"total-failure-session-count\":1e30}}]")), RC_SYNTAX, "no number");
+	refused(STR(TLS("\"policies\":[{\"summary\":{\"total-failure-session-count\":\"7\"}}]")), RC_SYNTAX, "no number");
+	refused(STR(TLS("\"policies\":[")), RC_SYNTAX, "line 1");
+	refused(STR("{\"date-range\":{\"start-datetime\":\"2026-13-01T00:00:00Z\",\"end-datetime\":\"x\"},\"policies\":[]}"), RC_SYNTAX, "period");
+	for (int i = 0; i < 100000; i++)
+		buf_add(&b, STR("{\"a\":"));
+	refused(buf_str(&b), RC_LIMIT, "nested");
+	buf_clear(&b);
+	buf_add(&b, STR("{\"a\":\""));
+	for (int i = 0; i < 9 << 20; i++)
+		buf_byte(&b, 'x');
+	refused(buf_str(&b), RC_LIMIT, "larger");
+}
+
+static void times_are_read_in_every_spelling(void **state)
+{
+	static const struct { const char *text; int64_t want; } cases[] = {
+		{ "2026-11-24T01:02:03Z", 1795482123 }, { "2026-11-24T03:02:03+02:00", 1795482123 }, { "2026-11-23t20:32:03.123-04:30", 1795482123 },
+		{ "2026-11-24 01:02:03+0000", 1795482123 }, { "2026-11-24", 1795478400 }, { "1970-01-01T00:00:00Z", 0 }, { "2000-02-29T12:00:00Z", 951825600 },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		int64_t s = -1;
+		assert_int_equal(report_time_parse(str_z(cases[i].text), &s), RC_OK);
+		assert_int_equal(s, cases[i].want);
+	}
+	static const char *const bad[] = { "", "2026", "2026-11-24T", "2026-11-24T25:00:00Z", "2026-11-24T01:02:03", "2026-00-24", "2026-11-24T01:02:03ZZ", "20261124T010203Z", "2026-11-24T01:02:03+1" };
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		int64_t s = -1;
+		enum rc rc = report_time_parse(str_z(bad[i]), &s);
+		if (i != 4)
+			assert_int_equal(rc, RC_SYNTAX);
+		else
+			assert_int_equal(s, 1795482123); /* no zone: taken as UTC */
+	}
+}
+
+#define ARF(type, rest) "From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=x\r\n\r\n--x\r\n\r\nwords\r\n" \
+	"--x\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: " type "\r\nUser-Agent: x\r\nVersion: 1\r\n" rest "\r\n" \
+	"--x\r\nContent-Type: message/rfc822\r\n\r\nFrom: ceo@bank.example\r\nSubject: hi\r\n\r\nbody\r\n--x--\r\n"
+
+static void a_failure_report_is_read(void **state)
+{
+	AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+	struct report r;
+	struct why why;
+	assert_int_equal(read_into(STR(ARF("auth-failure", "Auth-Failure: dmarc\r\nReported-Domain: bank.example\r\nSource-IP: 192.0.2.7\r\nOriginal-Mail-From: <x@y.example>\r\n"
+	                                   "Arrival-Date: Tue, 24 Nov 2026 01:02:03 +0000\r\nIncidents: 3\r\nDelivery-Result: reject\r\nIdentity-Alignment: none\r\n")), &a, &r, &why), RC_OK);
+	assert_int_equal(r.kind, REPORT_FAILURE);
+	SAME(r.failure.domain, STR("bank.example"));
+	SAME(r.failure.source_ip, STR("192.0.2.7"));
+	SAME(r.failure.alignment, STR("none"));
+	assert_int_equal(r.failure.incidents, 3);
+	assert_int_equal(r.failure.at_s, 1795482123);
+	SAME(r.failure.original_headers, STR("From: ceo@bank.example\r\nSubject: hi\r\n\r\n"));
+	refused(STR(ARF("abuse", "")), RC_NOTFOUND, "no report");
+	refused(STR(ARF("auth-failure", "Incidents: -3\r\n")), RC_SYNTAX, "incidents");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_bare_file_is_read_in_every_wrapping),
+		cmocka_unit_test(utf16_is_read),
+		cmocka_unit_test(namespaces_and_order_do_not_matter),
+		cmocka_unit_test(the_namespace_of_rfc_9990_is_seen),
+		cmocka_unit_test(entities_and_dtds_are_refused),
+		cmocka_unit_test(numbers_that_cannot_be_true_are_refused),
+		cmocka_unit_test(periods_that_cannot_be_true_are_refused),
+		cmocka_unit_test(what_is_no_report_is_said),
+		cmocka_unit_test(a_wrong_address_is_kept_as_unknown),
+		cmocka_unit_test(deep_nesting_and_long_values_are_refused),
+		cmocka_unit_test(more_rows_than_fit_are_refused),
+		cmocka_unit_test(a_gzip_bomb_is_refused),
+		cmocka_unit_test(too_large_unpacked_is_refused),
+		cmocka_unit_test(archives_within_archives_are_refused),
+		cmocka_unit_test(broken_archives_are_refused),
+		cmocka_unit_test(a_report_is_found_in_mail_whatever_its_part_says),
+		cmocka_unit_test(a_tls_report_is_read),
+		cmocka_unit_test(hostile_json_is_refused),
+		cmocka_unit_test(times_are_read_in_every_spelling),
+		cmocka_unit_test(a_failure_report_is_read),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
