@@ -3,7 +3,7 @@
 #include "base/mem.h"
 
 /* The hot paths: states in UID order, records and signatures beside them. Records lie in the order in which messages came, whosever they
- * are: in a folder that filled at once cursors step through them together, elsewhere they seek. */
+ * are: in a folder that filled at once cursors step through them, elsewhere they seek. */
 enum { HEAD_LEN = 32, PLACE_LEN = 20 };
 #define DAMAGED_BIT 0x80000000u
 
@@ -73,37 +73,60 @@ enum rc view_runs(struct view *v, uint64_t account, uint64_t box, struct arena *
 }
 
 /* ---- rows ---- */
+/* A cursor that is led from key to key and usually finds the next one right behind the last. */
+struct walker { MDB_cursor *c; bool placed; unsigned missed; };
+struct one { uint32_t uid; bool ok; struct str key; const char *state; struct str record, grams; struct blob_place place; };
+enum { WINDOW = 64 };
+
 struct rows {
 	struct view *v;
 	uint64_t box;
 	unsigned want;
 	size_t start, max;
 	struct buf *out;
-	MDB_cursor *states, *records, *grams;
+	MDB_cursor *states;
+	struct walker records, grams, blobs;
 	uint32_t next;                  /* set when `max` ended it */
+	struct one window[WINDOW]; size_t n; /* rows whose states are known: the rest is looked up for all of them together */
 };
 
-/* The value under `key` from a cursor that usually stands right before it. "" = none. */
-static bool beside(MDB_cursor *c, struct str key, bool *placed, struct str *out)
+/* Not checked: what does not hold is found out by whoever opens it, for its seal covers it. */
+static bool unchecked_value(MDB_val stored, struct str *out)
 {
-	MDB_val k, val;
-	int err = *placed ? mdb_cursor_get(c, &k, &val, MDB_NEXT) : MDB_NOTFOUND;
-	if (err || k.mv_size != key.n || memcmp(k.mv_data, key.p, key.n) != 0) {
-		k = val_of(key);
-		err = mdb_cursor_get(c, &k, &val, MDB_SET_KEY);
-	}
-	*placed = !err;
-	*out = STR("");
-	return err == MDB_NOTFOUND || (!err && index_value(key, val, out));
+	*out = str_of(stored.mv_data, stored.mv_size > CHECK_LEN ? stored.mv_size - CHECK_LEN : 0);
+	return stored.mv_size > CHECK_LEN;
 }
 
-static bool find_place(struct view *v, struct str record, struct blob_place *out)
+/* The value under `key`. "" = none. */
+static bool walk_to(struct walker *w, struct str key, bool check, struct str *out)
+{
+	MDB_val k, val;
+	int err = MDB_NOTFOUND;
+	*out = STR("");
+	/* Where other accounts' mail lies between, the next one never is the right one: it is hardly tried any more. */
+	if (w->placed && (w->missed < 4 || w->missed % 16 == 0)) {
+		err = mdb_cursor_get(w->c, &k, &val, MDB_NEXT);
+		if (!err && (k.mv_size != key.n || memcmp(k.mv_data, key.p, key.n) != 0))
+			err = MDB_NOTFOUND;
+	}
+	w->missed = err ? w->missed + 1 : 0;
+	if (err) {
+		k = val_of(key);
+		err = mdb_cursor_get(w->c, &k, &val, MDB_SET_KEY);
+	}
+	w->placed = !err;
+	return err == MDB_NOTFOUND || (!err && (check ? index_value(key, val, out) : unchecked_value(val, out)));
+}
+
+static bool find_place(struct rows *r, struct str record, struct blob_place *out)
 {
 	struct record_clear clear;
 	struct blob_row row;
 	struct str sealed, raw;
-	if (record_clear_parse(record, &clear, &sealed) != RC_OK || view_get(v, TABLE_BLOB, key_blob(&clear.blob), &raw) != RC_OK ||
-	    blob_row_parse(raw, &row) != RC_OK)
+	if (record_clear_parse(record, &clear, &sealed) != RC_OK)
+		return false;
+	struct key key = key_blob(&clear.blob);
+	if (!walk_to(&r->blobs, key_str(&key), true, &raw) || blob_row_parse(raw, &row) != RC_OK)
 		return false;
 	*out = row.place;
 	return true;
@@ -125,8 +148,6 @@ static char *put_run(char *p, struct str s)
 	memcpy(p, s.p, s.n);
 	return p + s.n;
 }
-
-struct one { uint32_t uid; bool ok; const char *state; struct str record, grams; struct blob_place place; };
 
 static bool write_row(struct rows *r, const struct one *m)
 {
@@ -172,19 +193,18 @@ static struct str record_key(struct str state_key, const char *state, char out[R
 	return str_of(out, RECORD_KEY_LEN);
 }
 
-static void load_beside(struct rows *r, struct str state_key, bool placed[2], struct one *m)
+static void load_beside(struct rows *r, struct one *m)
 {
 	char room[RECORD_KEY_LEN];
-	if (!m->ok)
-		return;
-	struct str key = record_key(state_key, m->state, room);
+	struct str key = record_key(m->key, m->state, room);
+	bool head = (r->want & (ROW_RECORD | ROW_HEAD)) == ROW_HEAD;
 	if (r->want & (ROW_RECORD | ROW_HEAD | ROW_PLACE))
-		m->ok &= beside(r->records, key, &placed[0], &m->record) && m->record.n;
-	if (r->want & ROW_GRAMS)
-		m->ok &= beside(r->grams, key, &placed[1], &m->grams);
+		m->ok = walk_to(&r->records, key, !head, &m->record) && m->record.n;
+	if (m->ok && r->want & ROW_GRAMS)
+		m->ok = walk_to(&r->grams, key, true, &m->grams);
 	if (m->ok && r->want & ROW_PLACE)
-		m->ok = find_place(r->v, m->record, &m->place);
-	if (m->ok && (r->want & (ROW_RECORD | ROW_HEAD)) == ROW_HEAD)
+		m->ok = find_place(r, m->record, &m->place);
+	if (m->ok && head)
 		m->ok = (m->record = record_head(m->record)).n > 0;
 	if (!m->ok) {
 		m->record = m->grams = STR("");
@@ -192,24 +212,57 @@ static void load_beside(struct rows *r, struct str state_key, bool placed[2], st
 	}
 }
 
-/* One range; false: the answer is full (or broken). */
+/* Messages that came at the same time from several sides have ids in another order than UIDs: looked up in the order of ids they lie one
+ * behind the other. */
+static void load_window(struct rows *r)
+{
+	struct { uint64_t id; unsigned at; } order[WINDOW];
+	size_t n = 0;
+	for (unsigned i = 0; i < r->n; i++) {
+		uint64_t id;
+		if (!r->window[i].ok)
+			continue;
+		memcpy(&id, r->window[i].state + STATE_EMAIL_AT, 8);
+		id = __builtin_bswap64(id);
+		size_t k = n++;
+		for (; k && order[k - 1].id > id; k--)
+			order[k] = order[k - 1];
+		order[k].id = id;
+		order[k].at = i;
+	}
+	for (size_t k = 0; k < n; k++)
+		load_beside(r, &r->window[order[k].at]);
+}
+
+/* false: the answer is full (or broken). */
+static bool flush_window(struct rows *r)
+{
+	if (r->want & (ROW_RECORD | ROW_HEAD | ROW_GRAMS | ROW_PLACE))
+		load_window(r);
+	size_t n = r->n;
+	r->n = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!write_row(r, &r->window[i]))
+			return false;
+	return true;
+}
+
 static bool write_range(struct rows *r, struct uid_range range, int *err)
 {
 	struct key from = key_uid(r->box, range.first);
 	MDB_val k = val_of(key_str(&from)), val;
-	bool placed[2] = { false, false };
 	*err = mdb_cursor_get(r->states, &k, &val, MDB_SET_RANGE);
 	for (; !*err; *err = mdb_cursor_get(r->states, &k, &val, MDB_NEXT)) {
 		if (k.mv_size != STATE_KEY_LEN || memcmp(k.mv_data, from.b, STATE_KEY_LEN - 4) != 0)
 			break;
-		struct str key = str_val(k), state;
-		struct one m = { .uid = load32(key.p + STATE_KEY_LEN - 4), .record = STR(""), .grams = STR("") };
-		if (m.uid > range.last)
+		struct str state;
+		struct one *m = &r->window[r->n];
+		*m = (struct one){ .uid = load32((const char *)k.mv_data + STATE_KEY_LEN - 4), .key = str_val(k), .record = STR(""), .grams = STR("") };
+		if (m->uid > range.last)
 			break;
-		m.ok = index_value(key, val, &state) && state.n == STATE_LEN;
-		m.state = state.p;
-		load_beside(r, key, placed, &m);
-		if (!write_row(r, &m))
+		m->ok = index_value(m->key, val, &state) && state.n == STATE_LEN;
+		m->state = state.p;
+		if (++r->n == WINDOW && !flush_window(r))
 			return false;
 	}
 	return true;
@@ -219,19 +272,22 @@ static enum rc write_ranges(struct rows *r, const struct uid_range *ranges, size
 {
 	TRY(view_cursor(r->v, TABLE_STATE, &r->states));
 	if (r->want & (ROW_RECORD | ROW_HEAD | ROW_PLACE))
-		TRY(view_cursor(r->v, TABLE_RECORD, &r->records));
+		TRY(view_cursor(r->v, TABLE_RECORD, &r->records.c));
 	if (r->want & ROW_GRAMS)
-		TRY(view_cursor(r->v, TABLE_GRAMS, &r->grams));
+		TRY(view_cursor(r->v, TABLE_GRAMS, &r->grams.c));
+	if (r->want & ROW_PLACE)
+		TRY(view_cursor(r->v, TABLE_BLOB, &r->blobs.c));
 	int err = 0;
-	for (size_t i = 0; i < n; i++) {
+	bool more = true;
+	for (size_t i = 0; more && i < n; i++) {
 		if (ranges[i].first > ranges[i].last)
 			continue;
-		bool more = write_range(r, ranges[i], &err);
-		if (r->out->failed)
-			return RC_LIMIT;
-		if (!more || (err && err != MDB_NOTFOUND))
-			break;
+		more = write_range(r, ranges[i], &err) && (!err || err == MDB_NOTFOUND);
 	}
+	if (more)
+		(void)flush_window(r);
+	if (r->out->failed)
+		return RC_LIMIT;
 	return err && err != MDB_NOTFOUND ? index_error(err, "index: rows", NULL) : RC_OK;
 }
 
