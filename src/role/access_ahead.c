@@ -131,12 +131,18 @@ static void collect(struct reading *r, struct batch_of_bodies *b)
 	struct ahead *a = &r->bodies;
 	struct row row;
 	size_t stored = 0;
-	if (!a->peeking || a->peek.in.n > r->c.in.n)
+	struct why why;
+	if (!a->peeking || (!a->in_next && a->peek.in.n > r->c.in.n))
 		a->peek = r->c;
 	a->peeking = true;
 	while (b->n < BODIES_MOST && stored < STORED_AT_ONCE) {
 		struct cursor next = a->peek;
-		if (row_next(&next, r->want, &row) != RC_OK || (b->n && row.place.segment != b->body[0].place.segment))
+		enum rc rc = row_next(&next, r->want, &row);
+		if (rc == RC_NOTFOUND && !a->in_next && reading_look_ahead(r, &a->peek, &why) == RC_OK) {
+			a->in_next = true;
+			continue;
+		}
+		if (rc != RC_OK || (b->n && row.place.segment != b->body[0].place.segment))
 			return;
 		a->peek = next;
 		(void)add_body(r, b, &row, &stored);
@@ -150,7 +156,11 @@ void ahead_row(struct reading *r)
 	a->asked = false;
 }
 
-void ahead_chunk(struct reading *r) { r->bodies.peeking = false; }
+void ahead_chunk(struct reading *r, bool is_next)
+{
+	r->bodies.peeking = r->bodies.peeking && r->bodies.in_next && is_next;
+	r->bodies.in_next = false;
+}
 
 static void recycle(struct ahead *a, struct batch_of_bodies **bp)
 {
@@ -187,6 +197,7 @@ void ahead_go(struct reading *r)
 	b->refs++;
 	if (b->fd >= 0 && fiber_start(r->o->e->loop, fill_fiber, b, NULL) == RC_OK) {
 		a->coming = b;
+		fiber_yield(); /* it begins in the loop's next turn: without one here, when this session waits for it */
 		return;
 	}
 	b->refs--;

@@ -76,10 +76,10 @@ static void learn(struct reading *r, const struct chunk *c, uint32_t next, size_
 }
 
 /* What did not fit into the answer is asked for again, before all that was asked for behind it. */
-static enum rc after_chunk(struct reading *r, uint32_t next, struct why *why)
+static enum rc after_chunk(struct reading *r, uint32_t next, size_t octets, struct why *why)
 {
 	struct chunk *c = &r->ahead[0];
-	learn(r, c, next, r->c.in.n);
+	learn(r, c, next, octets);
 	if (next > c->first && next <= c->last) {
 		c->first = next;
 		while (c->at < r->n && r->ranges[c->at].last < next)
@@ -92,26 +92,46 @@ static enum rc after_chunk(struct reading *r, uint32_t next, struct why *why)
 	return RC_OK;
 }
 
-static enum rc next_chunk(struct reading *r, struct why *why)
+static enum rc take_chunk(struct reading *r, struct ipc_reply *reply, struct cursor *out, struct why *why)
 {
 	struct msg_ROWS_answer a;
 	enum rc rc;
-	ipc_reply_done(&r->reply);
 	TRY(ask_ahead(r, why));
 	if (!r->asked)
 		return RC_NOTFOUND;
 	for (int tries = 0;; tries++) {
 		if (!r->ahead[0].ask)
 			TRY(ask_rows(r, &r->ahead[0], why));
-		rc = ipc_ask_collect(&r->ahead[0].ask, &a, &r->reply, why);
+		rc = ipc_ask_collect(&r->ahead[0].ask, &a, reply, why);
 		if (rc != RC_CLOSED || tries || loop_stopping(r->o->e->loop))
 			break; /* a reader that was restarted answers the same */
 	}
 	TRY(rc);
-	r->c = cursor_of(a.rows);
-	ahead_chunk(r);
-	TRY(after_chunk(r, a.next, why));
+	*out = cursor_of(a.rows);
+	TRY(after_chunk(r, a.next, a.rows.n, why));
 	return ask_ahead(r, why);
+}
+
+static enum rc next_chunk(struct reading *r, struct why *why)
+{
+	ipc_reply_done(&r->reply);
+	if (!r->next.frame) {
+		ahead_chunk(r, false);
+		return take_chunk(r, &r->reply, &r->c, why);
+	}
+	r->reply = r->next;
+	r->c = r->next_c;
+	r->next.frame = NULL;
+	ahead_chunk(r, true);
+	return RC_OK;
+}
+
+enum rc reading_look_ahead(struct reading *r, struct cursor *out, struct why *why)
+{
+	if (!r->next.frame)
+		TRY(take_chunk(r, &r->next, &r->next_c, why));
+	*out = r->next_c;
+	return RC_OK;
 }
 
 enum rc reading_open(struct owner *o, uint64_t box, const struct uid_range *ranges, size_t n, unsigned want, struct reading **out, struct why *why)
@@ -141,6 +161,7 @@ void reading_close(struct reading **rp)
 	for (unsigned i = 0; i < r->asked; i++)
 		ipc_ask_abandon(&r->ahead[i].ask);
 	ipc_reply_done(&r->reply);
+	ipc_reply_done(&r->next);
 	buf_wipe(&r->scratch);
 	buf_wipe(&r->scratch2);
 	body_done(r);

@@ -24,6 +24,7 @@ struct ahead {
 	bool asked;                             /* the current one, too */
 	struct batch_of_bodies *now, *coming, *spare;
 	struct cursor peek; bool peeking;       /* behind the last row that is under way */
+	bool in_next;                           /* which lies in the next chunk */
 	struct buf scratch;
 };
 
@@ -39,8 +40,8 @@ struct reading {
 	uint64_t uids;                          /* how many of them make a chunk */
 	bool learnt;                            /* `uids` is more than a guess */
 	struct chunk ahead[AHEAD]; unsigned asked; /* in UID order */
-	struct ipc_reply reply;
-	struct cursor c;
+	struct ipc_reply reply, next;           /* the rows that are read, and those behind them when somebody looked ahead */
+	struct cursor c, next_c;
 	struct buf scratch, scratch2;
 	struct reading_row *now;
 	struct secret body_key;
@@ -58,7 +59,9 @@ void body_init(struct reading *r);
 void body_done(struct reading *r);
 
 void ahead_row(struct reading *r);              /* another row is the current one */
-void ahead_chunk(struct reading *r);            /* the rows lie elsewhere now */
+void ahead_chunk(struct reading *r, bool is_next); /* the rows lie elsewhere now: where was looked ahead */
+/* The rows behind the current chunk; RC_NOTFOUND: there are none. */
+MUST_USE enum rc reading_look_ahead(struct reading *r, struct cursor *out, struct why *why);
 /* The whole plain body of the current row when it was opened ahead; RC_NOTFOUND: it is read now. */
 MUST_USE enum rc ahead_take(struct reading *r, struct str *out);
 void ahead_go(struct reading *r);               /* has the next ones opened, when it looks as if they will be wanted */
