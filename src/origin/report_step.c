@@ -58,7 +58,7 @@ static enum rc index_of(const struct view *v, struct map *out)
 	return RC_OK;
 }
 
-enum rc view_changes(const struct view *before, const struct view *after, struct arena *a, struct view_change **out, size_t *out_n)
+enum rc view_changes_between(const struct view *before, const struct view *after, struct arena *a, struct view_change **out, size_t *out_n)
 {
 	AUTO(map_done) struct map was = { 0 };
 	AUTO(map_done) struct map is = { 0 };

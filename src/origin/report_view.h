@@ -58,7 +58,7 @@ struct view_change {
 	struct str text;                             /* one sentence */
 };
 /* A pass rate that moved by 5 points or more is worse or better; a volume that is three times as large or small, and by 20 messages, is more or less. */
-MUST_USE enum rc view_changes(const struct view *before, const struct view *after, struct arena *a, struct view_change **out, size_t *out_n);
+MUST_USE enum rc view_changes_between(const struct view *before, const struct view *after, struct arena *a, struct view_change **out, size_t *out_n);
 
 struct view_step {
 	struct str now, next;        /* "none", "quarantine", "reject"; next "" = there is no further step */

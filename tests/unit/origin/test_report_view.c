@@ -312,7 +312,7 @@ static void changes_are_told_most_important_first(void **state)
 	put(w, 20, r, 5000);
 	put(w, 20, row_of("45.9.1.1", "fail", "fail"), 900);
 	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &after, NULL), RC_OK);
-	assert_int_equal(view_changes(&before, &after, &w->a, &c, &n), RC_OK);
+	assert_int_equal(view_changes_between(&before, &after, &w->a, &c, &n), RC_OK);
 	assert_int_equal(n, 5);
 	assert_int_equal(c[0].what, VIEW_WORSE);
 	assert_true(str_find_str(c[0].text, STR("100 % passed, now 83 %")) < c[0].text.n);
@@ -320,7 +320,7 @@ static void changes_are_told_most_important_first(void **state)
 	for (size_t i = 0; i < n; i++)
 		seen |= 1u << c[i].what;
 	assert_int_equal(seen, 1 << VIEW_WORSE | 1 << VIEW_MORE | 1 << VIEW_NEW | 1 << VIEW_GONE);
-	assert_int_equal(view_changes(&after, &after, &w->a, &c, &n), RC_OK);
+	assert_int_equal(view_changes_between(&after, &after, &w->a, &c, &n), RC_OK);
 	assert_int_equal(n, 0);
 }
 
