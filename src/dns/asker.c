@@ -6,7 +6,7 @@
 static void fail(struct dns_answer *out, enum dns_status status, const char *why)
 {
 	*out = (struct dns_answer){ .status = status, .canonical = STR("") };
-	snprintf(out->why, sizeof out->why, "%s", why);
+	snprintf(out->why, sizeof out->why, "%.119s", why);
 }
 
 static void finish(enum rc rc, const struct why *why, const struct msg_RESOLVE_answer *answer, struct ipc_reply *reply, struct arena *a, struct dns_answer *out)
