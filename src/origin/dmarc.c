@@ -1,19 +1,7 @@
 /* DMARC of one message (RFC 9989 5.3): author domain, policy, alignment, verdict. */
 #include "origin/dmarc_internal.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
-static struct str say(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static struct str say(struct arena *a, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	return arena_str(a, str_z(text));
-}
+#include "origin/say.h"
 
 static enum dmarc_policy milder(enum dmarc_policy p) { return p == DMARC_REJECT ? DMARC_QUARANTINE : DMARC_NONE; }
 
@@ -89,13 +77,13 @@ static void judge(struct walk *w, const struct dmarc_input *in, struct dmarc_res
 		return;
 	}
 	if (aligned == WALK_YES) {
-		out->why = say(a, "%s%s%s speaks for %.*s", out->spf_aligned ? "SPF" : "", out->spf_aligned && out->dkim_aligned ? " and " : "",
+		out->why = origin_say(a, "%s%s%s speaks for %.*s", out->spf_aligned ? "SPF" : "", out->spf_aligned && out->dkim_aligned ? " and " : "",
 		               out->dkim_aligned ? "DKIM" : "", PSTR(str_head(out->from, 253)));
 		return;
 	}
 	out->result = AUTH_FAIL;
 	out->policy = asked_for(r, out->published);
-	out->why = say(a, "neither SPF nor DKIM speaks for %.*s, whose DMARC policy at %.*s is %s%s", PSTR(str_head(out->from, 200)), PSTR(str_head(r->at, 200)),
+	out->why = origin_say(a, "neither SPF nor DKIM speaks for %.*s, whose DMARC policy at %.*s is %s%s", PSTR(str_head(out->from, 200)), PSTR(str_head(r->at, 200)),
 	               dmarc_policy_name(out->published), out->policy != out->published ? " (in test mode)" : "");
 }
 

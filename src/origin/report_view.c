@@ -13,7 +13,7 @@
 enum { DAY_S = 86400, SELECTORS_MAX = 16 };
 
 struct gathered {
-	struct view_source s;
+	struct report_view_source s;
 	uint8_t ip[16];              /* of the network */
 	unsigned octets;             /* 4 or 16 */
 	bool told_forwarder, listed_own, listed_forwarder, anything_passed;
@@ -25,16 +25,16 @@ struct maker {
 	struct map networks, days, own_selectors;
 	struct gathered **list;
 	size_t n, cap;
-	struct view_day **day;
+	struct report_view_day **day;
 	size_t days_n, days_cap;
-	const struct view_options *o;
+	const struct report_view_options *o;
 	struct why *why;
 };
 
-const char *view_group_name(enum view_group g)
+const char *report_view_group_name(enum report_view_group g)
 {
 	static const char *const names[] = { "yours", "known forwarder", "unknown", "threat" };
-	return (size_t)g < VIEW_GROUPS ? names[g] : "unknown";
+	return (size_t)g < REPORT_VIEW_GROUPS ? names[g] : "unknown";
 }
 
 static bool passes(const struct report_row *r) { return str_eq(r->dkim, STR("pass")) || str_eq(r->spf, STR("pass")); }
@@ -71,7 +71,7 @@ static bool speaks_for(const struct report_row *r, struct str domain)
 	return false;
 }
 
-static void look_up(const struct view_options *o, const struct report_row *r, const uint8_t *ip, size_t n, struct gathered *g)
+static void look_up(const struct report_view_options *o, const struct report_row *r, const uint8_t *ip, size_t n, struct gathered *g)
 {
 	for (size_t i = 0; o && i < o->owns; i++)
 		g->listed_own |= in_listed_net(o->own[i], ip, n);
@@ -106,8 +106,8 @@ static enum rc network_of(struct maker *m, const struct report_row *r, struct ga
 	struct gathered *g = map_get(&m->networks, str_of(key, sizeof key));
 	if (!g) {
 		char text[IP_TEXT_MAX];
-		if (m->n >= VIEW_SOURCES_MAX)
-			FAIL(m->why, RC_LIMIT, "more than %d networks", VIEW_SOURCES_MAX);
+		if (m->n >= REPORT_VIEW_SOURCES_MAX)
+			FAIL(m->why, RC_LIMIT, "more than %d networks", REPORT_VIEW_SOURCES_MAX);
 		g = arena_new(m->arena, sizeof *g);
 		struct str kept = arena_str(m->arena, str_of(key, sizeof key));
 		if (!g || kept.n == 0 || !grow((void **)&m->list, m->n, &m->cap, sizeof *m->list) || map_put(&m->networks, kept, g) != RC_OK)
@@ -115,7 +115,7 @@ static enum rc network_of(struct maker *m, const struct report_row *r, struct ga
 		memcpy(g->ip, key + 1, 16);
 		g->octets = (unsigned)n;
 		struct str net = ip_format(str_of(g->ip, n), text);
-		g->s = (struct view_source){ .network = origin_say(m->arena, "%.*s/%d", PSTR(net), n == 4 ? 24 : 48), .because = STR(""), .authenticated_as = STR(""),
+		g->s = (struct report_view_source){ .network = origin_say(m->arena, "%.*s/%d", PSTR(net), n == 4 ? 24 : 48), .because = STR(""), .authenticated_as = STR(""),
 			.example_ip = r->source_ip, .first_s = INT64_MAX, .last_s = INT64_MIN };
 		m->list[m->n++] = g;
 	}
@@ -126,7 +126,7 @@ static enum rc network_of(struct maker *m, const struct report_row *r, struct ga
 static enum rc add_day(struct maker *m, int64_t day_s, const struct report_row *r)
 {
 	int64_t day = day_s - (day_s % DAY_S + DAY_S) % DAY_S;
-	struct view_day *d = map_get_u64(&m->days, (uint64_t)day);
+	struct report_view_day *d = map_get_u64(&m->days, (uint64_t)day);
 	if (!d) {
 		d = arena_new(m->arena, sizeof *d);
 		if (!d || !grow((void **)&m->day, m->days_n, &m->days_cap, sizeof *m->day) || map_put_u64(&m->days, (uint64_t)day, d) != RC_OK)
@@ -163,7 +163,7 @@ static void note_selectors(struct maker *m, struct gathered *g, const struct rep
 	}
 }
 
-static enum rc add_row(struct maker *m, const struct view_row *v, struct view *out)
+static enum rc add_row(struct maker *m, const struct report_view_row *v, struct report_view *out)
 {
 	const struct report_row *r = v->row;
 	struct gathered *g;
@@ -236,48 +236,48 @@ static const struct str *foreign_selector(const struct maker *m, const struct ga
 
 static void group_one(struct maker *m, const struct map *near, struct gathered *g)
 {
-	struct view_source *s = &g->s;
+	struct report_view_source *s = &g->s;
 	uint8_t key[5];
 	const struct str *own_key = foreign_selector(m, g);
 	struct arena *a = m->arena;
-	s->group = VIEW_UNKNOWN;
+	s->group = REPORT_VIEW_UNKNOWN;
 	if (g->listed_own || s->spf_aligned) {
-		s->group = VIEW_YOURS;
+		s->group = REPORT_VIEW_YOURS;
 		s->because = g->listed_own ? STR("you named it as yours") : STR("your SPF record names it");
 	} else if (g->listed_forwarder || g->told_forwarder) {
-		s->group = VIEW_FORWARDER;
+		s->group = REPORT_VIEW_FORWARDER;
 		s->because = g->listed_forwarder ? STR("you named it as a forwarder") : STR("receivers say that it forwards");
 	} else if (own_key) {
-		s->group = VIEW_YOURS;
+		s->group = REPORT_VIEW_YOURS;
 		s->because = origin_say(a, "it signs for you with a key of its own (%.*s)", PSTR(str_head(*own_key, 200)));
 	} else if (s->dkim_aligned) {
-		s->group = VIEW_FORWARDER;
+		s->group = REPORT_VIEW_FORWARDER;
 		s->because = STR("it passes on mail that your own servers signed");
 	} else if (g->anything_passed) {
 		s->because = s->authenticated_as.n ? origin_say(a, "it is authenticated as %.*s", PSTR(str_head(s->authenticated_as, 200))) : STR("it is authenticated as somebody else");
 	} else if (map_get(near, neighbourhood(g, key))) {
 		s->because = STR("nothing speaks for it, but it stands beside your own networks");
 	} else {
-		s->group = VIEW_THREAT;
+		s->group = REPORT_VIEW_THREAT;
 		s->because = STR("nothing speaks for it");
 	}
 }
 
 static int by_messages(const void *x, const void *y)
 {
-	const struct view_source *a = x, *b = y;
+	const struct report_view_source *a = x, *b = y;
 	return a->messages != b->messages ? (a->messages < b->messages ? 1 : -1) : str_cmp(a->network, b->network);
 }
 static int by_day(const void *x, const void *y)
 {
-	const struct view_day *a = x, *b = y;
+	const struct report_view_day *a = x, *b = y;
 	return a->day_s < b->day_s ? -1 : a->day_s > b->day_s;
 }
 
-static enum rc finish(struct maker *m, struct view *out)
+static enum rc finish(struct maker *m, struct report_view *out)
 {
 	AUTO(map_done) struct map near;
-	map_init(&near, VIEW_SOURCES_MAX);
+	map_init(&near, REPORT_VIEW_SOURCES_MAX);
 	TRY(learn_own(m, &near));
 	out->source = arena_new(m->arena, m->n * sizeof *out->source);
 	out->day = arena_new(m->arena, m->days_n * sizeof *out->day);
@@ -298,16 +298,16 @@ static enum rc finish(struct maker *m, struct view *out)
 	return RC_OK;
 }
 
-enum rc view_make(const struct view_row *rows, size_t n, const struct view_options *o, struct arena *a, struct view *out, struct why *why)
+enum rc report_view_make(const struct report_view_row *rows, size_t n, const struct report_view_options *o, struct arena *a, struct report_view *out, struct why *why)
 {
 	struct maker m = { .arena = a, .o = o, .why = why };
 	enum rc rc = RC_OK;
-	*out = (struct view){ 0 };
-	if (n > VIEW_ROWS_MAX)
-		FAIL(why, RC_LIMIT, "more than %d rows", VIEW_ROWS_MAX);
-	map_init(&m.networks, VIEW_SOURCES_MAX);
+	*out = (struct report_view){ 0 };
+	if (n > REPORT_VIEW_ROWS_MAX)
+		FAIL(why, RC_LIMIT, "more than %d rows", REPORT_VIEW_ROWS_MAX);
+	map_init(&m.networks, REPORT_VIEW_SOURCES_MAX);
 	map_init(&m.days, 40000);
-	map_init(&m.own_selectors, VIEW_SOURCES_MAX);
+	map_init(&m.own_selectors, REPORT_VIEW_SOURCES_MAX);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
 		rc = add_row(&m, &rows[i], out);
 	if (rc == RC_OK)

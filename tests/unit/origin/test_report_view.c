@@ -130,17 +130,17 @@ static void a_damaged_key_is_no_row(void **state)
 struct world {
 	struct arena a;
 	struct report_row row[64];
-	struct view_row at[64];
+	struct report_view_row at[64];
 	size_t n;
 };
 static struct report_row *put(struct world *w, int day, struct report_row r, uint64_t count)
 {
 	r.count = count;
 	w->row[w->n] = r;
-	w->at[w->n] = (struct view_row){ T0 + day * DAY + 3600, &w->row[w->n] };
+	w->at[w->n] = (struct report_view_row){ T0 + day * DAY + 3600, &w->row[w->n] };
 	return &w->row[w->n++];
 }
-static const struct view_source *source(const struct view *v, const char *network)
+static const struct report_view_source *source(const struct report_view *v, const char *network)
 {
 	for (size_t i = 0; i < v->sources; i++)
 		if (str_eq(v->source[i].network, str_z(network)))
@@ -204,27 +204,27 @@ static void strangers(struct world *w)
 static void sources_are_grouped_by_what_speaks_for_them(void **state)
 {
 	struct world *w = *state;
-	struct view v;
+	struct report_view v;
 	company(w, 15, 1);
 	strangers(w);
 	put(w, 3, row_of("", "fail", "fail"), 7);
-	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
-	static const struct { const char *network; enum view_group group; const char *because; } want[] = {
-		{ "192.0.2.0/24", VIEW_YOURS, "SPF record" }, { "198.51.100.0/24", VIEW_YOURS, "key of its own (crm@bank.example)" },
-		{ "203.0.113.0/24", VIEW_FORWARDER, "your own servers signed" }, { "203.0.114.0/24", VIEW_FORWARDER, "receivers say" },
-		{ "100.64.9.0/24", VIEW_UNKNOWN, "newsletter.example" }, { "192.0.77.0/24", VIEW_UNKNOWN, "beside" }, { "45.9.1.0/24", VIEW_THREAT, "nothing speaks" },
-		{ "2001:db8:5::/48", VIEW_THREAT, "nothing speaks" },
+	assert_int_equal(report_view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
+	static const struct { const char *network; enum report_view_group group; const char *because; } want[] = {
+		{ "192.0.2.0/24", REPORT_VIEW_YOURS, "SPF record" }, { "198.51.100.0/24", REPORT_VIEW_YOURS, "key of its own (crm@bank.example)" },
+		{ "203.0.113.0/24", REPORT_VIEW_FORWARDER, "your own servers signed" }, { "203.0.114.0/24", REPORT_VIEW_FORWARDER, "receivers say" },
+		{ "100.64.9.0/24", REPORT_VIEW_UNKNOWN, "newsletter.example" }, { "192.0.77.0/24", REPORT_VIEW_UNKNOWN, "beside" }, { "45.9.1.0/24", REPORT_VIEW_THREAT, "nothing speaks" },
+		{ "2001:db8:5::/48", REPORT_VIEW_THREAT, "nothing speaks" },
 	};
 	for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
-		const struct view_source *s = source(&v, want[i].network);
+		const struct report_view_source *s = source(&v, want[i].network);
 		if (s->group != want[i].group || str_find_str(s->because, str_z(want[i].because)) == s->because.n)
-			fail_msg("%s: %s, %.*s", want[i].network, view_group_name(s->group), PSTR(s->because));
+			fail_msg("%s: %s, %.*s", want[i].network, report_view_group_name(s->group), PSTR(s->because));
 	}
 	assert_int_equal(v.sources, 8);
 	assert_int_equal(v.unread, 7);
 	assert_int_equal(v.messages, 2 * 1232 + 955 + 7);
 	assert_int_equal(v.passed, 2 * 1230);
-	assert_int_equal(v.group_messages[VIEW_THREAT], 910);
+	assert_int_equal(v.group_messages[REPORT_VIEW_THREAT], 910);
 	SAME(v.source[0].network, STR("192.0.2.0/24"));
 	assert_int_equal(v.days, 5);
 	assert_true(v.day[0].day_s == T0 && v.day[1].messages == 45 && v.day[1].passed == 0);
@@ -234,74 +234,74 @@ static void sources_are_grouped_by_what_speaks_for_them(void **state)
 static void the_owners_lists_come_first(void **state)
 {
 	struct world *w = *state;
-	struct view v;
+	struct report_view v;
 	const struct str own[] = { STR("45.9.1.1"), STR("2001:db8::/32") }, forwarders[] = { STR("newsletter.example"), STR("192.0.77.0/24") };
-	struct view_options o = { own, 2, forwarders, 2 };
+	struct report_view_options o = { own, 2, forwarders, 2 };
 	company(w, 15, 1);
 	strangers(w);
-	assert_int_equal(view_make(w->at, w->n, &o, &w->a, &v, NULL), RC_OK);
-	assert_int_equal(source(&v, "45.9.1.0/24")->group, VIEW_YOURS);
-	assert_int_equal(source(&v, "2001:db8:5::/48")->group, VIEW_YOURS);
-	assert_int_equal(source(&v, "100.64.9.0/24")->group, VIEW_FORWARDER);
-	assert_int_equal(source(&v, "192.0.77.0/24")->group, VIEW_FORWARDER);
+	assert_int_equal(report_view_make(w->at, w->n, &o, &w->a, &v, NULL), RC_OK);
+	assert_int_equal(source(&v, "45.9.1.0/24")->group, REPORT_VIEW_YOURS);
+	assert_int_equal(source(&v, "2001:db8:5::/48")->group, REPORT_VIEW_YOURS);
+	assert_int_equal(source(&v, "100.64.9.0/24")->group, REPORT_VIEW_FORWARDER);
+	assert_int_equal(source(&v, "192.0.77.0/24")->group, REPORT_VIEW_FORWARDER);
 }
 
 static void the_next_step_is_judged(void **state)
 {
 	struct world *w = *state;
-	struct view v;
-	struct view_step s;
+	struct report_view v;
+	struct report_view_step s;
 	company(w, 15, 1);
-	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
-	assert_int_equal(view_next_step(&v, STR("none"), &w->a, &s), RC_OK);
+	assert_int_equal(report_view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
+	assert_int_equal(report_view_next_step(&v, STR("none"), &w->a, &s), RC_OK);
 	assert_true(s.safe);
 	SAME(s.next, STR("quarantine"));
 	assert_int_equal(s.would_break, 4); /* the mailing list's */
 	assert_int_equal(s.breakings, 1);
 	strangers(w);
-	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
-	assert_int_equal(view_next_step(&v, STR("quarantine"), &w->a, &s), RC_OK);
+	assert_int_equal(report_view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
+	assert_int_equal(report_view_next_step(&v, STR("quarantine"), &w->a, &s), RC_OK);
 	assert_false(s.safe);
 	SAME(s.next, STR("reject"));
 	assert_int_equal(s.would_break, 49);
 	assert_int_equal(s.breakings, 3);
 	SAME(s.breaking[0]->network, STR("100.64.9.0/24")); /* threats are not among them */
 	assert_true(str_find_str(s.reason, STR("49 of 2509")) < s.reason.n);
-	assert_int_equal(view_next_step(&v, STR("reject"), &w->a, &s), RC_OK);
+	assert_int_equal(report_view_next_step(&v, STR("reject"), &w->a, &s), RC_OK);
 	assert_true(!s.safe && s.next.n == 0);
 }
 
 static void too_little_is_no_ground_for_a_step(void **state)
 {
 	struct world *w = *state;
-	struct view v;
-	struct view_step s;
+	struct report_view v;
+	struct report_view_step s;
 	company(w, 5, 1);
-	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
-	assert_int_equal(view_next_step(&v, STR("none"), &w->a, &s), RC_OK);
+	assert_int_equal(report_view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
+	assert_int_equal(report_view_next_step(&v, STR("none"), &w->a, &s), RC_OK);
 	assert_false(s.safe);
 	assert_true(str_find_str(s.reason, STR("5 days")) < s.reason.n);
 	w->n = 0;
 	put(w, 0, row_of("192.0.2.1", "pass", "pass"), 40);
 	put(w, 20, row_of("192.0.2.1", "pass", "pass"), 40);
-	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
-	assert_int_equal(view_next_step(&v, STR(""), &w->a, &s), RC_OK);
+	assert_int_equal(report_view_make(w->at, w->n, NULL, &w->a, &v, NULL), RC_OK);
+	assert_int_equal(report_view_next_step(&v, STR(""), &w->a, &s), RC_OK);
 	assert_false(s.safe);
 	assert_true(str_find_str(s.reason, STR("too few")) < s.reason.n);
 	w->n = 0;
-	assert_int_equal(view_make(w->at, 0, NULL, &w->a, &v, NULL), RC_OK);
-	assert_int_equal(view_next_step(&v, STR("none"), &w->a, &s), RC_OK);
+	assert_int_equal(report_view_make(w->at, 0, NULL, &w->a, &v, NULL), RC_OK);
+	assert_int_equal(report_view_next_step(&v, STR("none"), &w->a, &s), RC_OK);
 	assert_false(s.safe);
 }
 
 static void changes_are_told_most_important_first(void **state)
 {
 	struct world *w = *state;
-	struct view before, after;
-	struct view_change *c;
+	struct report_view before, after;
+	struct report_view_change *c;
 	size_t n;
 	company(w, 15, 1);
-	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &before, NULL), RC_OK);
+	assert_int_equal(report_view_make(w->at, w->n, NULL, &w->a, &before, NULL), RC_OK);
 	w->n = 0;
 	struct report_row r = row_of("192.0.2.10", "pass", "pass");
 	signed_by(&r, "bank.example", "s1", "pass");
@@ -311,28 +311,28 @@ static void changes_are_told_most_important_first(void **state)
 	signed_by(&r, "bank.example", "crm", "pass");
 	put(w, 20, r, 5000);
 	put(w, 20, row_of("45.9.1.1", "fail", "fail"), 900);
-	assert_int_equal(view_make(w->at, w->n, NULL, &w->a, &after, NULL), RC_OK);
-	assert_int_equal(view_changes_between(&before, &after, &w->a, &c, &n), RC_OK);
+	assert_int_equal(report_view_make(w->at, w->n, NULL, &w->a, &after, NULL), RC_OK);
+	assert_int_equal(report_view_changes(&before, &after, &w->a, &c, &n), RC_OK);
 	assert_int_equal(n, 5);
-	assert_int_equal(c[0].what, VIEW_WORSE);
+	assert_int_equal(c[0].what, REPORT_VIEW_WORSE);
 	assert_true(str_find_str(c[0].text, STR("100 % passed, now 83 %")) < c[0].text.n);
 	unsigned seen = 0;
 	for (size_t i = 0; i < n; i++)
 		seen |= 1u << c[i].what;
-	assert_int_equal(seen, 1 << VIEW_WORSE | 1 << VIEW_MORE | 1 << VIEW_NEW | 1 << VIEW_GONE);
-	assert_int_equal(view_changes_between(&after, &after, &w->a, &c, &n), RC_OK);
+	assert_int_equal(seen, 1 << REPORT_VIEW_WORSE | 1 << REPORT_VIEW_MORE | 1 << REPORT_VIEW_NEW | 1 << REPORT_VIEW_GONE);
+	assert_int_equal(report_view_changes(&after, &after, &w->a, &c, &n), RC_OK);
 	assert_int_equal(n, 0);
 }
 
 static void a_small_arena_is_a_limit(void **state)
 {
 	struct world *w = *state;
-	struct view v;
+	struct report_view v;
 	company(w, 15, 1);
 	strangers(w);
 	for (size_t max = 0; max < 40000; max += 250) {
 		AUTO(arena_done) struct arena a = { .max = max };
-		enum rc rc = view_make(w->at, w->n, NULL, &a, &v, NULL);
+		enum rc rc = report_view_make(w->at, w->n, NULL, &a, &v, NULL);
 		assert_int_equal(rc, max < 5000 ? RC_LIMIT : max > 20000 ? RC_OK : rc == RC_OK ? RC_OK : RC_LIMIT);
 	}
 }
