@@ -114,7 +114,7 @@ struct delivery {
 	struct arena a;
 	struct msg_SCAN_answer found;
 	struct ipc_reply found_reply;
-	struct buf body, copies, epochs;
+	struct buf body, sealed, copies, epochs;
 	struct blob_id blob;
 	struct secret body_key;
 	uint64_t id;
@@ -124,42 +124,11 @@ static void delivery_done(struct delivery *d)
 {
 	ipc_reply_done(&d->found_reply);
 	buf_done(&d->body);
+	buf_done(&d->sealed);
 	buf_done(&d->copies);
 	buf_done(&d->epochs);
 	secret_done(&d->body_key);
 	arena_done(&d->a);
-}
-
-static enum rc seal_copy(struct sealer *s, struct delivery *d, const struct seal_target *t, struct record_clear *clear, size_t size,
-                         struct store_copy *out, struct store_epoch *epoch, bool *out_new)
-{
-	struct epoch_live *p;
-	struct buf record, grams;
-	TRY(epoch_for(s, t, &p));
-	clear->owner = t->account;
-	clear->epoch = p->id;
-	clear->nonce = p->used++;
-	buf_init(&record, COPIES_ROOM);
-	buf_init(&grams, 1 << 20);
-	struct record_secret secret = { .envelope = d->found.envelope, .structure = d->found.structure, .parts = d->found.parts,
-		.preview = d->found.preview, .fields = d->found.fields, .body_key = d->body_key };
-	enum rc rc = record_seal(p->keys, clear, &secret, &record);
-	if (rc == RC_OK)
-		rc = grams_seal(p->keys, clear, d->found.grams, &grams);
-	*out = (struct store_copy){ .account = t->account, .box = t->box, .flags = t->flags, .keywords = t->keywords, .keyword_n = t->keyword_n,
-		.size = size, .email_id = clear->email_id };
-	if (rc == RC_OK) {
-		out->record = arena_str(&d->a, buf_str(&record));
-		out->grams = arena_str(&d->a, buf_str(&grams));
-		*out_new = !p->stored;
-		if (*out_new)
-			*epoch = (struct store_epoch){ p->owner, p->id, arena_str(&d->a, buf_str(&p->sealed)) };
-		rc = d->a.full ? RC_NOMEM : RC_OK;
-	}
-	secret_done(&secret.body_key);
-	buf_done(&record);
-	buf_done(&grams);
-	return rc;
 }
 
 /* 22 bits of time in front: the rows by which the store knows a delivery again lie together, a page for a group instead of one each.
@@ -181,6 +150,58 @@ static enum rc email_id(uint64_t *out)
 	return RC_OK;
 }
 
+/* Behind what is in d->sealed; the texts of `out` get their places when that stays where it is. */
+static enum rc seal_copy(struct sealer *s, struct delivery *d, const struct seal_target *t, struct record_clear *clear,
+                         const struct record_plain *plain, struct store_copy *out, struct store_epoch *epoch, bool *out_new)
+{
+	struct epoch_live *p;
+	struct buf *to = &d->sealed;
+	TRY(epoch_for(s, t, &p));
+	clear->owner = t->account;
+	clear->epoch = p->id;
+	clear->nonce = p->used++;
+	size_t start = to->len;
+	TRY(record_seal_plain(p->keys, clear, plain, to));
+	size_t middle = to->len;
+	TRY(grams_seal(p->keys, clear, d->found.grams, to));
+	*out = (struct store_copy){ .account = t->account, .box = t->box, .flags = t->flags, .keywords = t->keywords, .keyword_n = t->keyword_n,
+		.email_id = clear->email_id, .record.n = middle - start, .grams.n = to->len - middle };
+	*out_new = !p->stored;
+	if (*out_new)
+		*epoch = (struct store_epoch){ p->owner, p->id, arena_str(&d->a, buf_str(&p->sealed)) };
+	return d->a.full ? RC_NOMEM : RC_OK;
+}
+
+static enum rc seal_copies(struct sealer *s, struct delivery *d, struct record_clear *clear, const struct seal_target *t, size_t n,
+                           struct store_copy *copies, struct store_epoch *epochs, size_t *out_epochs)
+{
+	struct record_plain plain;
+	struct record_secret secret = { .envelope = d->found.envelope, .structure = d->found.structure, .parts = d->found.parts,
+		.preview = d->found.preview, .fields = d->found.fields, .body_key = d->body_key };
+	size_t epoch_n = 0;
+	enum rc rc = record_plain_make(&secret, &plain);
+	secret_done(&secret.body_key);
+	TRY(rc);
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		bool fresh = false;
+		rc = email_id(&clear->email_id);
+		if (rc == RC_OK)
+			rc = seal_copy(s, d, &t[i], clear, &plain, &copies[i], &epochs[epoch_n], &fresh);
+		epoch_n += fresh;
+		if (i == 0 && rc == RC_OK) /* all are of one size */
+			(void)buf_room(&d->sealed, (n - 1) * d->sealed.len);
+	}
+	record_plain_done(&plain);
+	const char *at = d->sealed.p;
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		copies[i].record.p = at;
+		copies[i].grams.p = at + copies[i].record.n;
+		at += copies[i].record.n + copies[i].grams.n;
+	}
+	*out_epochs = epoch_n;
+	return rc;
+}
+
 static enum rc seal_all(struct sealer *s, struct delivery *d, struct str message, int64_t internal_ms, const struct seal_target *t, size_t n)
 {
 	struct store_copy *copies = arena_new(&d->a, n * sizeof *copies);
@@ -194,12 +215,9 @@ static enum rc seal_all(struct sealer *s, struct delivery *d, struct str message
 	/* One body, one key: it belongs to the first; every copy's record carries the key. */
 	TRY(blob_seal(&d->body_key, &d->blob, t[0].account, message, &d->body));
 	struct record_clear clear = { .internal_ms = internal_ms, .save_ms = wall_ms(), .blob = d->blob };
-	for (size_t i = 0; i < n; i++) {
-		bool fresh = false;
-		TRY(email_id(&clear.email_id));
-		TRY(seal_copy(s, d, &t[i], &clear, message.n, &copies[i], &epochs[epoch_n], &fresh));
-		epoch_n += fresh;
-	}
+	TRY(seal_copies(s, d, &clear, t, n, copies, epochs, &epoch_n));
+	for (size_t i = 0; i < n; i++)
+		copies[i].size = message.n;
 	size_t total = 0;
 	for (size_t i = 0; i < n; i++)
 		total += copies[i].record.n + copies[i].grams.n + 64;
@@ -251,6 +269,7 @@ enum rc sealer_deliver(struct sealer *s, struct str message, int64_t internal_ms
 	struct msg_SCAN q = { .message = message };
 	arena_init(&d.a, COPIES_ROOM);
 	buf_init(&d.body, BODY_ROOM);
+	buf_init(&d.sealed, COPIES_ROOM);
 	buf_init(&d.copies, COPIES_ROOM);
 	buf_init(&d.epochs, 1 << 20);
 	enum rc rc = ipc_ask_role(s->e->node, ROLE_SCAN, MSG_SCAN, &q, &d.found, &d.found_reply, true, why);

@@ -98,17 +98,28 @@ static struct str context(const struct record_clear *c, char part, char out[CONT
 	return str_of(out, CONTEXT_LEN);
 }
 
-/* Head and rest behind each other in `plain`; *out_head is where the head ends. */
-static enum rc record_plain(const struct record_secret *secret, struct buf *plain, size_t *out_head)
+/* Head and rest behind each other. */
+enum rc record_plain_make(const struct record_secret *secret, struct record_plain *out)
 {
+	struct buf *plain = &out->text;
+	const struct str *runs[] = { &secret->structure, &secret->parts, &secret->preview, &secret->fields };
+	size_t n = KEY_LEN + 4 + secret->envelope.n;
+	for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+		n += 4 + runs[i]->n;
+	buf_init(plain, 5 * (size_t)RUN_MAX);
+	(void)buf_room(plain, n);
 	buf_add(plain, str_of(secret->body_key.k, KEY_LEN));
 	buf_run(plain, secret->envelope);
-	*out_head = plain->len;
-	const struct str *runs[] = { &secret->structure, &secret->parts, &secret->preview, &secret->fields };
+	out->head = plain->len;
 	for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
 		buf_run(plain, *runs[i]);
-	return plain->failed ? RC_NOMEM : RC_OK;
+	if (!plain->failed)
+		return RC_OK;
+	record_plain_done(out);
+	return RC_NOMEM;
 }
+
+void record_plain_done(struct record_plain *p) { buf_wipe(&p->text); }
 
 static enum rc seal_parts(struct epoch_keys *k, const struct record_clear *clear, struct str head, struct str rest, char *to)
 {
@@ -120,22 +131,23 @@ static enum rc seal_parts(struct epoch_keys *k, const struct record_clear *clear
 	return aead_seal_with(k->record, REST_NONCE + 2 * clear->nonce, context(clear, 'S', ctx), rest, (uint8_t *)p.p + head.n + TAG_LEN);
 }
 
+enum rc record_seal_plain(struct epoch_keys *k, const struct record_clear *clear, const struct record_plain *plain, struct buf *out)
+{
+	struct str text = buf_str(&plain->text);
+	size_t n = CLEAR_LEN + HEAD_AT + text.n + 2 * TAG_LEN;
+	if (clear->nonce >= NONCE_MAX || !buf_room(out, n))
+		return RC_LIMIT;
+	TRY(seal_parts(k, clear, str_head(text, plain->head), str_skip(text, plain->head), out->p + out->len));
+	out->len += n;
+	return RC_OK;
+}
+
 enum rc record_seal(struct epoch_keys *k, const struct record_clear *clear, const struct record_secret *secret, struct buf *out)
 {
-	size_t head = 0;
-	if (clear->nonce >= NONCE_MAX)
-		return RC_LIMIT;
-	struct buf plain;
-	buf_init(&plain, 5 * (size_t)RUN_MAX);
-	enum rc rc = record_plain(secret, &plain, &head);
-	size_t n = CLEAR_LEN + HEAD_AT + plain.len + 2 * TAG_LEN;
-	if (rc == RC_OK && !buf_room(out, n))
-		rc = RC_LIMIT;
-	if (rc == RC_OK)
-		rc = seal_parts(k, clear, str_head(buf_str(&plain), head), str_skip(buf_str(&plain), head), out->p + out->len);
-	if (rc == RC_OK)
-		out->len += n;
-	buf_wipe(&plain);
+	struct record_plain plain;
+	TRY(record_plain_make(secret, &plain));
+	enum rc rc = record_seal_plain(k, clear, &plain, out);
+	record_plain_done(&plain);
 	return rc;
 }
 

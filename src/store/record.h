@@ -23,6 +23,11 @@ MUST_USE enum rc epoch_keys_new(const struct secret *epoch_key, struct epoch_key
 MUST_USE enum rc epoch_keys_change(struct epoch_keys *k, const struct secret *epoch_key); /* another epoch; on failure only to be freed */
 void epoch_keys_free(struct epoch_keys **k);
 MUST_USE enum rc record_seal(struct epoch_keys *k, const struct record_clear *clear, const struct record_secret *secret, struct buf *out);
+/* The same for many copies of one message: what is sealed is written out once. */
+struct record_plain { struct buf text; size_t head; };
+MUST_USE enum rc record_plain_make(const struct record_secret *secret, struct record_plain *out);
+void record_plain_done(struct record_plain *p); /* wipes */
+MUST_USE enum rc record_seal_plain(struct epoch_keys *k, const struct record_clear *clear, const struct record_plain *plain, struct buf *out);
 MUST_USE enum rc record_clear_parse(struct str value, struct record_clear *out, struct str *out_sealed);
 /* The value without the rest: record_clear_parse() and record_open_head() are content with it. "" = broken. */
 struct str record_head(struct str value);
