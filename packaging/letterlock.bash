@@ -10,7 +10,7 @@ _letterlock() {
 		dkim) words="list rotate retire revoke " ;;
 		config) words="check show explain " ;;
 		backup) words="create verify " ;;
-		probe) words="mime " ;;
+		probe) words="mime spf dkim arc dmarc " ;;
 		esac
 	fi
 	if [[ $cur != -* ]]; then
@@ -36,6 +36,10 @@ _letterlock() {
 	"backup create") words="--config --json --yes --help " ;;
 	"backup verify") words="--config --json --yes --help " ;;
 	"probe mime") words="--config --json --yes --help " ;;
+	"probe spf") words="--ip --helo --from --zone --receiver --at --batch --config --json --yes --help " ;;
+	"probe dkim") words="--zone --at --config --json --yes --help " ;;
+	"probe arc") words="--zone --at --config --json --yes --help " ;;
+	"probe dmarc") words="--ip --helo --from --zone --at --receiver --config --json --yes --help " ;;
 	esac
 	case "$noun" in
 	"serve") words="--one-process --config --json --yes --help " ;;

@@ -68,20 +68,26 @@ static void on_gone(void *house, struct ipc_peer *p)
 		c->master = NULL;
 }
 
-enum rc ctl_ask(struct ctl *c, enum role r, enum msg_type t, const void *question, void *out_answer, struct ipc_reply *reply, struct why *why)
+enum rc ctl_peer(struct ctl *c, enum role r, struct ipc_peer **out, struct why *why)
 {
 	if (!c->master)
 		FAIL(why, RC_CLOSED, "the server has hung up");
 	if (r == ROLE_MASTER)
-		return ipc_ask(c->master, t, question, out_answer, reply, why);
+		return *out = c->master, RC_OK;
 	if (!c->introduced[r]) {
 		struct msg_CTL_PEER ask = { .role = (uint32_t)r };
 		TRY(ipc_ask(c->master, MSG_CTL_PEER, &ask, NULL, NULL, why));
 	}
-	struct ipc_peer *peer;
-	enum rc rc = ipc_find(c->node, r, INTRODUCTION_MS, &peer);
+	enum rc rc = ipc_find(c->node, r, INTRODUCTION_MS, out);
 	if (rc != RC_OK)
 		FAIL(why, rc, "%s does not answer", role_name(r));
+	return RC_OK;
+}
+
+enum rc ctl_ask(struct ctl *c, enum role r, enum msg_type t, const void *question, void *out_answer, struct ipc_reply *reply, struct why *why)
+{
+	struct ipc_peer *peer;
+	TRY(ctl_peer(c, r, &peer, why));
 	return ipc_ask(peer, t, question, out_answer, reply, why);
 }
 

@@ -17,6 +17,8 @@ bool ctl_server_runs(const struct config *config);
 const struct call *ctl_call(const struct ctl *c);
 const struct config *ctl_config(const struct ctl *c);
 struct loop *ctl_loop(const struct ctl *c);
+/* The channel to that role (ROLE_MASTER included), introduced when it is first wanted; valid until ctl_run() returns or that role hangs up. */
+MUST_USE enum rc ctl_peer(struct ctl *c, enum role r, struct ipc_peer **out, struct why *why);
 /* ipc_ask to the peer of that role (ROLE_MASTER included), which is introduced at the first ask. */
 MUST_USE enum rc ctl_ask(struct ctl *c, enum role r, enum msg_type t, const void *question, void *out_answer, struct ipc_reply *reply, struct why *why);
 /* An entry "cli:USER WHAT" in the audit log. A ledger that cannot be told is said, not fatal: the change has happened. */

@@ -2,6 +2,9 @@
 
 #include "cmd/config_file.h"
 
+#define PROBE_ZONE { "zone", "FILE", "answers from this master file, not the running server's resolver; may be repeated" }
+#define PROBE_AT { "at", "TIME", "the clock: seconds since 1970, 2026-01-31, 2026-01-31T12:00:00Z" }
+
 /* The program on one screen. Options that every verb has (common_options) are not repeated. */
 const struct verb verbs[] = {
 	{ "serve", NULL, NULL, 0, 0, "Run the server in the foreground", { "serve", "serve --config /etc/letterlock/letterlock.conf" }, run_serve,
@@ -50,6 +53,18 @@ const struct verb verbs[] = {
 	  { "verify", "verify --json" }, run_verify, { { 0 } }, true },
 	{ "probe", "mime", "FILE...", 1, -1, "How messages are understood: headers, parts with offsets, ENVELOPE, BODYSTRUCTURE, defects",
 	  { "probe mime message.eml", "probe mime corpus/*.eml --json" }, run_probe_mime, { { 0 } }, true },
+	{ "probe", "spf", NULL, 0, 0, "May this client send for this sender (SPF)? Every step of the evaluation",
+	  { "probe spf --ip 192.0.2.1 --helo mx.example.org --from ann@example.org", "probe spf --zone example.zone --batch cases.jsonl --json" }, run_probe_spf,
+	  { { "ip", "ADDRESS", "the client" }, { "helo", "NAME", "what it said in EHLO" }, { "from", "SENDER", "MAIL FROM; left out or <>: the null sender" },
+	    PROBE_ZONE, { "receiver", "NAME", "our own name, for %{r}" }, { "at", "TIME", "the clock, for %{t}" },
+	    { "batch", "FILE", "many cases: a JSON object with id, ip, helo, from on each line (- is stdin)" } }, true },
+	{ "probe", "dkim", "FILE...", 1, -1, "The DKIM signatures of messages: body hash, signature, reason", { "probe dkim message.eml", "probe dkim *.eml --zone keys.zone --json" },
+	  run_probe_dkim, { PROBE_ZONE, PROBE_AT }, true },
+	{ "probe", "arc", "FILE...", 1, -1, "The ARC chains of messages", { "probe arc message.eml", "probe arc *.eml --zone keys.zone --json" }, run_probe_arc, { PROBE_ZONE, PROBE_AT }, true },
+	{ "probe", "dmarc", "FILE...", 1, -1, "DMARC of messages with SPF, DKIM, the record found, and what the policy says",
+	  { "probe dmarc message.eml --ip 192.0.2.1 --helo mx.example.org --from ann@example.org", "probe dmarc *.eml --zone example.zone --json" }, run_probe_dmarc,
+	  { { "ip", "ADDRESS", "the client; without it SPF is left out" }, { "helo", "NAME", "what it said in EHLO" },
+	    { "from", "SENDER", "MAIL FROM; left out or <>: the null sender" }, PROBE_ZONE, PROBE_AT, { "receiver", "NAME", "our own name in Authentication-Results" } }, true },
 	{ "docs", NULL, "PAGE", 1, 1, "Print a page of documentation made from the program's own tables: cli, configuration, events, ipc, bash",
 	  { "docs configuration", "docs bash >/etc/bash_completion.d/letterlock" }, run_docs, { { 0 } }, true },
 	{ "version", NULL, NULL, 0, 0, "Print the version", { "version", "version --json" }, run_version, { { 0 } }, true },
@@ -182,9 +197,11 @@ static const struct option *find_option(const struct verb *v, struct str name, s
 
 static void take_option(struct call *c, size_t place, const char *value, bool *help)
 {
-	if (place < VERB_OPTIONS)
+	if (place < VERB_OPTIONS) {
 		c->values[place] = value ? value : "";
-	else if (place == VERB_OPTIONS)
+		c->given[c->given_n].place = place;
+		c->given[c->given_n++].value = c->values[place];
+	} else if (place == VERB_OPTIONS)
 		c->config_path = value;
 	else if (place == VERB_OPTIONS + 1)
 		c->json = true;
@@ -222,6 +239,8 @@ static enum status parse(struct call *c, int argc, char **argv, bool *help)
 			return say_usage(c, "--%s takes no value", o->name);
 		if (o->value && !has_value && i + 1 >= argc)
 			return say_usage(c, "--%s needs %s", o->name, o->value);
+		if (c->given_n == GIVEN_MAX)
+			return say_usage(c, "more than %d options", GIVEN_MAX);
 		take_option(c, place, !o->value ? NULL : has_value ? value.p : argv[++i], help);
 	}
 	return STATUS_OK;
@@ -242,6 +261,14 @@ const char *call_option(const struct call *c, const char *name)
 	for (size_t i = 0; i < VERB_OPTIONS && c->verb->options[i].name; i++)
 		if (strcmp(c->verb->options[i].name, name) == 0)
 			return c->values[i];
+	return NULL;
+}
+
+const char *call_option_nth(const struct call *c, const char *name, int n)
+{
+	for (int i = 0; i < c->given_n; i++)
+		if (strcmp(c->verb->options[c->given[i].place].name, name) == 0 && n-- == 0)
+			return c->given[i].value;
 	return NULL;
 }
 

@@ -6,7 +6,7 @@
 
 /* The command line as one table (verbs.c): dispatch, --help, docs/cli.md and shell completion come from it. */
 enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_NOTHING = 3, STATUS_PROBLEMS = 4 };
-enum { VERB_OPTIONS = 6, ARGS_MAX = 65536 };
+enum { VERB_OPTIONS = 8, ARGS_MAX = 65536, GIVEN_MAX = 32 };
 
 struct option {
 	const char *name;      /* without the dashes */
@@ -34,11 +34,14 @@ struct call {
 	const struct verb *verb;
 	char **args; int arg_n;
 	const char *values[VERB_OPTIONS]; /* by place in verb->options; a flag given is "" */
+	struct { size_t place; const char *value; } given[GIVEN_MAX]; /* each option of the verb in the order given, for those that may be repeated */
+	int given_n;
 	const char *config_path;
 	bool json, yes;
 	const char *program;              /* argv[0] */
 };
-const char *call_option(const struct call *c, const char *name); /* NULL: not given */
+const char *call_option(const struct call *c, const char *name); /* NULL: not given; the last one when it was repeated */
+const char *call_option_nth(const struct call *c, const char *name, int n); /* the n-th of a repeated one, from 0; NULL: no more */
 
 /* The whole program but for `--role`: parses, runs, answers the exit status. */
 int verbs_main(int argc, char **argv);
@@ -67,5 +70,6 @@ enum status run_domain_add(struct call *c), run_domain_list(struct call *c), run
 enum status run_dkim_list(struct call *c), run_dkim_rotate(struct call *c), run_dkim_retire(struct call *c), run_dkim_revoke(struct call *c);
 enum status run_config_check(struct call *c), run_config_show(struct call *c), run_config_explain(struct call *c);
 enum status run_backup_create(struct call *c), run_backup_verify(struct call *c), run_restore(struct call *c), run_verify(struct call *c);
+enum status run_probe_spf(struct call *c), run_probe_dkim(struct call *c), run_probe_arc(struct call *c), run_probe_dmarc(struct call *c);
 enum status run_probe_mime(struct call *c), run_demo(struct call *c), run_docs(struct call *c), run_help(struct call *c), run_version(struct call *c);
 void print_help(const struct verb *v);
