@@ -183,7 +183,7 @@ struct reader {
 	struct why *why;
 	struct str author;       /* of the first address */
 	struct str hidden[64];   /* names, quoted strings and comments: judged when the author is known */
-	bool hidden_comment[64];
+	enum hidden_kind { HIDDEN_NAME, HIDDEN_COMMENT, HIDDEN_ADDRESS } hidden_kind[64];
 	size_t hiddens;
 	bool conflict;
 };
@@ -253,11 +253,11 @@ static enum rc next(struct reader *r)
 }
 static bool at(const struct reader *r, char special) { return r->t.kind == T_SPECIAL && r->t.special == special; }
 
-static enum rc hide(struct reader *r, struct str text, bool comment)
+static enum rc hide(struct reader *r, struct str text, enum hidden_kind kind)
 {
 	if (r->hiddens == sizeof r->hidden / sizeof r->hidden[0])
 		FAIL(r->why, RC_SYNTAX, "From has too many names and comments");
-	r->hidden_comment[r->hiddens] = comment;
+	r->hidden_kind[r->hiddens] = kind;
 	r->hidden[r->hiddens++] = text;
 	return RC_OK;
 }
@@ -266,7 +266,7 @@ static enum rc hide(struct reader *r, struct str text, bool comment)
 static enum rc skip_comments(struct reader *r)
 {
 	while (r->t.kind == T_COMMENT) {
-		TRY(hide(r, r->t.text, true));
+		TRY(hide(r, r->t.text, HIDDEN_COMMENT));
 		TRY(next(r));
 	}
 	return RC_OK;
@@ -376,14 +376,14 @@ static enum rc take_element(struct reader *r)
 	while (r->t.kind == T_ATOM || r->t.kind == T_QUOTED || r->t.kind == T_LITERAL || r->t.kind == T_COMMENT || at(r, '.') || at(r, '@')) {
 		has_at |= at(r, '@');
 		if (r->t.kind == T_COMMENT)
-			TRY(hide(r, r->t.text, true));
+			TRY(hide(r, r->t.text, HIDDEN_COMMENT));
 		end = r->t.text.p + r->t.text.n + (r->t.kind == T_QUOTED || r->t.kind == T_COMMENT || r->t.kind == T_LITERAL);
 		tokens++;
 		TRY(next(r));
 	}
 	if (at(r, '<')) {
 		if (tokens)
-			TRY(hide(r, str_of(from, (size_t)(end - from)), has_at));
+			TRY(hide(r, str_of(from, (size_t)(end - from)), has_at ? HIDDEN_ADDRESS : HIDDEN_NAME));
 		return take_angle(r);
 	}
 	if (at(r, ':') || at(r, ';'))
@@ -396,11 +396,13 @@ static enum rc take_element(struct reader *r)
 		struct str text = str_of(from, (size_t)(end - from));
 		if (str_find_str(text, STR("=?")) < text.n)
 			FAIL(r->why, RC_SYNTAX, "From has encoded words in the place of an address");
-		return hide(r, text, true); /* "Smith, John <a@b>": the first half */
+		if (str_find(text, '@') < text.n)
+			FAIL(r->why, RC_SYNTAX, "From has a name in the place of an address, and an address in it");
+		return RC_OK; /* "Smith, John <a@b>": the first half */
 	}
 	start.hiddens = r->hiddens;
 	memcpy(start.hidden, r->hidden, sizeof start.hidden);
-	memcpy(start.hidden_comment, r->hidden_comment, sizeof start.hidden_comment);
+	memcpy(start.hidden_kind, r->hidden_kind, sizeof start.hidden_kind);
 	*r = start;
 	TRY(take_addr_spec(r));
 	return skip_comments(r);
@@ -444,9 +446,20 @@ static bool foreign_address(struct reader *r, struct str text)
 	return foreign;
 }
 
+/* "a@b <a@b>": as many addresses as there are "@", and all of the author's domain. */
+static bool only_the_author(const struct reader *r, struct str text)
+{
+	size_t i = 0, ats = 0, good = 0;
+	for (size_t k = 0; k < text.n; k++)
+		ats += text.p[k] == '@';
+	for (size_t k = 0; k < ats; k++)
+		good += str_ieq(next_domain(text, &i), r->author);
+	return good == ats && str_find_str(text, STR("=?")) == text.n;
+}
+
 /* A name may say anything a reader takes for a name, other people's addresses included; but nothing that a program which decodes before it parses, or
  * which looks for the first "<" or comma, would take for the address. */
-static enum rc judge_hidden(struct reader *r, struct str text, bool strict)
+static enum rc judge_hidden(struct reader *r, struct str text, enum hidden_kind kind)
 {
 	AUTO(buf_done) struct buf plain = { .max = 4 * VALUE_MAX };
 	size_t marks = r->found->domains;
@@ -460,9 +473,11 @@ static enum rc judge_hidden(struct reader *r, struct str text, bool strict)
 	if (has_char(shown, is_override))
 		FAIL(r->why, RC_SYNTAX, "From turns the writing direction around");
 	bool alone = encoded && str_find(str_trim(shown), ' ') == str_trim(shown).n;
-	bool tricky = strict || alone || has_any(shown, "<>") || (encoded && has_any(shown, ",;\"\\")) || str_find(text, '\\') < text.n;
+	bool tricky = kind != HIDDEN_NAME || alone || has_any(shown, "<>") || (encoded && has_any(shown, ",;\"\\")) || str_find(text, '\\') < text.n;
 	if (tricky && foreign_address(r, shown))
 		FAIL(r->why, RC_CONFLICT, "From hides an address of another domain (%.*s) in a name or comment", PSTR(str_head(r->found->domains > marks ? r->found->domain[marks] : r->author, 60)));
+	if (kind == HIDDEN_ADDRESS && !only_the_author(r, text))
+		FAIL(r->why, RC_SYNTAX, "From has something like an address in its name");
 	return RC_OK;
 }
 
@@ -522,7 +537,7 @@ static enum rc read_value(struct str raw, struct arena *a, struct from_found *fo
 		return rc;
 	}
 	for (size_t i = 0; i < r->hiddens; i++)
-		TRY(judge_hidden(r, r->hidden[i], r->hidden_comment[i]));
+		TRY(judge_hidden(r, r->hidden[i], r->hidden_kind[i]));
 	if (r->conflict)
 		FAIL(why, RC_CONFLICT, "From has addresses of several domains (%.*s, %.*s)", PSTR(str_head(found->domain[0], 60)), PSTR(str_head(found->domain[1], 60)));
 	*out_domain = r->author;

@@ -147,6 +147,9 @@ static void several_domains_are_refused(void **state)
 		R(RC_CONFLICT, "From: ceo@bank.example <a@evil.example>\r\n"),
 		R(RC_CONFLICT, "From: ceo@bank.example <ceo@bank.example>, x <a@evil.example>\r\n"),
 		R(RC_CONFLICT, "From: Jane ceo@bank.example <a@evil.example>\r\n"),
+		R(RC_SYNTAX, "From: x@=?utf-8?Q?y?= <a@evil.example>\r\n"),
+		R(RC_SYNTAX, "From: ceo@bank <a@evil.example>\r\n"),
+		R(RC_SYNTAX, "From: <a@evil.example>, \"Bank <ceo@bank.example>\" Bank\r\n"),
 		R(RC_CONFLICT, "From: \"Jane\" ceo@bank.example (x) <a@evil.example>\r\n"),
 	};
 	EACH(cases);
