@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "os/file.h"
 #include "role/demo_setup.h"
+#include "role/dns_demo.h"
 #include "role/wire.h"
 #include <jansson.h>
 
@@ -34,6 +35,12 @@ static void put_config(const struct demo *d, struct buf *b)
 	buf_addf(b, "  data_dir = \"%.1500s/data\"\n", d->state);
 	buf_addf(b, "  # A real server keeps this key away from the data; the demo keeps it beside.\n  root_key = \"file:%.1500s/root.key\"\n", d->state);
 	buf_addf(b, "  control = \"%s\"\n}\n", d->control);
+	/* No question leaves the machine: what is not in these zones does not exist. LETTERLOCK_DNS (tests) names another section. */
+	const char *dns = getenv("LETTERLOCK_DNS");
+	if (dns)
+		buf_addf(b, "dns {\n%.1500s\n}\n", dns);
+	else
+		buf_addf(b, "dns {\n  forwarder = \"none\"\n  zones = \"%.1500s/demo.zone\"\n}\n", d->state);
 	put_listeners(d, b);
 	buf_addf(b, "tls \"demo\" {\n  cert = \"%.900s/cert.pem\"\n  key = \"%.900s/cert.key\"\n}\n", d->state, d->state);
 	buf_addf(b, "login {\n  default_domain = \"demo.test\"\n}\n");
@@ -56,6 +63,9 @@ enum rc demo_write_files(struct demo *d, struct why *why)
 	if (text.failed)
 		FAIL(why, RC_LIMIT, "the state directory's path is too long");
 	TRY(dir_open(d->state, &dir, why));
+	AUTO(buf_done) struct buf zone = { .max = 1 << 16 };
+	dns_demo_zone(&zone);
+	TRY(file_put(dir, "demo.zone", buf_str(&zone), 0600, why));
 	return file_put(dir, "letterlock.conf", buf_str(&text), 0600, why);
 }
 

@@ -75,6 +75,8 @@ MUST_USE enum rc dns_table_add(struct dns_table *t, struct str name, unsigned ty
 MUST_USE enum rc dns_table_fail(struct dns_table *t, struct str name, unsigned type, enum dns_status status);
 /* The table as a DNS. CNAMEs are followed (loop: TEMPFAIL), wildcards work (RFC 4592), an empty non-terminal is NODATA. */
 struct dns dns_table_dns(struct dns_table *t);
+/* Whether `name` (folded) lies at or below a name with a SOA record: then this table speaks for it. */
+bool dns_table_covers(const struct dns_table *t, struct str name);
 uint64_t dns_table_asked(const struct dns_table *t); /* how many questions it was asked, for tests of look-up budgets */
 
 /* ---- a cache in front of any struct dns (edge, relay): by TTL, bounded, least recently used goes first ---- */

@@ -212,6 +212,17 @@ static uint32_t denial_ttl(const struct dns_table *t, struct str name)
 	}
 }
 
+bool dns_table_covers(const struct dns_table *t, struct str name)
+{
+	for (;; name = parent(name)) {
+		const struct table_node *node = map_get(&t->names, name);
+		if (node && node->soa)
+			return true;
+		if (!name.n)
+			return false;
+	}
+}
+
 static void fill(const struct table_set *s, struct arena *a, struct dns_answer *out)
 {
 	size_t n = s->n < DNS_MAX_RECORDS ? s->n : DNS_MAX_RECORDS;

@@ -24,9 +24,10 @@ enum {
 	FS_MAKE_SYM = 1 << 12, FS_REFER = 1 << 13, FS_TRUNCATE = 1 << 14, FS_IOCTL_DEV = 1 << 15,
 	NET_BIND_TCP = 1 << 0, NET_CONNECT_TCP = 1 << 1,
 	SCOPE_ABSTRACT_UNIX = 1 << 0, SCOPE_SIGNAL = 1 << 1,
-	CREATE_RULESET_VERSION = 1 << 0, RULE_PATH_BENEATH = 1,
+	CREATE_RULESET_VERSION = 1 << 0, RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2,
 };
 struct ruleset { uint64_t fs, net, scoped; };
+struct net_port { uint64_t allowed, port; };
 struct beneath { uint64_t allowed; int32_t fd; } __attribute__((packed));
 
 static uint64_t fs_rights(int abi)
@@ -73,7 +74,7 @@ enum rc landlock_enter(const struct sandbox *box, int *out_abi, struct why *why)
 	struct ruleset set = { .fs = fs_rights((int)abi) };
 	size_t size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
 	if (abi >= 4)
-		set.net = NET_BIND_TCP | (box->needs & SANDBOX_CONNECT ? 0 : NET_CONNECT_TCP);
+		set.net = NET_BIND_TCP | (box->needs & SANDBOX_CONNECT && !box->ports ? 0 : NET_CONNECT_TCP);
 	if (abi >= 6)
 		set.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL; /* threads start later and share the domain */
 	AUTO(fd_close) int fd = (int)syscall(SYS_landlock_create_ruleset, &set, size, 0);
@@ -81,6 +82,11 @@ enum rc landlock_enter(const struct sandbox *box, int *out_abi, struct why *why)
 		FAIL_SYS(why, "Landlock");
 	for (const struct sandbox_path *p = box->paths; p && p->path; p++)
 		TRY(add_path(fd, p, set.fs, why));
+	for (size_t i = 0; abi >= 4 && box->needs & SANDBOX_CONNECT && i < box->port_n; i++) {
+		struct net_port rule = { .allowed = NET_CONNECT_TCP, .port = box->ports[i] };
+		if (syscall(SYS_landlock_add_rule, fd, RULE_NET_PORT, &rule, 0) < 0)
+			FAIL_SYS(why, "Landlock rule for port %u", box->ports[i]);
+	}
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		FAIL_SYS(why, "Landlock");
 	*out_abi = (int)abi;

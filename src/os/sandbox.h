@@ -1,6 +1,7 @@
 #pragma once
 #include "base/why.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,6 +20,7 @@ struct sandbox_path { const char *path; bool write; };
 struct sandbox {
 	unsigned needs;
 	const struct sandbox_path *paths;  /* NULL path terminated; NULL: no file system at all */
+	const uint16_t *ports; size_t port_n; /* with SANDBOX_CONNECT: the TCP ports that may be dialled, where Landlock can tell (ABI 4); NULL: any */
 	unsigned long max_fds, max_memory; /* 0 = leave; memory is RLIMIT_DATA, where every fiber counts 256 KiB */
 	uid_t uid; gid_t gid;              /* used only when started as root and uid != 0 */
 	bool reduced;                      /* `sandbox = reduced` in the configuration: missing Landlock is said, not fatal */

@@ -44,7 +44,7 @@ static const struct { unsigned need; const char *names; } plain[] = {
 	  "readlink readlinkat flock fstatfs statfs copy_file_range sendfile getcwd umask readahead" },
 	{ SANDBOX_LMDB, "msync fsync fdatasync sync_file_range ftruncate fallocate flock fstatfs" },
 	{ SANDBOX_MEMFD, "memfd_create ftruncate fallocate" },
-	{ SANDBOX_CONNECT, "socket connect bind getsockname getpeername getsockopt setsockopt shutdown sendto" },
+	{ SANDBOX_CONNECT, "connect bind getsockname getpeername getsockopt setsockopt shutdown sendto" },
 #ifdef SANDBOX_ASAN
 	{ NEED_ALWAYS, "readlink readlinkat personality" }, /* the sanitizers' own runtime, when it reports */
 #endif
@@ -75,6 +75,7 @@ static const struct { unsigned need; const char *name; unsigned arg; uint64_t ma
 	{ NEED_ALWAYS, "prctl", 0, 0xffffffff, PR_SET_VMA }, { NEED_ALWAYS, "prctl", 0, 0xffffffff, PR_GET_DUMPABLE },
 	{ NEED_ALWAYS, "prctl", 0, 0xffffffff, PR_GET_SECCOMP }, { NEED_ALWAYS, "prctl", 0, 0xffffffff, PR_GET_NO_NEW_PRIVS },
 	{ NEED_ALWAYS, "prlimit64", 2, ~0ULL, 0 },                      /* reading only */
+	{ SANDBOX_CONNECT, "socket", 0, 0xffffffff, AF_INET }, { SANDBOX_CONNECT, "socket", 0, 0xffffffff, AF_INET6 },
 	{ SANDBOX_THREADS, "clone", 0, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND },
 };
 

@@ -278,6 +278,9 @@ static const char *needs_restart(const struct config *a, const struct config *b)
 	if (a->process_edge != b->process_edge || a->process_access != b->process_access || a->process_scan != b->process_scan ||
 	    a->process_reader != b->process_reader)
 		return "the number of processes";
+	if (!str_eq(a->dns_forwarder, b->dns_forwarder) || !str_eq(a->dns_zones, b->dns_zones) || !str_eq(a->dns_trust_anchor, b->dns_trust_anchor) ||
+	    !str_eq(a->dns_insecure, b->dns_insecure) || a->dns_port != b->dns_port)
+		return "dns";
 	bool same = a->listener_n == b->listener_n;
 	for (size_t i = 0; same && i < a->listener_n; i++)
 		same = a->listeners[i].proto == b->listeners[i].proto && a->listeners[i].proxy == b->listeners[i].proxy &&

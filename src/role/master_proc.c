@@ -168,6 +168,7 @@ enum rc master_plan(struct master *m, struct why *why)
 {
 	const struct config *c = m->config;
 	TRY(plan(m, &role_vault, 1, why));
+	TRY(plan(m, &role_resolver, 1, why));
 	TRY(plan(m, &role_store, 1, why));
 	TRY(plan(m, &role_reader, (unsigned)c->process_reader, why));
 	TRY(plan(m, &role_ledger, 1, why));

@@ -18,7 +18,7 @@ size_t shared_size(void) { return sizeof(struct shared) + limits_size(); }
 
 const struct role_ops *role_ops_of(enum role r)
 {
-	static const struct role_ops *const all[] = { &role_vault, &role_store, &role_reader, &role_edge, &role_access, &role_scan, &role_ledger, &role_web };
+	static const struct role_ops *const all[] = { &role_vault, &role_store, &role_reader, &role_edge, &role_access, &role_scan, &role_ledger, &role_web, &role_resolver };
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (all[i]->role == r)
 			return all[i];
@@ -214,6 +214,13 @@ static enum rc enter_sandbox(struct role_env *e, struct why *why)
 	struct sandbox box = { .needs = e->ops->needs, .paths = paths[0].path ? paths : NULL, .max_fds = 65536,
 		.max_memory = e->ops->max_memory,
 		.reduced = str_eq(e->config->server_sandbox, STR("reduced")) };
+	uint16_t ports[ROLE_PORTS_MAX];
+	if (e->ops->ports) {
+		box.ports = ports;
+		box.port_n = e->ops->ports(e, ports);
+		if (!box.port_n)
+			box.needs &= ~(unsigned)SANDBOX_CONNECT;
+	}
 	box.uid = e->uid;
 	box.gid = e->gid;
 	TRY(sandbox_enter(&box, why));

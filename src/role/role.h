@@ -50,7 +50,7 @@ static inline void count_set(struct role_env *e, enum metric m, int64_t v)
 }
 static inline struct limits *env_limits(struct role_env *e) { return e->shared ? (struct limits *)(void *)e->shared->limits : NULL; }
 
-enum { ROLE_PATHS_MAX = 8 };
+enum { ROLE_PATHS_MAX = 8, ROLE_PORTS_MAX = 20 };
 struct role_ops {
 	enum role role;
 	unsigned talks_to;                   /* roles it has channels to (from either side) */
@@ -58,6 +58,8 @@ struct role_ops {
 	unsigned long max_memory;            /* octets of private memory; 0 = no limit of its own */
 	/* What it may touch in the file system; returns how many. The texts live as long as the process. */
 	size_t (*paths)(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX]);
+	/* TCP ports that it may dial where the kernel can tell (and UDP at all); none: SANDBOX_CONNECT is taken back. NULL: no port is named. */
+	size_t (*ports)(const struct role_env *e, uint16_t out[ROLE_PORTS_MAX]);
 	enum rc (*open)(struct role_env *e, struct why *why);   /* before the sandbox; does not wait */
 	enum rc (*start)(struct role_env *e, struct why *why);  /* after it, in a fiber; READY is said when it returns RC_OK */
 	void (*reload)(struct role_env *e);                     /* config has changed; may be NULL */
@@ -66,7 +68,7 @@ struct role_ops {
 	void (*gone)(struct role_env *e, struct ipc_peer *p);   /* may be NULL */
 	void (*came)(struct role_env *e, struct ipc_peer *p);   /* may be NULL */
 };
-extern const struct role_ops role_vault, role_store, role_reader, role_edge, role_access, role_scan, role_ledger, role_web;
+extern const struct role_ops role_vault, role_store, role_reader, role_edge, role_access, role_scan, role_ledger, role_web, role_resolver;
 const struct role_ops *role_ops_of(enum role r); /* NULL: master, ctl */
 
 /* From here on files are opened and made as the user that the role will be; called before `open`, except by a role that must read
