@@ -12,7 +12,7 @@ struct chain { uint64_t count; uint8_t hash[HASH_LEN]; };
 enum { SALT_LEN = 16, PENDING_MAX = 5000 };
 struct batch { int64_t id; uint64_t next; uint8_t salt[SALT_LEN]; struct aead *seal; }; /* id 0 = none */
 /* The tag of an address met a moment ago: a sender with ten recipients is hashed once. The addresses are in this memory anyway. */
-enum { TAGS = 256, TAG_TEXT_MAX = 120 };
+enum { TAGS = 2048, TAG_TEXT_MAX = 120 };
 struct tag { int64_t tag; unsigned char n; char text[TAG_TEXT_MAX]; };
 struct ledger {
 	sqlite3 *db;

@@ -15,8 +15,9 @@ void pen_int(struct pen *p, uint64_t v, unsigned octets)
 		p->failed = true;
 		return;
 	}
-	while (octets--)
-		*p->p++ = (char)(v >> (8 * octets));
+	v = __builtin_bswap64(octets == 8 ? v : octets ? v << (64 - 8 * octets) : 0);
+	memcpy(p->p, &v, octets);
+	p->p += octets;
 }
 
 void pen_bytes(struct pen *p, struct str s)
@@ -64,7 +65,7 @@ static struct key key_text(struct str s)
 
 static struct key key_ints(uint64_t a, unsigned an, uint64_t b, unsigned bn)
 {
-	struct key k;
+	struct key k __attribute__((uninitialized)); /* half a kilobyte, of which at most 20 octets are used */
 	struct pen p = key_pen(&k);
 	pen_int(&p, a, an);
 	pen_int(&p, b, bn);
@@ -101,7 +102,7 @@ enum rc key_name(uint64_t account, struct str name, struct key *out)
 
 struct key key_record(uint64_t email, uint64_t box, uint32_t uid)
 {
-	struct key k;
+	struct key k __attribute__((uninitialized));
 	struct pen p = key_pen(&k);
 	pen_int(&p, email, 8);
 	pen_int(&p, box, 8);
