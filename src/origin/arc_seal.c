@@ -175,6 +175,8 @@ enum rc arc_seal(struct str message, const struct dkim_key_ref *key, struct str 
 	TRY(signer_key(key, why));
 	if (chain != AUTH_NONE && chain != AUTH_PASS && chain != AUTH_FAIL)
 		FAIL(why, RC_SYNTAX, "%s is no verdict on a chain", auth_name(chain));
+	if (message.n && (message.p[0] == ' ' || message.p[0] == '\t'))
+		FAIL(why, RC_SYNTAX, "the message begins with a continuation line");
 	if (!value_ok(value))
 		FAIL(why, RC_SYNTAX, "the results hold a line end that does not fold");
 	snprintf(w.t, sizeof w.t, "%lld", (long long)o->now_s);

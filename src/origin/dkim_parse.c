@@ -335,7 +335,7 @@ static enum rc times(const struct reader *r, int64_t now_s)
 
 static enum rc read_common(const struct reader *r, bool weak)
 {
-	struct str b_text;
+	struct str b_text = STR("");
 	TRY(names(r));
 	TRY(needed(r, "b", &b_text));
 	r->s->b_head = str_head(b_text, 8); /* folding within the first eight is not what anybody writes */

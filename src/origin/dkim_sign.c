@@ -101,6 +101,8 @@ enum rc signer_init(struct signer *s, struct str header, struct str body, const 
 	arena_init(&s->a, SIGN_ARENA);
 	buf_init(&s->names, SIGN_NAMES);
 	buf_init(&s->text, 64);
+	if (header.n && (header.p[0] == ' ' || header.p[0] == '\t'))
+		FAIL(why, RC_SYNTAX, "the message begins with a continuation line"); /* it would continue what we put above it */
 	if (head_read(&s->head, header, &s->a) != RC_OK)
 		FAIL(why, RC_NOMEM, "out of memory");
 	if (s->head.too_many)
