@@ -1,18 +1,19 @@
-/* TLS reports of strangers (RFC 8460 4.4). jansson descends by recursion, so the nesting is counted before it sees a byte. */
+/* TLS reports of strangers (RFC 8460 4.4). jansson descends by recursion and spends some 40 octets on a value, so nesting and values are
+ * counted before it sees a byte. */
 #include "origin/report_internal.h"
 
 #include <jansson.h>
 
-enum { DEPTH_MAX = 16, POLICIES_MAX = 1000, FAILURES_MAX = 20000, STRINGS_MAX = 200 };
+enum { DEPTH_MAX = 16, POLICIES_MAX = 1000, FAILURES_MAX = 20000, STRINGS_MAX = 200, VALUES_MAX = 300000 };
 
 struct json_reader {
 	struct arena *arena;
 	struct why *why;
 };
 
-static bool too_deep(struct str s)
+static bool too_much(struct str s)
 {
-	unsigned depth = 0;
+	unsigned depth = 0, values = 0;
 	bool quoted = false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
@@ -22,6 +23,8 @@ static bool too_deep(struct str s)
 			continue;
 		}
 		quoted = c == '"';
+		if (c == ',' && ++values > VALUES_MAX)
+			return true;
 		if ((c == '{' || c == '[') && ++depth > DEPTH_MAX)
 			return true;
 		depth -= (c == '}' || c == ']') && depth > 0;
@@ -151,8 +154,8 @@ enum rc report_read_json(struct str json, struct arena *a, struct report_tls *ou
 	*out = (struct report_tls){ .org = STR(""), .contact = STR(""), .id = STR("") };
 	if (json.n >= 3 && memcmp(json.p, "\xef\xbb\xbf", 3) == 0)
 		json = str_skip(json, 3);
-	if (json.n > REPORT_JSON_MAX || too_deep(json))
-		FAIL(why, RC_LIMIT, "the JSON document is %s", json.n > REPORT_JSON_MAX ? "larger than 8 MiB" : "nested too deeply");
+	if (json.n > REPORT_JSON_MAX || too_much(json))
+		FAIL(why, RC_LIMIT, "the JSON document is %s", json.n > REPORT_JSON_MAX ? "larger than 8 MiB" : "nested too deeply, or has too many values");
 	json_t *root = json_loadb(json.p, json.n, JSON_DISABLE_EOF_CHECK, &error);
 	if (!root)
 		FAIL(why, RC_SYNTAX, "line %d: %.120s", error.line, error.text);

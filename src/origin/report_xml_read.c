@@ -142,6 +142,8 @@ static void XMLCALL on_start(void *house, const char *name, const char **attr)
 static void XMLCALL on_text(void *house, const char *p, int n)
 {
 	struct xml_reader *r = house;
+	if (r->depth == 0 || r->stack[r->depth - 1] == E_NONE)
+		return; /* of elements that we do not know: extensions */
 	buf_add(&r->text, str_of(p, (size_t)n));
 	if (r->text.failed)
 		stop(r, RC_LIMIT, "a value of the report is too long");

@@ -205,6 +205,12 @@ static void deep_nesting_and_long_values_are_refused(void **state)
 		buf_add(&b, STR("<a>"));
 	refused(buf_str(&b), RC_LIMIT, "nested");
 	buf_clear(&b);
+	buf_add(&b, STR("<feedback>" META POLICY RECORD("192.0.2.1", "5") "<extension><blob>"));
+	for (int i = 0; i < 5000; i++)
+		buf_byte(&b, 'x');
+	buf_add(&b, STR("</blob></extension></feedback>"));
+	good(buf_str(&b), 5); /* what we do not know may be long */
+	buf_clear(&b);
 	buf_add(&b, STR("<feedback><report_metadata><org_name>"));
 	for (int i = 0; i < 5000; i++)
 		buf_byte(&b, 'x');
@@ -351,6 +357,12 @@ static void hostile_json_is_refused(void **state)
 	for (int i = 0; i < 100000; i++)
 		buf_add(&b, STR("{\"a\":"));
 	refused(buf_str(&b), RC_LIMIT, "nested");
+	buf_clear(&b);
+	buf_add(&b, STR("{\"policies\":[0"));
+	for (int i = 0; i < 400000; i++)
+		buf_add(&b, STR(",0"));
+	buf_add(&b, STR("]}"));
+	refused(buf_str(&b), RC_LIMIT, "too many values");
 	buf_clear(&b);
 	buf_add(&b, STR("{\"a\":\""));
 	for (int i = 0; i < 9 << 20; i++)
