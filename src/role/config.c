@@ -2,6 +2,7 @@
 
 #include "base/cursor.h"
 #include "base/mem.h"
+#include "role/auth_policy.h"
 #include <stddef.h>
 
 enum { CONFIG_FORMAT = 1, ARENA_MAX = 1 << 20, LISTENERS_MAX = 64, TLS_MAX = 256, PROXIES_MAX = 256, TEXT_MAX_ = 4096 };
@@ -314,6 +315,16 @@ static enum rc check_listeners(const struct config *c, struct why *why)
 	return RC_OK;
 }
 
+static enum rc check_authentication(const struct config *c, struct why *why)
+{
+	struct arena a;
+	struct auth_rules unused;
+	arena_init(&a, 1 << 20);
+	enum rc rc = auth_rules_read(c, &a, &unused, why);
+	arena_done(&a);
+	return rc;
+}
+
 enum rc config_check(const struct config *c, struct why *why)
 {
 	if (c->server_hostname.n == 0)
@@ -328,6 +339,7 @@ enum rc config_check(const struct config *c, struct why *why)
 		FAIL(why, RC_SYNTAX, "server.sandbox must be full or reduced");
 	if (!one_of(c->account_mode, "organisation", "private"))
 		FAIL(why, RC_SYNTAX, "account.mode must be organisation or private");
+	TRY(check_authentication(c, why));
 	TRY(check_root_key(c, why));
 	return check_listeners(c, why);
 }

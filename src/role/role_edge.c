@@ -5,7 +5,10 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "role/auth_check.h"
+#include "role/auth_fact.h"
 #include "role/door.h"
+#include "role/edge_trace.h"
 #include "role/sealer.h"
 #include "role/wire.h"
 #include "smtp/received.h"
@@ -15,15 +18,17 @@
 /* The role `edge`: SMTP and LMTP from strangers. It holds one message at a time per session in memory, reads no more of it than the
  * line rules ask for, seals it and lets go of it. */
 
-enum { CACHE_MAX = 50000, CACHE_MS = 10000, RCPT_ARENA = 64 << 20, TRACE_MAX = 4096, GROW = 65536,
-	EVENTS_MAX = 48 * 1024, EVENT_MOST = 2048, EVENTS_MS = 20, BODY_GUESS_MAX = 32 << 10 };
+enum { CACHE_MAX = 50000, CACHE_MS = 10000, RCPT_ARENA = 64 << 20, TRACE_GAP = 4096, TRACE_MAX = 65536, USE_JUNK = 4, GROW = 65536,
+	EVENTS_MAX = 48 * 1024, EVENT_MOST = 2048, FACT_MOST = 8192, EVENTS_MS = 20, BODY_GUESS_MAX = 32 << 10 };
 
 struct edge_house {
 	struct doors *doors;
 	struct sealer *sealer;
+	struct auth_house *auth;
 	struct map addresses;          /* of struct known; emptied by DIRECTORY_NEWS */
 	uint64_t held;                 /* octets of messages in memory over all sessions */
 	struct buf events;             /* for the ledger, not yet told */
+	struct buf facts;              /* the same: DMARC_RESULT */
 	int64_t told;                  /* when some were */
 };
 
@@ -43,12 +48,16 @@ struct session {                       /* one connection */
 	struct edge_house *h;
 	struct arena a;                /* of the transaction */
 	struct rcpt *rcpts; size_t rcpt_n, rcpt_cap;
-	struct buf body;
+	struct buf body;               /* TRACE_GAP octets for what we put in front, then the message as it comes */
+	size_t header;                 /* octets of its header with the empty line; 0 = not whole yet */
+	struct str message;            /* what is delivered: our fields and the message, within `body` */
+	struct auth_check *auth;       /* NULL: the sender is not evaluated */
+	struct str from_local, from_domain;
 	uint64_t counted;              /* of `held` */
 	struct str from;
 	char mid[9];
 	char helo[256];
-	bool esmtp;
+	bool esmtp, utf8;
 	int64_t began;
 };
 
@@ -137,6 +146,9 @@ static enum rc on_mail(void *house, const struct smtp_mail *mail, struct why *wh
 	if (mail->from.domain.n || mail->from.local.n)
 		mail_address_format(&mail->from, &from);
 	s->from = arena_str(&s->a, buf_str(&from));
+	s->from_local = arena_str(&s->a, mail->from.local);
+	s->from_domain = arena_str(&s->a, mail->from.domain);
+	s->utf8 = mail->smtputf8;
 	bool bad = from.failed || s->a.full;
 	buf_done(&from);
 	if (bad)
@@ -157,6 +169,17 @@ static struct rcpt *rcpt_new(struct session *s)
 		s->rcpt_cap = cap;
 	}
 	return &s->rcpts[s->rcpt_n];
+}
+
+/* From the first recipient that we take: a stranger who finds nobody here costs no question. */
+static enum rc begin_auth(struct session *s, struct why *why)
+{
+	struct auth_client c = { .ip = stream_facts(s->v->stream)->peer_ip, .helo = str_z(s->helo), .local = s->from_local, .domain = s->from_domain };
+	if (s->auth || (s->v->proto == LISTEN_LMTP && !s->v->e->config->authentication_lmtp))
+		return RC_OK;
+	if (auth_check_new(s->h->auth, &c, &s->auth) != RC_OK)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	return RC_OK;
 }
 
 static enum rc on_rcpt(void *house, const struct smtp_mail *mail, const struct smtp_rcpt *to, struct why *why)
@@ -195,7 +218,7 @@ static enum rc on_rcpt(void *house, const struct smtp_mail *mail, const struct s
 	*r = (struct rcpt){ .account = k->account, .box = k->box, .address = arena_str(&s->a, text) };
 	memcpy(r->public_key, k->public_key, sizeof r->public_key);
 	s->rcpt_n++;
-	return RC_OK;
+	return begin_auth(s, why);
 }
 
 /* 80 % of the process's byte budget is the end of new messages; what is under way may finish. */
@@ -213,27 +236,41 @@ static void hold(struct session *s)
 static enum rc on_body_begin(void *house, const struct smtp_mail *mail, struct why *why)
 {
 	struct session *s = house;
-	const struct stream_facts *f = stream_facts(s->v->stream);
 	uint64_t id = 0;
 	if (over_budget(s, mail->size))
 		FAIL(why, RC_FULL, "4.3.1 too many messages under way, try again");
 	TRY(random_bytes(&id, sizeof id));
 	short_id(id, s->mid);
+	s->header = 0;
 	buf_init(&s->body, s->v->e->config->inbound_max_size + TRACE_MAX + GROW);
-	/* RFC 5321 4.4: "the delivery SMTP system inserts a return-path line at the beginning of the mail data" */
-	buf_addf(&s->body, "Return-Path: <");
-	buf_add(&s->body, s->from);
-	buf_addf(&s->body, ">\r\n");
-	struct smtp_received r = { .helo = mail->helo, .peer_ip = str_z(f->peer_ip), .by = s->v->e->config->server_hostname, .id = str_z(s->mid),
-		.only_rcpt = s->rcpt_n == 1 ? s->rcpts[0].address : STR(""), .tls_version = str_z(f->tls_version), .tls_cipher = str_z(f->tls_cipher),
-		.lmtp = s->v->proto == LISTEN_LMTP, .esmtp = mail->esmtp, .utf8 = mail->smtputf8, .wall_ms = wall_ms() };
-	smtp_received_format(&r, &s->body);
-	if (s->body.failed)
-		FAIL(why, RC_NOMEM, "4.3.0 no memory");
 	/* RFC 1870: what was announced is asked for at once, within reason: nobody holds much by announcing. */
-	(void)buf_room(&s->body, mail->size < BODY_GUESS_MAX ? (size_t)mail->size + 16 : BODY_GUESS_MAX);
-	s->body.failed = false;
+	if (!buf_room(&s->body, TRACE_GAP + (mail->size < BODY_GUESS_MAX ? (size_t)mail->size + 16 : BODY_GUESS_MAX)))
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	s->body.len = TRACE_GAP;
 	hold(s);
+	return RC_OK;
+}
+
+static struct str raw_of(const struct session *s) { return str_skip(buf_str(&s->body), TRACE_GAP); }
+
+/* Some more of the message has come: the header to those who wait for it, the body to those who hash it. */
+static enum rc feed_auth(struct session *s, struct str bytes, bool last)
+{
+	struct str raw = raw_of(s);
+	if (s->header) {
+		if (s->auth)
+			auth_check_body(s->auth, bytes);
+		return RC_OK;
+	}
+	s->header = edge_header_end(raw, raw.n - bytes.n);
+	if (!s->header && !last)
+		return RC_OK;
+	if (!s->header)
+		s->header = raw.n; /* a message without a body */
+	if (!s->auth)
+		return RC_OK;
+	TRY(auth_check_header(s->auth, str_head(raw, s->header)));
+	auth_check_body(s->auth, str_skip(raw, s->header));
 	return RC_OK;
 }
 
@@ -244,8 +281,47 @@ static enum rc on_body_write(void *house, struct str bytes, struct why *why)
 		FAIL(why, RC_FULL, "4.3.1 too many messages under way, try again");
 	buf_add(&s->body, bytes);
 	hold(s);
-	if (s->body.failed)
+	if (s->body.failed || feed_auth(s, bytes, false) != RC_OK)
 		FAIL(why, RC_FULL, "4.3.1 no memory for the message, try again");
+	return RC_OK;
+}
+
+/* What we put in front: Return-Path, Authentication-Results, Received. */
+static void trace_of(struct session *s, struct buf *out)
+{
+	const struct stream_facts *f = stream_facts(s->v->stream);
+	/* RFC 5321 4.4: "the delivery SMTP system inserts a return-path line at the beginning of the mail data" */
+	buf_add(out, STR("Return-Path: <"));
+	buf_add(out, s->from);
+	buf_add(out, STR(">\r\n"));
+	if (s->auth)
+		auth_check_fields(s->auth, out);
+	struct smtp_received r = { .helo = str_z(s->helo), .peer_ip = str_z(f->peer_ip), .by = s->v->e->config->server_hostname, .id = str_z(s->mid),
+		.only_rcpt = s->rcpt_n == 1 ? s->rcpts[0].address : STR(""), .tls_version = str_z(f->tls_version), .tls_cipher = str_z(f->tls_cipher),
+		.lmtp = s->v->proto == LISTEN_LMTP, .esmtp = s->esmtp, .utf8 = s->utf8, .wall_ms = wall_ms() };
+	smtp_received_format(&r, out);
+}
+
+/* Our fields go into the gap before the message. Where they are longer than it, the message moves. */
+static enum rc put_trace(struct session *s, struct why *why)
+{
+	struct buf trace;
+	buf_init(&trace, TRACE_MAX);
+	trace_of(s, &trace);
+	size_t gap = TRACE_GAP + edge_strip_results(s->body.p + TRACE_GAP, s->header, s->v->e->config->server_hostname);
+	size_t more = trace.len > gap ? trace.len - gap : 0;
+	bool ok = !trace.failed && buf_room(&s->body, more);
+	if (ok) {
+		if (more)
+			memmove(s->body.p + gap + more, s->body.p + gap, s->body.len - gap);
+		s->body.len += more;
+		size_t start = gap + more - trace.len;
+		memcpy(s->body.p + start, trace.p, trace.len);
+		s->message = str_skip(buf_str(&s->body), start);
+	}
+	buf_done(&trace);
+	if (!ok)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
 	return RC_OK;
 }
 
@@ -271,9 +347,13 @@ static void flush_events(struct role_env *e)
 {
 	struct edge_house *h = e->state;
 	struct ipc_peer *ledger;
-	if (h->events.len && ipc_find(e->node, ROLE_LEDGER, 0, &ledger) == RC_OK)
+	bool there = (h->events.len || h->facts.len) && ipc_find(e->node, ROLE_LEDGER, 0, &ledger) == RC_OK;
+	if (there && h->events.len)
 		(void)!ipc_tell(ledger, MSG_EVENTS, &(struct msg_EVENTS){ .list = buf_str(&h->events) }, -1);
+	if (there && h->facts.len)
+		(void)!ipc_tell(ledger, MSG_DMARC_RESULTS, &(struct msg_DMARC_RESULTS){ .list = buf_str(&h->facts) }, -1);
 	buf_clear(&h->events);
+	buf_clear(&h->facts);
 	h->told = loop_now(e->loop);
 }
 
@@ -284,14 +364,14 @@ static void flush_soon(void *arg)
 }
 
 /* A single message's history goes at once. In a crowd it waits for company, 20 ms at most: a datagram and a wake-up for each recipient of
- * each message cost more than writing its row. */
-static void add_event(struct role_env *e, const struct msg_EVENT *m)
+ * each message cost more than writing its row. `b` is one of the two lists. */
+static void add_tell(struct role_env *e, struct buf *b, enum msg_type type, const void *m, size_t most)
 {
 	struct edge_house *h = e->state;
-	struct buf *b = &h->events;
+	bool first = h->events.len == 0 && h->facts.len == 0;
 	size_t start = b->len;
 	buf_u32(b, 0);
-	if (msg_encode(MSG_EVENT, false, m, b) != RC_OK || b->failed) {
+	if (msg_encode(type, false, m, b) != RC_OK || b->failed) {
 		b->failed = false;
 		b->len = start;
 		return;
@@ -299,9 +379,9 @@ static void add_event(struct role_env *e, const struct msg_EVENT *m)
 	size_t n = b->len - start - 4;
 	for (unsigned i = 0; i < 4; i++)
 		b->p[start + i] = (char)(n >> (24 - 8 * i));
-	if (b->len > EVENTS_MAX - EVENT_MOST)
+	if (b->len > EVENTS_MAX - most)
 		flush_events(e);
-	else if (start == 0 && (loop_now(e->loop) - h->told > EVENTS_MS || fiber_start(e->loop, flush_soon, e, NULL) != RC_OK))
+	else if (first && (loop_now(e->loop) - h->told > EVENTS_MS || fiber_start(e->loop, flush_soon, e, NULL) != RC_OK))
 		flush_events(e);
 }
 
@@ -311,8 +391,8 @@ static void tell_ledger(struct session *s, const struct rcpt *r, const struct st
 	const struct stream_facts *f = stream_facts(s->v->stream);
 	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = c->rc == RC_OK ? STR("delivered") : STR("failed"),
 		.sender = str_head(s->from, 320), .recipient = r->address, .client = str_z(f->peer_ip), .helo = str_z(s->helo), .tls = str_z(f->tls_version),
-		.reason = c->rc == RC_OK ? STR("") : str_z(rc_name(c->rc)), .size = s->body.len, .account = r->account };
-	add_event(e, &m);
+		.reason = c->rc == RC_OK ? STR("") : str_z(rc_name(c->rc)), .size = s->message.n, .account = r->account };
+	add_tell(e, &s->h->events, MSG_EVENT, &m, EVENT_MOST);
 }
 
 static void settle(struct session *s, const struct rcpt *r, const struct store_copy_result *c, struct smtp_result *out)
@@ -330,19 +410,97 @@ static void settle(struct session *s, const struct rcpt *r, const struct store_c
 	tell_ledger(s, r, c);
 }
 
+static struct str domain_of(struct str address)
+{
+	for (size_t i = address.n; i-- > 0;)
+		if (address.p[i] == '@')
+			return str_skip(address, i + 1);
+	return STR("");
+}
+
+/* For the aggregate reports, which go out once a day. */
+static void note_dmarc(struct session *s, const struct auth_evidence *e, const struct auth_verdict *v)
+{
+	char room[2400];
+	struct buf scratch = { .p = room, .cap = sizeof room, .max = sizeof room };
+	struct msg_DMARC_RESULT m;
+	struct auth_fact_in in = { .mid = str_z(s->mid), .source = str_z(stream_facts(s->v->stream)->peer_ip), .envelope_from = s->from_domain,
+		.envelope_to = domain_of(s->rcpts[0].address), .at_ms = wall_ms() };
+	if (auth_fact_make(e, v, &in, &scratch, &m))
+		add_tell(s->v->e, &s->h->facts, MSG_DMARC_RESULT, &m, FACT_MOST);
+}
+
+static void log_sender(struct session *s, const struct auth_evidence *e, const struct auth_verdict *v)
+{
+	static const char *const actions[] = { [AUTH_ACCEPT] = "accepted", [AUTH_JUNK] = "junk", [AUTH_REFUSE] = "refused", [AUTH_DEFER] = "deferred" };
+	if (v->action == AUTH_ACCEPT && !v->override[0])
+		return;
+	log_event(LEVEL_INFO, EV_SMTP_SENDER, F("mid", s->mid), F("sid", s->v->sid), F("ip", stream_facts(s->v->stream)->peer_ip),
+	          F("dom", e->dmarc ? e->dmarc->from : STR("")), F("spf", e->spf ? auth_name(e->spf->result) : "-"),
+	          F("dkim", e->dkim && e->dkim->n ? auth_name(e->dkim->signature[0].result) : "none"),
+	          F("dmarc", e->dmarc ? auth_name(e->dmarc->result) : "-"), F("action", actions[v->action]),
+	          F("reason", v->override[0] ? str_z(v->comment) : e->dmarc ? e->dmarc->why : STR("")));
+}
+
+/* Who really sent it, and may it come in? *out_junk: only into the folder for such mail. */
+static enum rc judge_sender(struct session *s, bool *out_junk, struct why *why)
+{
+	const struct auth_verdict *v;
+	struct auth_evidence e;
+	if (!s->header && feed_auth(s, STR(""), true) != RC_OK)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	if (!s->auth)
+		return RC_OK;
+	auth_check_end(s->auth, str_head(raw_of(s), s->header), &v);
+	auth_check_evidence(s->auth, &e);
+	log_sender(s, &e, v);
+	note_dmarc(s, &e, v);
+	if (v->action == AUTH_REFUSE)
+		FAIL(why, RC_DENIED, "%s %s", v->answer, s->mid);
+	if (v->action == AUTH_DEFER)
+		FAIL(why, RC_BUSY, "%s %s", v->answer, s->mid);
+	*out_junk = v->action == AUTH_JUNK;
+	return RC_OK;
+}
+
+/* Quarantined by its author's own wish: into each recipient's Junk; where there is no such folder, the keyword says it (RFC 9051 2.3.2). */
+static void aim_at_junk(struct session *s, struct seal_target *t, size_t n)
+{
+	static const struct str keyword = STR_INIT("$Junk");
+	for (size_t i = 0; i < n; i++) {
+		struct msg_BOX_SPECIAL_answer a;
+		struct why why = { 0 };
+		enum rc rc = ipc_ask_role(s->v->e->node, ROLE_READER, MSG_BOX_SPECIAL,
+		                          &(struct msg_BOX_SPECIAL){ .account = t[i].account, .special_use = USE_JUNK }, &a, NULL, true, &why);
+		t[i].keywords = &keyword;
+		t[i].keyword_n = 1;
+		if (rc == RC_OK)
+			t[i].box = a.box;
+	}
+}
+
 static enum rc on_body_commit(void *house, struct smtp_result *results, size_t n, char out_id[16], struct why *why)
 {
 	struct session *s = house;
 	struct role_env *e = s->v->e;
 	uint32_t defects = 0;
+	bool junk = false;
 	struct why inner = { 0 };
 	struct seal_target *t = arena_new(&s->a, s->rcpt_n * sizeof *t);
 	struct store_copy_result *got = arena_new(&s->a, s->rcpt_n * sizeof *got);
 	if (!t || !got || n != s->rcpt_n)
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
 	memcpy(out_id, s->mid, sizeof s->mid);
+	enum rc rc = judge_sender(s, &junk, why);
+	if (rc != RC_OK) {
+		count_add(e, rc == RC_DENIED ? M_SMTP_PERM : M_SMTP_TEMP, 1);
+		return rc;
+	}
+	TRY(put_trace(s, why));
 	size_t targets = targets_of(s, t);
-	enum rc rc = sealer_deliver(s->h->sealer, buf_str(&s->body), wall_ms(), t, targets, got, &defects, &inner);
+	if (junk)
+		aim_at_junk(s, t, targets);
+	rc = sealer_deliver(s->h->sealer, s->message, wall_ms(), t, targets, got, &defects, &inner);
 	count_add(e, rc == RC_OK ? M_SMTP_OK : M_SMTP_TEMP, 1);
 	if (rc == RC_FULL)
 		FAIL(why, RC_FULL, "4.3.1 no room on this server, try again later. %s", s->mid);
@@ -352,7 +510,7 @@ static enum rc on_body_commit(void *house, struct smtp_result *results, size_t n
 	}
 	for (size_t i = 0; i < n; i++)
 		settle(s, &s->rcpts[i], &got[s->rcpts[i].target], &results[i]);
-	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", n), F("size", s->body.len),
+	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", n), F("size", s->message.n),
 	          F("defects", defects), F("dur_ms", loop_now(e->loop) - s->began));
 	return RC_OK;
 }
@@ -370,10 +528,11 @@ static void on_reset(void *house)
 {
 	struct session *s = house;
 	drop_body(s);
+	auth_check_drop(&s->auth);
 	arena_done(&s->a);
 	s->rcpts = NULL;
 	s->rcpt_n = s->rcpt_cap = 0;
-	s->from = STR("");
+	s->from = s->from_local = s->from_domain = STR("");
 }
 
 static void on_hello(void *house, struct str name, bool esmtp)
@@ -433,6 +592,8 @@ static enum rc start(struct role_env *e, struct why *why)
 	e->state = h;
 	map_init(&h->addresses, CACHE_MAX);
 	buf_init(&h->events, EVENTS_MAX);
+	buf_init(&h->facts, EVENTS_MAX);
+	TRY(auth_house_new(e, &h->auth, why));
 	TRY(sealer_new(e, &h->sealer));
 	struct door_config c = { .thing = 'S', .max_total = max_total, .max_per_network = max_per_network, .rate_per_network = rate_per_network,
 		.busy = busy, .serve = serve };
@@ -451,10 +612,19 @@ static void close_edge(struct role_env *e)
 	doors_close(&h->doors);
 	flush_events(e);
 	buf_done(&h->events);
+	buf_done(&h->facts);
+	auth_house_free(&h->auth);
 	sealer_free(&h->sealer);
 	forget_addresses(h);
 	map_done(&h->addresses);
 	mem_free(h);
+}
+
+static void reload(struct role_env *e)
+{
+	struct edge_house *h = e->state;
+	if (h && h->auth)
+		auth_house_reload(h->auth);
 }
 
 static void on_tls_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -482,6 +652,7 @@ const struct role_ops role_edge = {
 	.talks_to = R_VAULT | R_STORE | R_READER | R_SCAN | R_LEDGER,
 	.needs = SANDBOX_SOCKETS | SANDBOX_MEMFD,
 	.start = start,
+	.reload = reload,
 	.close = close_edge,
 	.on = on,
 };

@@ -7,11 +7,14 @@
 #include "ledger/ledger.h"
 #include "ipc/codec.h"
 #include "os/file.h"
+#include "role/auth_fact.h"
+#include "role/dkim_clock.h"
 
 /* The role `ledger`: history and audit. Never in the path of a 250: what comes is written within a second. */
 struct ledger_house {
 	struct ledger *l;
 	struct ticker *flush, *checkpoint;
+	struct dkim_clock *dkim;
 	uint64_t signed_count;
 };
 
@@ -35,6 +38,21 @@ static void flush(void *arg)
 	struct ledger_house *h = e->state;
 	struct why why = { 0 };
 	if (h->l && ledger_flush(h->l, &why) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+}
+
+static void tick(void *arg)
+{
+	struct role_env *e = arg;
+	flush(e);
+	dkim_clock_tick(((struct ledger_house *)e->state)->dkim);
+}
+
+static void dkim_moved(struct role_env *e, struct str name, const char *state)
+{
+	struct ledger_house *h = e->state;
+	struct why why = { 0 };
+	if (h->l && ledger_audit(h->l, wall_ms(), STR("server"), STR(""), STR("dkim key"), name, str_z(state), &why) != RC_OK)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
 }
 
@@ -84,7 +102,8 @@ static enum rc start(struct role_env *e, struct why *why)
 	secret_done(&key);
 	ipc_reply_done(&reply);
 	TRY(rc);
-	TRY(ticker_start(e->loop, 1000, flush, e, &h->flush));
+	TRY(dkim_clock_new(e, dkim_moved, &h->dkim));
+	TRY(ticker_start(e->loop, 1000, tick, e, &h->flush));
 	return ticker_start(e->loop, 60000, checkpoint, e, &h->checkpoint);
 }
 
@@ -95,6 +114,7 @@ static void close_ledger(struct role_env *e)
 	ticker_stop(&h->checkpoint);
 	flush(e);
 	ledger_close(&h->l);
+	dkim_clock_free(&h->dkim);
 	mem_free(h);
 }
 
@@ -133,6 +153,42 @@ static void on_events(void *env, struct ipc_peer *from, struct ipc_call *call, c
 	}
 }
 
+/* One evaluated message whose author's domain wants reports. */
+static enum rc ledger_take_dmarc(struct role_env *e, const struct msg_DMARC_RESULT *m, struct why *why)
+{
+	struct arena a;
+	struct report_aggregate about;
+	struct report_row row;
+	struct str rua;
+	arena_init(&a, 1 << 16);
+	enum rc rc = auth_fact_row(m, &a, &about, &row, &rua, why);
+	if (rc == RC_OK)
+		count_add(e, M_DMARC_NOTED, 1);
+	arena_done(&a);
+	return rc;
+}
+
+/* Rows of aggregate reports, checked one by one. */
+static void on_dmarc_results(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct role_env *e = env;
+	struct cursor c = cursor_of(((const struct msg_DMARC_RESULTS *)msg)->list);
+	(void)call;
+	fd_close(&fd);
+	while (c.in.n && !c.failed) {
+		struct msg_DMARC_RESULT m;
+		struct why why = { 0 };
+		struct str one = cursor_run(&c, c.in.n);
+		if (c.failed || msg_decode(MSG_DMARC_RESULT, false, one, &m, &why) != RC_OK) {
+			log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text[0] ? why.text : "DMARC_RESULTS: a run is cut short"));
+			ipc_detach(from);
+			return;
+		}
+		if (ledger_take_dmarc(e, &m, &why) != RC_OK)
+			log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+	}
+}
+
 static void on_audit(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct ledger_house *h = ((struct role_env *)env)->state;
@@ -159,7 +215,7 @@ static void on_flush(void *env, struct ipc_peer *from, struct ipc_call *call, co
 	ipc_answer(call, rc, &why, &(struct msg_LEDGER_FLUSH_answer){ .entries = count });
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
+static ipc_handler *const on[MSG_COUNT] = { [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
 
 const struct role_ops role_ledger = {
 	.role = ROLE_LEDGER,

@@ -65,6 +65,28 @@ static void on_address(void *env, struct ipc_peer *from, struct ipc_call *call, 
 	arena_done(&a);
 }
 
+/* The folder for one use (RFC 6154), by number alone: who delivers need not know what folders there are. */
+static void on_box_special(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	const struct msg_BOX_SPECIAL *m = msg;
+	struct arena a;
+	struct box_info *boxes;
+	size_t n = 0;
+	uint64_t box = 0;
+	struct why why = { 0 };
+	(void)from;
+	fd_close(&fd);
+	arena_init(&a, 8 << 20);
+	enum rc rc = view_boxes(view_of(env), m->account, &a, &boxes, &n, &why);
+	for (size_t i = 0; rc == RC_OK && i < n && !box; i++)
+		if ((boxes[i].special_use & m->special_use) && boxes[i].selectable)
+			box = boxes[i].id;
+	if (rc == RC_OK && !box)
+		rc = RC_NOTFOUND;
+	ipc_answer(call, rc, &why, &(struct msg_BOX_SPECIAL_answer){ .box = box });
+	arena_done(&a);
+}
+
 static void on_account(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct arena a;
@@ -268,7 +290,7 @@ static void on_place(void *env, struct ipc_peer *from, struct ipc_call *call, co
 static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_ADDRESS] = on_address,       [MSG_ACCOUNT_GET] = on_account, [MSG_ACCOUNTS] = on_accounts, [MSG_DOMAINS] = on_domains,
 	[MSG_BOXES] = on_boxes,           [MSG_BOX_STATUS] = on_box_status, [MSG_BOX_OPEN] = on_box_open, [MSG_ROWS] = on_rows,
-	[MSG_CHANGES] = on_changes,       [MSG_EPOCHS] = on_epochs,       [MSG_PLACE] = on_place,
+	[MSG_CHANGES] = on_changes,       [MSG_EPOCHS] = on_epochs,       [MSG_PLACE] = on_place,           [MSG_BOX_SPECIAL] = on_box_special,
 };
 
 const struct role_ops role_reader = {

@@ -58,13 +58,16 @@ def fetch_all(m, box="INBOX", item="BODY.PEEK[]"):
 
 
 def strip_trace(message):
-    """Without the Return-Path and Received fields that the server puts in front."""
+    """Without the fields that the server puts in front: Return-Path, Authentication-Results and Received-SPF where the sender was evaluated, Received."""
     assert message.startswith(b"Return-Path: <"), message[:80]
-    rest = message.split(b"\r\n", 1)[1]
-    assert rest.startswith(b"Received: "), rest[:80]
-    rest = rest.split(b"\r\n", 1)[1]
-    while rest[:1] in (b" ", b"\t"):
+    rest = message
+    for name in (b"Return-Path: ", b"Authentication-Results: mail.demo.test;", b"Received-SPF: ", b"Received: "):
+        if not rest.startswith(name):
+            assert name[:2] != b"Re" or name == b"Received-SPF: ", rest[:80]
+            continue
         rest = rest.split(b"\r\n", 1)[1]
+        while rest[:1] in (b" ", b"\t"):
+            rest = rest.split(b"\r\n", 1)[1]
     return rest
 
 
