@@ -217,6 +217,6 @@ void arc_judge(struct judge *j, struct arena *a, struct arc_result *out)
 	out->result = judge_chain(j, &why) == RC_OK ? AUTH_PASS : AUTH_FAIL;
 	if (out->result == AUTH_PASS)
 		out->oldest_pass = oldest_pass(j);
-	out->why = out->result == AUTH_PASS ? STR("every seal and the newest message signature fit") : arena_str(a, str_z(why.text));
+	out->why = out->result == AUTH_PASS ? STR("every seal and the newest message signature fit") : verify_text(a, why.text);
 	origin_step(j->trace, "arc", "%u sets: %s: %.*s", c->n, auth_name(out->result), PSTR(out->why));
 }

@@ -10,7 +10,7 @@ struct dkim_signature {
 	enum auth result;          /* pass; fail (bad signature or body hash); neutral (malformed header field); permerror (key gone, revoked, too
 	                              short, rsa-sha1, expired, ...); temperror (DNS); policy (signed, but not acceptable, as an l= that leaves text unsigned) */
 	struct str domain, selector, identity; /* d= s= i= ("@d" when left out), lower-case domains */
-	struct str algorithm;      /* "rsa-sha256", "ed25519-sha256", or what it said */
+	struct str algorithm;      /* "rsa-sha256", "ed25519-sha256", or what it said as far as that is a word */
 	struct str b_head;         /* first 8 characters of b= (RFC 6008 header.b) */
 	bool body_ok;              /* body hash matches */
 	bool signature_ok;         /* b= fits the signed header fields and the key; false too when it never came to that */
@@ -19,7 +19,7 @@ struct dkim_signature {
 	bool secure;               /* the key came validated by DNSSEC */
 	unsigned key_bits;
 	int64_t signed_at, expires_at; /* t= x=; -1 = not given */
-	struct str why;            /* one sentence */
+	struct str why;            /* one sentence, printable ASCII */
 };
 struct arc_result {
 	enum auth result;          /* none, pass, fail */

@@ -146,6 +146,26 @@ static enum rc number(const struct reader *r, const char *name, int64_t *out)
 	return RC_OK;
 }
 
+/* What may be shown of a stranger's word: letters, digits and hyphens, so that it can stand in any header field or log. */
+static struct str word_of(struct str text, struct arena *a)
+{
+	size_t n = 0;
+	while (n < text.n && n < 64 && (ascii_alnum(text.p[n]) || text.p[n] == '-'))
+		n++;
+	return arena_str(a, str_head(text, n));
+}
+
+/* RFC 6008 4: the first eight characters of the signature, without what it was folded with. */
+static struct str head_of_base64(struct str text, struct arena *a)
+{
+	char room[8];
+	size_t n = 0;
+	for (size_t i = 0; i < text.n && n < sizeof room; i++)
+		if (ascii_alnum(text.p[i]) || text.p[i] == '+' || text.p[i] == '/' || text.p[i] == '=')
+			room[n++] = text.p[i];
+	return arena_str(a, str_of(room, n));
+}
+
 static enum rc algorithm(const struct reader *r, bool weak)
 {
 	static const struct {
@@ -154,7 +174,7 @@ static enum rc algorithm(const struct reader *r, bool weak)
 	} known[] = { { STR_INIT("rsa-sha256"), SIG_RSA_SHA256 }, { STR_INIT("ed25519-sha256"), SIG_ED25519_SHA256 }, { STR_INIT("rsa-sha1"), SIG_RSA_SHA1 } };
 	struct str text;
 	TRY(needed(r, "a", &text));
-	r->s->a_text = str_head(text, 64);
+	r->s->a_text = word_of(text, r->a);
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
 		if (!str_eq(text, known[i].name))
 			continue;
@@ -326,7 +346,7 @@ static enum rc times(const struct reader *r, int64_t now_s)
 	/* RFC 6376 3.5: "The value of the "x=" tag MUST be greater than the value of the "t=" tag if both are present." */
 	if (r->s->expires_at <= r->s->signed_at)
 		FAIL(r->why, RC_SYNTAX, "x= is not after t=");
-	if (r->s->expires_at < now_s && r->s->kind == SIG_DKIM)
+	if (r->s->expires_at < now_s)
 		FAIL(r->why, RC_DENIED, "the signature has expired");
 	return RC_OK;
 }
@@ -338,7 +358,7 @@ static enum rc read_common(const struct reader *r, bool weak)
 	struct str b_text = STR("");
 	TRY(names(r));
 	TRY(needed(r, "b", &b_text));
-	r->s->b_head = str_head(b_text, 8); /* folding within the first eight is not what anybody writes */
+	r->s->b_head = head_of_base64(b_text, r->a);
 	TRY(algorithm(r, weak));
 	TRY(octets(r, "b", &r->s->b));
 	return sig_tag_place(r->s->field, "b", &r->s->cut_from, &r->s->cut_to) ? RC_OK : RC_SYNTAX;

@@ -139,12 +139,13 @@ static struct key_answer *answer_of(struct judge *j, const struct sig *s)
 			return &j->key[i];
 	if (j->keys == VERIFY_MAX_KEYS)
 		return NULL;
-	struct key_answer *k = &j->key[j->keys];
+	struct key_answer *k = &j->key[j->keys++];
 	*k = (struct key_answer){ .name = arena_str(&j->scratch, wanted) };
 	if (j->scratch.full)
-		return NULL;
-	j->keys++;
-	ask(j, k);
+		k->rc = why_fail(&k->why, RC_LATE, 0, __FILE__, "the key could not be asked for: the answers of this message are too large");
+	else
+		ask(j, k);
+	j->scratch.full = false; /* an answer that found no room is that key's matter alone */
 	return k;
 }
 
@@ -277,6 +278,16 @@ static enum rc judge_signature(struct judge *j, const struct sig *s, struct dkim
 	return RC_OK;
 }
 
+struct str verify_text(struct arena *a, const char *z)
+{
+	struct str s = arena_str(a, str_z(z));
+	char *p = (char *)s.p;
+	for (size_t i = 0; i < s.n; i++)
+		if (p[i] < 0x20 || p[i] >= 0x7f)
+			p[i] = ' ';
+	return s;
+}
+
 static void report(struct judge *j, const struct sig_read *r, struct arena *a, struct dkim_signature *out)
 {
 	const struct sig *s = &r->sig;
@@ -290,7 +301,7 @@ static void report(struct judge *j, const struct sig_read *r, struct arena *a, s
 		out->result = auth_of(judge_signature(j, s, out, &why));
 	else
 		out->result = r->rc == RC_SYNTAX || r->rc == RC_LIMIT ? AUTH_NEUTRAL : auth_of(r->rc);
-	out->why = out->result == AUTH_PASS ? STR("the signature and the body hash fit") : arena_str(a, str_z(why.text));
+	out->why = out->result == AUTH_PASS ? STR("the signature and the body hash fit") : verify_text(a, why.text);
 	origin_step(j->trace, "dkim", "d=%.*s s=%.*s a=%.*s: %s: %.*s", PSTR(s->domain), PSTR(s->selector), PSTR(s->a_text), auth_name(out->result),
 	            PSTR(out->why));
 }

@@ -53,6 +53,8 @@ MUST_USE enum rc judge_key(struct judge *j, const struct sig *s, const struct dk
 MUST_USE enum rc judge_body(const struct dkim_verifier *v, const struct sig *s, struct why *why);
 /* The digest of the fields in h= and of the signature's own field (RFC 6376 3.7). */
 MUST_USE enum rc judge_digest(struct head *h, const struct sig *s, uint8_t digest[DKIM_HASH_MAX]);
+/* A reason as it may be shown: it can quote what a stranger wrote, so control characters and octets past ASCII become spaces. */
+struct str verify_text(struct arena *a, const char *z);
 /* Before the body: the stream that this signature needs. */
 MUST_USE enum rc verify_want_body(struct dkim_verifier *v, const struct sig *s);
 

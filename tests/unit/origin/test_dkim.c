@@ -523,6 +523,35 @@ static void a_nul_in_a_signature_is_no_pass(void **state)
 	assert_int_equal(only(k).result, AUTH_PASS);
 }
 
+static void what_is_reported_of_a_strangers_field_can_stand_in_a_header(void **state)
+{
+	KIT;
+	static const char *const odd[] = { "v=1; a=rsa\r\n\tx; b=ab\r\n c\"d\r\n\r; d=example.org; s=s;", "\r\n junk\r\n\x01\xff;", "v=1\r\n\t2; a=x;" };
+	for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+		buf_clear(&k->out);
+		buf_addf(&k->out, "DKIM-Signature: %s\r\n%s", odd[i], kit_message);
+		struct dkim_signature s = only(k);
+		assert_int_not_equal(s.result, AUTH_PASS);
+		struct str shown[] = { s.why, s.algorithm, s.b_head, s.domain, s.selector, s.identity };
+		for (size_t n = 0; n < 6; n++)
+			for (size_t at = 0; at < shown[n].n; at++)
+				assert_true(shown[n].p[at] >= ' ' && shown[n].p[at] < 0x7f);
+	}
+	kit_sign(k, kit_message);
+	kit_replace(k, "; b=", "; b=\r\n\t");
+	struct dkim_signature s = only(k);
+	assert_int_equal(s.result, AUTH_PASS);
+	assert_int_equal(s.b_head.n, 8);
+}
+
+static void a_message_that_begins_with_a_continuation_is_not_signed(void **state)
+{
+	KIT;
+	assert_int_equal(dkim_sign(STR(" x\r\nFrom: a@example.org\r\n\r\n"), &k->ed.ref, 1, &k->s, &k->out, &k->why), RC_SYNTAX);
+	assert_int_equal(arc_seal(STR("\tx\r\nFrom: a@example.org\r\n\r\n"), &k->ed.ref, STR("mx; none"), AUTH_NONE, &k->s, &k->out, &k->why), RC_SYNTAX);
+	assert_int_equal(k->out.len, 0);
+}
+
 static void one_failed_allocation_is_never_a_pass(void **state)
 {
 	KIT;
@@ -611,6 +640,8 @@ int main(void)
 		T(a_megabyte_of_tag_is_no_pass),
 		T(a_header_of_too_many_fields_is_no_pass),
 		T(a_nul_in_a_signature_is_no_pass),
+		T(what_is_reported_of_a_strangers_field_can_stand_in_a_header),
+		T(a_message_that_begins_with_a_continuation_is_not_signed),
 		T(one_failed_allocation_is_never_a_pass),
 		T(a_message_without_signatures_needs_no_body),
 		T(an_empty_body_is_one_line_end_or_nothing),
