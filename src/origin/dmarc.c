@@ -127,8 +127,11 @@ void dmarc_check(const struct dns *dns, const struct dmarc_input *in, const stru
 	} else {
 		origin_step(t, "from", "%s", why.text);
 		judge_refused(&w, &found, why.text, out);
-		if (rc == RC_NOMEM)
-			out->result = AUTH_TEMPERROR;
+	}
+	if (rc == RC_NOMEM || a->full) { /* something was lost on the way: neither a pass nor a refusal can be said */
+		out->result = AUTH_TEMPERROR;
+		out->policy = DMARC_NONE;
+		out->why = STR("no memory");
 	}
 	origin_step(t, "result", "%s: %.*s", auth_name(out->result), PSTR(str_head(out->why, 500)));
 }

@@ -496,6 +496,8 @@ static enum rc unfold(struct str raw, struct buf *out, struct why *why)
 			FAIL(why, RC_SYNTAX, "From has control characters (%02x)", (unsigned char)c);
 		buf_byte(out, c);
 	}
+	if (out->failed && out->len < VALUE_MAX)
+		FAIL(why, RC_NOMEM, "no memory for From");
 	if (out->failed)
 		FAIL(why, RC_SYNTAX, "From is longer than %d octets", VALUE_MAX);
 	return RC_OK;
@@ -562,6 +564,8 @@ enum rc dmarc_from_all(struct str header, struct arena *a, struct from_found *fo
 		enum rc rc = read_value(value, a, found, &domain, got == RC_OK ? why : NULL);
 		got = got == RC_OK ? rc : got;
 	}
+	if (a->full) /* some name or value was lost: nothing can be said */
+		FAIL(why, RC_NOMEM, "no memory for From");
 	if (found->fields == 0)
 		FAIL(why, RC_NOTFOUND, "there is no From field");
 	if (found->fields > 1)

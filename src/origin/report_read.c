@@ -46,17 +46,15 @@ static struct str original_header(const struct mime_tree *t)
 	return STR("");
 }
 
-static bool decoded(const struct mime_tree *t, const struct mime_part *p, struct buf *out)
-{
-	transfer_decode(p->encoding, mime_body(t, p), out);
-	return !out->failed;
-}
-
 static enum rc try_part(const struct mime_tree *t, const struct mime_part *p, struct arena *a, struct report *out, struct why *why)
 {
 	AUTO(buf_done) struct buf b = { .max = PART_MAX };
-	if (p->body_len > 2 * (uint64_t)PART_MAX || !decoded(t, p, &b))
-		FAIL(why, RC_LIMIT, "a part of the message is larger than %d octets", PART_MAX);
+	if (p->body_len <= 2 * (uint64_t)PART_MAX)
+		transfer_decode(p->encoding, mime_body(t, p), &b); /* what is broken in it, the reader of the part finds */
+	if (p->body_len > 2 * (uint64_t)PART_MAX || b.len >= PART_MAX / 4 * 3)
+		FAIL(why, RC_LIMIT, "a part of the message is larger than %d octets", PART_MAX / 4 * 3);
+	if (b.failed)
+		FAIL(why, RC_NOMEM, "no memory for a part of the message");
 	if (mime_is(p, STR("message"), STR("feedback-report"))) {
 		out->kind = REPORT_FAILURE;
 		return report_read_failure(buf_str(&b), original_header(t), a, &out->failure, why);

@@ -2,6 +2,7 @@
 #include "origin/dmarc.h"
 
 #include "../mail/mail_test.h"
+#include "base/mem.h"
 
 #define AUTHOR "From: a@mail.bank.example\r\n\r\n"
 
@@ -271,6 +272,27 @@ static void a_small_arena_is_a_temporary_error(void **state)
 	}
 }
 
+static void every_failed_allocation_is_an_answer(void **state)
+{
+	struct house *h = *state;
+	struct spf_result s = { .result = AUTH_PASS, .domain = STR("evil.example") };
+	struct dmarc_input in = { STR("From: =?utf-8?Q?J=C3=B6rg?= <a@mail.bank.example>\r\n"), &s, NULL };
+	txt(h, "_dmarc.bank.example", "v=DMARC1; p=reject; np=none");
+	long k = 0;
+	for (enum auth got = AUTH_NONE; got != AUTH_FAIL; k++) {
+		AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+		struct dmarc_result r;
+		mem_count = 0;
+		mem_fail_at = k;
+		dmarc_check(&h->dns, &in, NULL, &a, &r);
+		mem_fail_at = -1;
+		got = r.result;
+		assert_true(got == AUTH_FAIL || got == AUTH_TEMPERROR);
+		assert_true(k < 200);
+	}
+	assert_true(k > 3);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -290,6 +312,7 @@ int main(void)
 		T(several_records_at_one_name_count_as_none),
 		T(reports_go_only_where_they_are_wanted),
 		T(a_small_arena_is_a_temporary_error),
+		T(every_failed_allocation_is_an_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "../mail/mail_test.h"
 #include "base/codec.h"
+#include "base/mem.h"
 #include <zlib.h>
 
 #define META "<report_metadata><org_name>Org</org_name><email>a@b.example</email><report_id>1</report_id>" \
@@ -414,6 +415,27 @@ static void a_failure_report_is_read(void **state)
 	refused(STR(ARF("auth-failure", "Incidents: -3\r\n")), RC_SYNTAX, "incidents");
 }
 
+static void every_failed_allocation_is_an_answer(void **state)
+{
+	AUTO(buf_done) struct buf gz = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf mail = { .max = 1 << 20 };
+	gzipped(STR(GOOD), &gz);
+	mail_of("application/gzip", buf_str(&gz), true, &mail);
+	unsigned failed = 0;
+	for (long k = 0; k < 60; k++) {
+		AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+		struct report r;
+		struct why why;
+		mem_count = 0;
+		mem_fail_at = k;
+		enum rc rc = read_into(buf_str(&mail), &a, &r, &why);
+		mem_fail_at = -1;
+		assert_true(rc == RC_OK ? r.dmarc.row[0].count == 5 : rc == RC_NOMEM || rc == RC_LIMIT);
+		failed += rc != RC_OK;
+	}
+	assert_true(failed > 5 && failed < 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +459,7 @@ int main(void)
 		cmocka_unit_test(hostile_json_is_refused),
 		cmocka_unit_test(times_are_read_in_every_spelling),
 		cmocka_unit_test(a_failure_report_is_read),
+		cmocka_unit_test(every_failed_allocation_is_an_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
