@@ -144,7 +144,7 @@ static enum rc data_of(struct str in, const struct entry *e, struct str *out, st
 
 enum rc unzip_one(struct str in, struct buf *out, struct why *why)
 {
-	struct entry e;
+	struct entry e = { .name = STR("") };
 	struct str data;
 	size_t used, from = out->len;
 	TRY(choose(in, &e, why));
