@@ -212,10 +212,9 @@ static enum rc canons(const struct reader *r)
 
 static enum rc names(const struct reader *r)
 {
-	TRY(needed(r, "d", &r->s->domain));
-	TRY(needed(r, "s", &r->s->selector));
-	struct str d = r->s->domain, s = r->s->selector;
-	r->s->domain = r->s->selector = STR("");
+	struct str d = STR(""), s = STR("");
+	TRY(needed(r, "d", &d));
+	TRY(needed(r, "s", &s));
 	if (sig_domain(d, r->a, &r->s->domain) != RC_OK)
 		FAIL(r->why, RC_SYNTAX, "d= is no domain name");
 	if (!is_ascii(s) && to_a_labels(s, r->a, &s) != RC_OK)

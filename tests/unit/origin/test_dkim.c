@@ -526,7 +526,8 @@ static void a_nul_in_a_signature_is_no_pass(void **state)
 static void what_is_reported_of_a_strangers_field_can_stand_in_a_header(void **state)
 {
 	KIT;
-	static const char *const odd[] = { "v=1; a=rsa\r\n\tx; b=ab\r\n c\"d\r\n\r; d=example.org; s=s;", "\r\n junk\r\n\x01\xff;", "v=1\r\n\t2; a=x;" };
+	static const char *const odd[] = { "v=1; a=rsa\r\n\tx; b=ab\r\n c\"d\r\n\r; d=example.org; s=s;", "\r\n junk\r\n\x01\xff;", "v=1\r\n\t2; a=x;", "v=1; d=exa\r\n\tmple; a=x;", "v=1; s=\"\r\n x;",
+		                             "v=1; d=example.org; s=a\r\n\tb; a=x;" };
 	for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
 		buf_clear(&k->out);
 		buf_addf(&k->out, "DKIM-Signature: %s\r\n%s", odd[i], kit_message);
