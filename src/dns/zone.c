@@ -126,7 +126,7 @@ static enum rc next_entry(struct reader *r)
 	r->blank = r->at < r->text.n && blank_at(r, r->at);
 	while (r->at < r->text.n) {
 		char c = r->text.p[r->at];
-		struct str quoted;
+		struct str quoted = STR("");
 		if (blank_at(r, r->at)) {
 			r->at++;
 		} else if (c == ';') {
