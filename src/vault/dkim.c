@@ -247,7 +247,7 @@ static enum rc stem_of(struct vault *v, struct str domain, int64_t now_ms, char 
 		return RC_SYNTAX;
 	for (char c = 'a'; c <= 'z'; c++) {
 		char rsa[DKIM_SELECTOR_MAX], ed[DKIM_SELECTOR_MAX];
-		(void)snprintf(out, 16, "%04d%02d%c", (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, c);
+		(void)snprintf(out, 16, "%04u%02u%c", (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100, c);
 		(void)snprintf(rsa, sizeof rsa, "%s-rsa", out);
 		(void)snprintf(ed, sizeof ed, "%s-ed", out);
 		if (!find(v, domain, str_z(rsa)) && !find(v, domain, str_z(ed)))
