@@ -67,6 +67,7 @@ enum status run_serve(struct call *c), run_reload(struct call *c), run_stop(stru
 enum status run_account_add(struct call *c), run_account_list(struct call *c), run_account_show(struct call *c), run_account_password(struct call *c),
 	run_account_remove(struct call *c);
 enum status run_domain_add(struct call *c), run_domain_list(struct call *c), run_domain_remove(struct call *c);
+enum status run_dns_show(struct call *c), run_dns_check(struct call *c), run_dns_ask(struct call *c);
 enum status run_dkim_list(struct call *c), run_dkim_rotate(struct call *c), run_dkim_retire(struct call *c), run_dkim_revoke(struct call *c);
 enum status run_config_check(struct call *c), run_config_show(struct call *c), run_config_explain(struct call *c);
 enum status run_backup_create(struct call *c), run_backup_verify(struct call *c), run_restore(struct call *c), run_verify(struct call *c);

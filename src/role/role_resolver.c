@@ -11,7 +11,7 @@
 
 /* The role `resolver`: the only one that reads DNS replies and the only one that may dial port 53. It has no file, key or mail. Local zones come first: what
  * lies in them is never asked elsewhere; with `dns.forwarder = "none"` they are all the DNS there is, and this process has no network. */
-enum { ANSWER_MAX = 131072, ARENA_MAX = 2 << 20, FILE_MAX = 16 << 20, LIST_MAX = 16 };
+enum { ANSWER_MAX = 131072, ARENA_MAX = 2 << 20, FILE_MAX = 16 << 20, FILE_ROOM = FILE_MAX + (1 << 20), LIST_MAX = 16 };
 
 struct resolver {
 	struct ub_house *ub;            /* NULL: local zones only */
@@ -54,7 +54,7 @@ static enum rc read_zones(struct resolver *r, const struct config *c, struct why
 	TRY(dns_table_new(&r->zones));
 	r->local = dns_table_dns(r->zones);
 	for (size_t i = 0; i < n; i++) {
-		AUTO(buf_done) struct buf text = { .max = FILE_MAX };
+		AUTO(buf_done) struct buf text = { .max = FILE_ROOM };
 		struct why inner = { 0 };
 		TRY(read_file(path[i], &text, why));
 		if (dns_table_read(r->zones, buf_str(&text), STR(""), &inner) != RC_OK)
@@ -67,22 +67,12 @@ static enum rc open_unbound(struct role_env *e, struct resolver *r, struct why *
 {
 	const struct config *c = e->config;
 	struct str forwarder[LIST_MAX], insecure[LIST_MAX];
-	AUTO(buf_done) struct buf anchor = { .max = 1 << 16 };
+	AUTO(buf_done) struct buf anchor = { .max = FILE_ROOM };
 	if (c->dns_trust_anchor.n)
 		TRY(read_file(c->dns_trust_anchor, &anchor, why));
 	struct ub_config u = { .forwarder = forwarder, .forwarder_n = words(c->dns_forwarder, forwarder), .trust_anchor = buf_str(&anchor), .insecure = insecure,
 		.insecure_n = words(c->dns_insecure, insecure), .max_questions = (unsigned)c->dns_max_questions };
 	return ub_open(e->loop, &u, &r->ub, why);
-}
-
-static enum rc open_resolver(struct role_env *e, struct why *why)
-{
-	struct resolver *r = mem_new(sizeof *r);
-	if (!r)
-		FAIL(why, RC_NOMEM, "no memory");
-	e->state = r;
-	TRY(read_zones(r, e->config, why));
-	return is_local(e->config) ? RC_OK : open_unbound(e, r, why);
 }
 
 static void close_resolver(struct role_env *e)
@@ -95,6 +85,21 @@ static void close_resolver(struct role_env *e)
 	mem_free(r);
 	e->state = NULL;
 }
+
+static enum rc open_resolver(struct role_env *e, struct why *why)
+{
+	struct resolver *r = mem_new(sizeof *r);
+	if (!r)
+		FAIL(why, RC_NOMEM, "no memory");
+	e->state = r;
+	enum rc rc = read_zones(r, e->config, why);
+	if (rc == RC_OK && !is_local(e->config))
+		rc = open_unbound(e, r, why);
+	if (rc != RC_OK)
+		close_resolver(e);
+	return rc;
+}
+
 
 /* The ports that may be dialled: the forwarders', or that of the world's name servers. */
 static size_t ports(const struct role_env *e, uint16_t out[ROLE_PORTS_MAX])

@@ -8,7 +8,7 @@ ERRNO = {1: "EPERM", 13: "EACCES", 38: "ENOSYS"}
 
 def test_roles_are_separate_processes(server):
     procs = server.status()["processes"]
-    assert {"vault", "store", "reader", "edge", "access", "scan", "ledger"} <= {p["role"] for p in procs}
+    assert {"vault", "store", "reader", "edge", "access", "scan", "ledger", "resolver"} <= {p["role"] for p in procs}
     pids = [p["pid"] for p in procs]
     assert len(set(pids)) == len(pids)
     for p in procs:
