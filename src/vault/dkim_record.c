@@ -53,7 +53,7 @@ const char *dkim_record_check(uint64_t id, struct str value)
 		return "a DKIM key's record that does not parse";
 	if (k.kind == VAULT_DKIM_ED25519 && priv.n) {
 		memcpy(seed.k, priv.p, KEY_LEN);
-		if (ed25519_public(&seed, pub) != RC_OK || memcmp(pub, k.public_key.p, PUB_LEN) != 0)
+		if (ed25519_public(&seed, pub) != RC_OK || !ct_eq(pub, k.public_key.p, PUB_LEN))
 			return "a DKIM key whose halves do not fit";
 	}
 	return NULL;
