@@ -142,6 +142,13 @@ static enum rc late_add(struct engine *e, const struct op *o, struct why *why)
 	return RC_OK;
 }
 
+/* LMDB calls a write that the disk took only in part EIO; on a full disk that is what it is: no room. */
+static int why_short(const struct engine *e, int err)
+{
+	struct statvfs f;
+	return err == EIO && fstatvfs(e->segments_dir, &f) == 0 && f.f_bavail < 256 ? ENOSPC : err;
+}
+
 static void group_close(struct engine *e)
 {
 	if (!e->group)
@@ -164,7 +171,7 @@ static void group_close(struct engine *e)
 	bool probe = !e->joined && !joint_works(e->joint);
 	if (probe)
 		joint_probe(e->joint, true);
-	rc = index_error(mdb_txn_commit(e->txn), "index: commit", &why);
+	rc = index_error(why_short(e, mdb_txn_commit(e->txn)), "index: commit", &why);
 	if (probe)
 		joint_probe(e->joint, false);
 	struct why beside;
