@@ -1,0 +1,72 @@
+#include "dns/dnsbl.h"
+
+enum answer { ANSWER_NO, ANSWER_LISTED, ANSWER_REFUSED };
+
+static bool is_private(struct str ip)
+{
+	const uint8_t *b = (const uint8_t *)ip.p;
+	if (ip.n == 4)
+		return b[0] == 10 || b[0] == 0 || (b[0] == 127 && !(b[1] == 0 && b[2] == 0 && b[3] == 2)) || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
+		       (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254) || (b[0] == 100 && (b[1] & 0xc0) == 64);
+	static const uint8_t loopback[16] = { [15] = 1 };
+	return memcmp(b, loopback, 16) == 0 || (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+}
+
+/* RFC 5782 2.1: listed is an A record in 127.0.0.0/8. Lists answer 127.255.255.x to those they do not serve ("open resolver", "over quota", "typing
+ * error"), and a seized or parked zone answers anything: neither is a listing. */
+static enum answer one(const struct dns *d, struct str zone, struct str ip, struct arena *a, uint8_t code[4])
+{
+	char name[256];
+	struct dns_answer x;
+	bool strange = false;
+	dns_reverse_name(ip, zone, name);
+	dns_ask(d, DNS_A, str_z(name), a, &x);
+	if (x.status == DNS_NXDOMAIN || x.status == DNS_NODATA)
+		return ANSWER_NO;
+	if (x.status != DNS_OK)
+		return ANSWER_REFUSED;
+	for (size_t i = 0; i < x.records; i++) {
+		const uint8_t *b = (const uint8_t *)x.record[i].data.p;
+		if (x.record[i].data.n != 4 || b[0] != 127 || (b[1] == 255 && b[2] == 255))
+			strange = true;
+		else
+			memcpy(code, b, 4);
+	}
+	return strange || !x.records ? ANSWER_REFUSED : ANSWER_LISTED;
+}
+
+static struct str reason(const struct dns *d, struct str zone, struct str ip, struct arena *a)
+{
+	char name[256];
+	struct dns_answer x;
+	dns_reverse_name(ip, zone, name);
+	dns_ask(d, DNS_TXT, str_z(name), a, &x);
+	return x.status == DNS_OK && x.records ? str_head(x.record[0].data, 200) : STR("");
+}
+
+void dnsbl_ask(const struct dns *d, const struct str *zone, size_t zone_n, struct str ip, struct arena *a, struct dnsbl_listing *out)
+{
+	*out = (struct dnsbl_listing){ .zone = STR(""), .reason = STR("") };
+	if ((ip.n != 4 && ip.n != 16) || is_private(ip))
+		return;
+	for (size_t i = 0; i < zone_n && i < DNSBL_ZONES_MAX; i++) {
+		enum answer x = one(d, zone[i], ip, a, out->code);
+		if (x == ANSWER_REFUSED)
+			out->refused++;
+		if (x != ANSWER_LISTED)
+			continue;
+		out->listed = true;
+		out->zone = zone[i];
+		out->reason = reason(d, zone[i], ip, a);
+		return;
+	}
+}
+
+enum dnsbl_health dnsbl_test(const struct dns *d, struct str zone, struct arena *a)
+{
+	uint8_t code[4];
+	enum answer yes = one(d, zone, str_of("\x7f\0\0\2", 4), a, code), no = one(d, zone, str_of("\x7f\0\0\1", 4), a, code);
+	if (yes == ANSWER_REFUSED || no == ANSWER_REFUSED)
+		return DNSBL_SILENT;
+	return yes != ANSWER_LISTED ? DNSBL_LISTS_NOTHING : no == ANSWER_LISTED ? DNSBL_LISTS_EVERYTHING : DNSBL_WORKS;
+}
