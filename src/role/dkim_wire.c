@@ -1,7 +1,7 @@
 #include "role/dkim_wire.h"
 
 #include "base/cursor.h"
-#include "base/codec.h"
+#include "origin/dkim.h"
 
 enum { ROW_LEAST = 8 + 3 + 12 + 8 * (VAULT_DKIM_STATES - 1), RECORD_MAX = 1024 };
 
@@ -9,8 +9,8 @@ void dkim_wire_put(struct buf *out, const struct vault_dkim *k)
 {
 	char room[RECORD_MAX];
 	struct buf record = { .p = room, .cap = sizeof room, .max = sizeof room };
-	buf_addf(&record, "v=DKIM1; k=%s; p=", k->kind == VAULT_DKIM_ED25519 ? "ed25519" : "rsa");
-	base64_add(&record, k->state == VAULT_DKIM_REVOKED ? STR("") : k->public_key);
+	int kind = k->kind == VAULT_DKIM_ED25519 ? DKIM_ED25519 : DKIM_RSA;
+	dkim_key_record(kind, k->state == VAULT_DKIM_REVOKED ? STR("") : k->public_key, false, &record);
 	buf_u64(out, k->id);
 	buf_u8(out, (uint8_t)k->kind);
 	buf_u8(out, (uint8_t)k->state);
