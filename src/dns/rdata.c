@@ -3,7 +3,7 @@
 #include "base/cursor.h"
 #include "base/codec.h"
 #include "base/mem.h"
-#include <arpa/inet.h>
+#include "os/net.h"
 
 /* Types that stand in real zones beside what we ask for: their records are read over. */
 static const struct { const char *name; uint16_t type; } other_types[] = {
@@ -173,9 +173,10 @@ static enum rc parse_address(unsigned type, struct str text, struct arena *a, st
 	uint8_t ip[16];
 	char z[64];
 	snprintf(z, sizeof z, "%.*s", PSTR(str_head(text, 60)));
-	if (inet_pton(type == DNS_A ? AF_INET : AF_INET6, z, ip) != 1)
+	bool colons = str_find(text, ':') < text.n;
+	if (text.n > 60 || colons != (type == DNS_AAAA) || !net_addr16(z, ip))
 		FAIL(why, RC_SYNTAX, "\"%.*s\" is not an IPv%c address", PSTR(str_head(text, 60)), type == DNS_A ? '4' : '6');
-	out->data = arena_str(a, str_of(ip, type == DNS_A ? 4 : 16));
+	out->data = arena_str(a, type == DNS_A ? str_of(ip + 12, 4) : str_of(ip, 16));
 	return a->full ? RC_NOMEM : RC_OK;
 }
 

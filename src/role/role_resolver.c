@@ -2,10 +2,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "dns/direct.h"
 #include "dns/rdata.h"
 #include "dns/ub.h"
 #include "os/file.h"
+#include "role/dns_direct.h"
 #include <errno.h>
 #include <fcntl.h>
 

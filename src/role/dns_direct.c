@@ -1,4 +1,4 @@
-#include "dns/direct.h"
+#include "role/dns_direct.h"
 
 #include "base/buf.h"
 #include "dns/reply.h"
