@@ -8,7 +8,8 @@
  * 1. A check is held by its session and, while SPF runs, by SPF's fiber; whoever lets go last frees it. So a session may end at any time.
  * 2. Only the session's fiber reads results, and only after auth_check_end() has waited for SPF. */
 
-enum { ARENA_MAX = 16 << 20, CACHE_OCTETS = 32 << 20, WAIT_MS = 60000, RULES_MAX = 256 << 10, COPY_AT_ONCE = 64 << 10 };
+enum { ARENA_MAX = 16 << 20, CACHE_OCTETS = 32 << 20, WAIT_MS = 60000, RULES_MAX = 256 << 10, COPY_AT_ONCE = 64 << 10,
+	QUESTIONS_MAX = 250 /* of one message: SPF at its worst 111, ten signatures, fifty seals, two walks */ };
 
 struct auth_house {
 	struct role_env *e;
@@ -23,6 +24,8 @@ struct auth_check {
 	unsigned holders;
 	bool spf_ready;
 	struct waitlist spf_over;
+	struct dns_budget budget;      /* in front of the cache, which is free */
+	struct dns dns;
 	struct arena a;
 	uint8_t ip[16];
 	const char *ip_text;
@@ -101,7 +104,7 @@ static void let_go(struct auth_check *c)
 static void spf_fiber(void *arg)
 {
 	struct auth_check *c = arg;
-	spf_check(&c->h->dns, &c->query, NULL, &c->a, &c->spf);
+	spf_check(&c->dns, &c->query, NULL, &c->a, &c->spf);
 	c->spf_ready = true;
 	wake_all(&c->spf_over);
 	let_go(c);
@@ -126,6 +129,8 @@ enum rc auth_check_new(struct auth_house *h, const struct auth_client *cl, struc
 		return RC_NOMEM;
 	c->h = h;
 	c->holders = 1;
+	c->budget = (struct dns_budget){ .behind = h->dns, .left = QUESTIONS_MAX };
+	c->dns = dns_budget_dns(&c->budget);
 	arena_init(&c->a, ARENA_MAX);
 	bool has_ip = net_addr16(cl->ip, c->ip);
 	c->ip_text = arena_str(&c->a, str_z(cl->ip)).p;
@@ -215,7 +220,7 @@ void auth_check_evidence(const struct auth_check *c, struct auth_evidence *out)
 
 void auth_check_end(struct auth_check *c, struct str header, const struct auth_verdict **out)
 {
-	const struct dns *dns = &c->h->dns;
+	const struct dns *dns = &c->dns;
 	struct auth_evidence e;
 	*out = &c->verdict;
 	wait_for_spf(c);
