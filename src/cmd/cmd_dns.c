@@ -1,7 +1,6 @@
 #include "cmd/address.h"
 #include "cmd/ctl.h"
-#include "cmd/dns_want.h"
-#include "dns/asker.h"
+#include "role/dns_want.h"
 #include "role/wire.h"
 
 /* dns show|check|ask. `check` asks the zones' own servers, so that no cache answers with what was true yesterday. */

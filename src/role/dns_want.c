@@ -1,4 +1,4 @@
-#include "cmd/dns_want.h"
+#include "role/dns_want.h"
 
 #include "base/codec.h"
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 #pragma once
 #include "base/arena.h"
-#include "dns/dns.h"
+#include "dns/asker.h"
 #include "role/config.h"
 #include "role/dkim_wire.h"
 
