@@ -59,14 +59,14 @@ def pss_kib(roots):
 class Ours:
     name = "ours"
 
-    def __init__(self, binary, state, accounts, base, env=None, options=()):
-        self.binary, self.state, self.accounts, self.base, self.options = binary, state, accounts, base, list(options)
+    def __init__(self, binary, state, accounts, base, env=None):
+        self.binary, self.state, self.accounts, self.base = binary, state, accounts, base
         self.env = {**os.environ, **(env or {})}
         self.proc = None
 
     def start(self):
         """Starts it and gives the seconds until it said that everything answers."""
-        command = [self.binary, "demo", "--json", "--state", self.state, "--accounts", str(self.accounts), "--port-base", str(self.base), *self.options]
+        command = [self.binary, "demo", "--json", "--state", self.state, "--accounts", str(self.accounts), "--port-base", str(self.base)]
         print("$ " + " ".join(command), file=sys.stderr)
         self.log = open(self.state + ".log", "a")
         begin = time.monotonic()

@@ -41,6 +41,10 @@ static void put_config(const struct demo *d, struct buf *b)
 		buf_addf(b, "dns {\n%.1500s\n}\n", dns);
 	else
 		buf_addf(b, "dns {\n  forwarder = \"none\"\n  zones = \"%.1500s/demo.zone\"\n}\n", d->state);
+	/* `make bench` measures with and without it. */
+	const char *authentication = getenv("LETTERLOCK_AUTHENTICATION");
+	if (authentication)
+		buf_addf(b, "authentication {\n%.1500s\n}\n", authentication);
 	put_listeners(d, b);
 	buf_addf(b, "tls \"demo\" {\n  cert = \"%.900s/cert.pem\"\n  key = \"%.900s/cert.key\"\n}\n", d->state, d->state);
 	buf_addf(b, "login {\n  default_domain = \"demo.test\"\n}\n");
