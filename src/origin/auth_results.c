@@ -2,7 +2,8 @@
 
 /* Authentication-Results, written (RFC 8601 2.2). One result a line; within a line folded before 78 columns. */
 
-enum { LINE_MAX = 78, VALUE_MAX = 512, REASON_MAX = 140 };
+/* VALUE_MAX doubles when every octet is escaped, and must still fit a line of 998 octets. */
+enum { LINE_MAX = 78, VALUE_MAX = 400, REASON_MAX = 140 };
 
 struct writer {
 	struct buf *out;

@@ -44,7 +44,8 @@ struct str psl_registrable(struct str domain, struct arena *a)
 	if (domain.n > 1000)
 		return STR("");
 	struct str name = folded(domain, a);
-	if (!dns_name_ok(name))
+	/* One dot at the end has gone already. */
+	if (!dns_name_ok(name) || name.p[name.n - 1] == '.')
 		return STR("");
 	const psl_ctx_t *list = atomic_load(&loaded);
 	const char *found = psl_registrable_domain(list ? list : psl_builtin(), name.p);
