@@ -49,7 +49,7 @@ static void tune(ZSTD_CCtx *c)
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_strategy, ZSTD_fast);
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_hashLog, 12);
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, 7);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_targetLength, 16);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_targetLength, 32);
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
 }
 
