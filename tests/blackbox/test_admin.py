@@ -186,7 +186,7 @@ def test_started_as_root_the_roles_become_the_configured_user():
     (top / "root.key").chmod(0o600)
     port = free_base() + 77
     conf = top / "l.conf"
-    conf.write_text(f'config_version = 1\nserver {{\n  hostname = "mail.root.example"\n  data_dir = "{top}/data"\n  control = "{top}/ctl.sock"\n'
+    conf.write_text(f'config_version = 1\ndns {{ forwarder = "none" }}\nserver {{\n  hostname = "mail.root.example"\n  data_dir = "{top}/data"\n  control = "{top}/ctl.sock"\n'
                     f'  root_key = "file:{top}/root.key"\n  user = "nobody"\n}}\nlisten {{\n  smtp = {{"127.0.0.1:{port}"}}\n}}\n')
     for _ in range(2):  # the second start finds what the first one made
         with open(top / "log", "ab") as log:

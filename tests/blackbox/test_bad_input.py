@@ -276,7 +276,7 @@ def test_past_its_byte_budget_a_process_answers_452_and_goes_on(tmp_path):
     from conftest import PROGRAM, free_base
     port = free_base() + 55
     conf = tmp_path / "l.conf"
-    conf.write_text(f'config_version = 1\nserver {{\n  hostname = "mail.small.example"\n  data_dir = "{tmp_path}/data"\n  control = "{tmp_path}/ctl.sock"\n'
+    conf.write_text(f'config_version = 1\ndns {{ forwarder = "none" }}\nserver {{\n  hostname = "mail.small.example"\n  data_dir = "{tmp_path}/data"\n  control = "{tmp_path}/ctl.sock"\n'
                     f'  root_key = "file:{tmp_path}/data/root.key"\n  demo = true\n}}\nlisten {{\n  smtp = {{"127.0.0.1:{port}"}}\n}}\nprocess {{\n  memory = 32MiB\n}}\n')
 
     def cli(*args, input=None):
