@@ -1,6 +1,7 @@
 #include "cmd/config_file.h"
 #include "cmd/ctl.h"
 #include "role/master.h"
+#include "role/role.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -16,7 +17,7 @@ enum status run_serve(struct call *c)
 		return STATUS_FAILED;
 	int status = master_main(&config, c->config_path, load, call_option(c, "one-process") != NULL);
 	config_done(&config);
-	return status == 0 ? STATUS_OK : STATUS_FAILED;
+	return status == 0 ? STATUS_OK : status == EXIT_FOR_GOOD ? STATUS_FOR_GOOD : STATUS_FAILED;
 }
 
 static enum status reload(struct ctl *ctl, void *arg)

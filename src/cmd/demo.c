@@ -2,6 +2,7 @@
 
 #include "cmd/config_file.h"
 #include "os/file.h"
+#include "role/role.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -120,6 +121,7 @@ static bool server_died(struct demo *d)
 		return d->server <= 0;
 	d->server = 0;
 	d->stopped = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	d->hopeless = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FOR_GOOD;
 	return true;
 }
 
@@ -226,6 +228,8 @@ static enum status keep(struct demo *d, const sigset_t *set)
 			continue;
 		if (d->stopped)
 			return STATUS_OK; /* `letterlock stop` */
+		if (d->hopeless)
+			return say_error(d->call, STATUS_FAILED, "the server cannot go on, and starting it again would not help", "the end of its log says why", d->state);
 		struct why why = { 0 };
 		(void)fprintf(stderr, "letterlock demo: the server ended unexpectedly and is started again (log: %s/letterlock.log)\n", d->state);
 		pause_ms(deaths++ < 100 ? 50 : 2000);

@@ -15,6 +15,7 @@ struct demo {
 	unsigned loaded;                  /* messages preloaded now */
 	pid_t server;
 	bool stopped;                     /* it ended because it was asked to */
+	bool hopeless;                    /* it said that starting it again cannot help */
 	struct config config;
 };
 struct demo_port { const char *name; unsigned usual, offset; };

@@ -5,7 +5,7 @@
 #include "role/config.h"
 
 /* The command line as one table (verbs.c): dispatch, --help, docs/cli.md and shell completion come from it. */
-enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_NOTHING = 3, STATUS_PROBLEMS = 4 };
+enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_NOTHING = 3, STATUS_PROBLEMS = 4, STATUS_FOR_GOOD = 78 };
 enum { VERB_OPTIONS = 8, ARGS_MAX = 65536, GIVEN_MAX = 32 };
 
 struct option {
@@ -69,6 +69,7 @@ enum status run_account_add(struct call *c), run_account_list(struct call *c), r
 enum status run_domain_add(struct call *c), run_domain_list(struct call *c), run_domain_remove(struct call *c);
 enum status run_dns_show(struct call *c), run_dns_check(struct call *c), run_dns_ask(struct call *c);
 enum status run_dkim_list(struct call *c), run_dkim_rotate(struct call *c), run_dkim_retire(struct call *c), run_dkim_revoke(struct call *c);
+enum status run_report_dmarc(struct call *c), run_report_tls(struct call *c), run_report_send(struct call *c);
 enum status run_config_check(struct call *c), run_config_show(struct call *c), run_config_explain(struct call *c);
 enum status run_backup_create(struct call *c), run_backup_verify(struct call *c), run_restore(struct call *c), run_verify(struct call *c);
 enum status run_probe_spf(struct call *c), run_probe_dkim(struct call *c), run_probe_arc(struct call *c), run_probe_dmarc(struct call *c);

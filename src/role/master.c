@@ -74,6 +74,15 @@ static void stop_fiber(void *arg)
 	loop_stop(m->loop);
 }
 
+void master_stop(struct master *m)
+{
+	if (m->stopping)
+		return;
+	m->stopping = true;
+	if (fiber_start(m->loop, stop_fiber, m, NULL) != RC_OK)
+		loop_stop(m->loop);
+}
+
 static void on_signal(void *arg, int signo)
 {
 	struct master *m = arg;
@@ -82,11 +91,7 @@ static void on_signal(void *arg, int signo)
 			(void)!fiber_start(m->loop, reload_fiber, m, NULL);
 		return;
 	}
-	if (m->stopping)
-		return;
-	m->stopping = true;
-	if (fiber_start(m->loop, stop_fiber, m, NULL) != RC_OK)
-		loop_stop(m->loop);
+	master_stop(m);
 }
 
 /* Started as root: the directories, and what a restore by root has put there, belong to the user that the roles become. */
@@ -182,6 +187,7 @@ int master_main(const struct config *c, const char *config_path, config_loader *
 	for (size_t i = 0; i < m->socket_n; i++)
 		fd_close(&m->sockets[i].l.fd);
 	fd_close(&m->control_fd);
+	bool failed = m->failed;
 	mem_free(m);
-	return rc == RC_OK ? 0 : 1;
+	return failed ? EXIT_FOR_GOOD : rc == RC_OK ? 0 : 1;
 }

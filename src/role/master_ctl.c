@@ -45,7 +45,7 @@ static void on_ready(void *house, struct ipc_peer *from, struct ipc_call *call, 
 	fd_close(&fd);
 	if (!p)
 		return;
-	p->ready = true;
+	p->ready = p->served = true;
 	log_event(LEVEL_INFO, EV_START, F("child", role_name(p->ops->role)), F("number", p->index), F("child_pid", p->pid));
 	for (size_t i = 0; i < m->proc_n; i++)
 		if (!m->procs[i].ready)

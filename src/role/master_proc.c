@@ -71,6 +71,12 @@ static void ended(void *arg, pid_t pid, int status)
 	p->peer = NULL;
 	forget_counts(p);
 	wake_all(&p->ended);
+	if (!m->stopping && p->wanted && !p->served && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FOR_GOOD) {
+		log_event(LEVEL_ERROR, EV_FATAL, F("child", role_name(p->ops->role)), F("reason", "it cannot start, and trying again would not help: its own last line says why"));
+		m->failed = true;
+		master_stop(m);
+		return;
+	}
 	if (m->stopping || !p->wanted) {
 		log_event(LEVEL_INFO, EV_STOP, F("child", role_name(p->ops->role)), F("number", p->index));
 		return;

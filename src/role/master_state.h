@@ -11,7 +11,7 @@ struct proc {
 	unsigned index, slot, restarts;
 	pid_t pid;                     /* 0 = not running */
 	struct ipc_peer *peer;
-	bool ready, wanted;
+	bool ready, wanted, served;    /* served: it was ready at least once */
 	int64_t started;
 	unsigned backoff_ms, silent;   /* health questions in a row without an answer */
 	struct waitlist ended;
@@ -31,11 +31,13 @@ struct master {
 	struct { struct role_listener l; enum role role; unsigned worker; bool everyone; } sockets[SOCKETS_MAX];
 	size_t socket_n;
 	unsigned ctl_n;
-	bool stopping, announced, one_process;
+	bool stopping, announced, one_process, failed; /* failed: a role cannot start at all */
 	int64_t started_wall, started;
 	struct ticker *watchdog;
 };
 
+/* master.c */
+void master_stop(struct master *m);                                       /* everything, in order; then the loop ends */
 /* master_proc.c */
 MUST_USE enum rc master_plan(struct master *m, struct why *why);          /* which processes, from the configuration */
 void proc_start(struct proc *p);                                        /* in a fiber; tries again with back-off */

@@ -163,8 +163,10 @@ static void start_fiber(void *arg)
 	enum rc rc = e->ops->start ? e->ops->start(e, &why) : RC_OK;
 	if (rc == RC_OK && e->master)
 		rc = ipc_tell(e->master, MSG_READY, &(struct msg_READY){ .role = e->ops->role }, -1);
-	if (rc != RC_OK && rc != RC_CLOSED)
-		fatal(e, &why);
+	if (rc == RC_OK || rc == RC_CLOSED)
+		return;
+	e->ended = rc;
+	fatal(e, &why);
 }
 
 enum rc role_embed(struct role_env *e, int take_fd, struct why *why)
@@ -278,6 +280,16 @@ static enum rc run_child(struct role_env *e, size_t listeners, char **argv, stru
 	return RC_OK;
 }
 
+/* Whose files and keys do not change by waiting: a secret, a record or the history. */
+static int exit_status(const struct role_env *e, enum rc rc)
+{
+	if (rc == RC_OK)
+		rc = e->ended;
+	bool keeper = e->ops->role == ROLE_VAULT || e->ops->role == ROLE_STORE || e->ops->role == ROLE_LEDGER;
+	bool lasting = rc == RC_DENIED || rc == RC_DAMAGED || (e->ops->role == ROLE_VAULT && (rc == RC_NOTFOUND || rc == RC_SYNTAX));
+	return keeper && lasting ? EXIT_FOR_GOOD : rc != RC_OK;
+}
+
 int role_main(int argc, char **argv)
 {
 	struct role_env e = { 0 };
@@ -311,5 +323,5 @@ int role_main(int argc, char **argv)
 		mem_free(e.config);
 	}
 	config_done(&config);
-	return rc == RC_OK ? 0 : 1;
+	return exit_status(&e, rc);
 }

@@ -35,6 +35,7 @@ struct role_env {
 	void *state;                         /* the role's own */
 	uint64_t sessions;                   /* open now */
 	bool stopping;
+	enum rc ended;                       /* why start failed; RC_OK = it did not */
 	unsigned uid, gid;                   /* who it becomes when started as root; 0 = stays who it is */
 	bool embedded;                       /* one process for all roles: the loop is not ours to stop */
 };
@@ -76,6 +77,9 @@ const struct role_ops *role_ops_of(enum role r); /* NULL: master, ctl */
 MUST_USE enum rc role_files_as_user(const struct role_env *e, struct why *why);
 /* The user of server.user; RC_NOTFOUND with how to make it. 0 and 0 when we are not root, or in the demo. */
 MUST_USE enum rc role_user(const struct config *c, unsigned *out_uid, unsigned *out_gid, struct why *why);
+
+/* A role ends with this status when starting it again cannot help: another root key, damage, a configuration that names what is not there. */
+enum { EXIT_FOR_GOOD = 78 }; /* EX_CONFIG of sysexits.h */
 
 /* The child's side of `letterlock --role NAME INDEX SLOT LISTENERS`: descriptors 3 = channel to master, 4 = shared table,
  * 5 = configuration (memfd), 6... = listeners. */
