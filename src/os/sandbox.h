@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What a role may still do after it has opened everything it needs. Deny is the default. Order: rlimits -> uid/gid,
+/* What a role may still do after it has opened everything it needs. Deny is the default. Order: rlimits -> uid/gid, capabilities,
  * no_new_privs, not dumpable -> Landlock -> seccomp allow-list -> self-test. Each step is fatal if it fails, unless
  * `reduced` names what this host lacks. */
 enum sandbox_need {                 /* groups of system calls a role needs on top of the common set (memory, time, epoll, */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -64,6 +65,30 @@ static enum rc drop_ids(const struct sandbox *box, struct why *why)
 	return RC_OK;
 }
 
+/* Root that stays root (the demo) keeps one right of root's: to reach its files below directories that belong to others, as a checkout in somebody's home.
+ * A role without files keeps none. */
+static enum rc drop_caps(const struct sandbox *box, struct why *why)
+{
+	uint32_t keep = 0;
+	if (geteuid() != 0)
+		return RC_OK;
+	for (const struct sandbox_path *p = box->paths; p && p->path; p++)
+		keep |= 1u << (p->write ? CAP_DAC_OVERRIDE : CAP_DAC_READ_SEARCH);
+	for (unsigned long cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if ((cap > 31 || !(keep >> cap & 1)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+			FAIL_SYS(why, "cannot drop capability %lu", cap);
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[2], had[2] = { 0 };
+	if (syscall(SYS_capget, &head, had) < 0)
+		FAIL_SYS(why, "capget");
+	sets[0] = (struct __user_cap_data_struct){ .effective = keep & had[0].permitted, .permitted = keep & had[0].permitted };
+	sets[1] = (struct __user_cap_data_struct){ 0 };
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (syscall(SYS_capset, &head, sets) < 0)
+		FAIL_SYS(why, "capset");
+	return RC_OK;
+}
+
 static enum rc no_way_up(struct why *why)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -117,6 +142,7 @@ enum rc sandbox_enter(const struct sandbox *box, struct why *why)
 {
 	TRY(set_limits(box, why));
 	TRY(drop_ids(box, why));
+	TRY(drop_caps(box, why));
 	TRY(no_way_up(why));
 	return close_in(box, why);
 }

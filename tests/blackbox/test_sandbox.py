@@ -32,3 +32,14 @@ def test_the_kernel_agrees(server):
         status = pathlib.Path(f"/proc/{p['pid']}/status").read_text()
         assert "Seccomp:\t2" in status, p
         assert "NoNewPrivs:\t1" in status, p
+
+
+def test_no_role_has_a_right_of_root_but_to_reach_its_files(server):
+    may = {"vault", "store", "reader", "access", "ledger"}
+    for p in server.status()["processes"]:
+        status = pathlib.Path(f"/proc/{p['pid']}/status").read_text()
+        have = {k: int(v, 16) for k, v in (line.split(":\t") for line in status.splitlines() if line.startswith("Cap"))}
+        allowed = (1 << 1 | 1 << 2) if p["role"] in may else 0  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        assert have["CapEff"] & ~allowed == 0 and have["CapPrm"] & ~allowed == 0 and have["CapInh"] == have["CapAmb"] == 0, p
+        if os.geteuid() == 0:
+            assert have["CapBnd"] & ~allowed == 0, p
