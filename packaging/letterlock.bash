@@ -2,13 +2,14 @@
 _letterlock() {
 	local cur=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]} words=
 	if [ "$COMP_CWORD" = 1 ]; then
-		words="serve reload stop status sandbox-test demo account domain dkim dns config backup restore verify probe docs version help "
+		words="serve reload stop status sandbox-test demo account domain dkim dns report config backup restore verify probe docs version help "
 	elif [ "$COMP_CWORD" = 2 ] && [[ $cur != -* ]]; then
 		case $noun in
 		account) words="add list show password remove " ;;
 		domain) words="add list remove " ;;
 		dkim) words="list rotate retire revoke " ;;
 		dns) words="show check ask " ;;
+		report) words="dmarc tls send " ;;
 		config) words="check show explain " ;;
 		backup) words="create verify " ;;
 		probe) words="mime spf dkim arc dmarc " ;;
@@ -34,6 +35,9 @@ _letterlock() {
 	"dns show") words="--zone --split --config --json --yes --help " ;;
 	"dns check") words="--wait --config --json --yes --help " ;;
 	"dns ask") words="--config --json --yes --help " ;;
+	"report dmarc") words="--domain --since --config --json --yes --help " ;;
+	"report tls") words="--domain --since --config --json --yes --help " ;;
+	"report send") words="--day --domain --config --json --yes --help " ;;
 	"config check") words="--config --json --yes --help " ;;
 	"config show") words="--config --json --yes --help " ;;
 	"config explain") words="--config --json --yes --help " ;;

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "ledger/pack.h"
+#include "ledger/report.h"
 
 /* The chain: hash(n) = SHA-256(label, hash(n - 1), number, time, the batch's salt, place, sealed texts). It is over the sealed bytes,
  * so whoever checks it needs no key for that. */
@@ -232,6 +233,7 @@ static enum rc verify(struct ledger *l, const uint8_t *signer, uint64_t *out_ent
 	sqlite3_reset(l->stmt[SQL_CHECKPOINTS]);
 	TRY(rc);
 	TRY(ledger_events(l, &(struct ledger_filter){ .since_ms = INT64_MIN, .max = UINT32_MAX }, go_on, NULL, why));
+	TRY(ledger_reports_verify(l, why));
 	*out_entries = c.count;
 	return RC_OK;
 }

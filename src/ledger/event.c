@@ -3,11 +3,12 @@
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "ledger/pack.h"
+#include "ledger/report.h"
 
 enum { EVENT_TEXTS = 6, MID_MAX = 64, KIND_MAX = 32, ADDRESS_MAX = 1024 };
 
 /* The keyed hash that stands for an address in the index: lower case, HMAC, 63 bits of it. 0 for none. */
-static enum rc tag_of(struct ledger *l, struct str address, int64_t *out)
+enum rc ledger_tag(struct ledger *l, struct str address, int64_t *out)
 {
 	char low[ADDRESS_MAX];
 	uint8_t h[HASH_LEN];
@@ -83,8 +84,8 @@ enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why 
 		FAIL(why, RC_LIMIT, "ledger: an event's field is too long");
 	const struct str texts[EVENT_TEXTS] = { e->sender, e->recipient, e->client_ip, e->helo, e->tls, e->reason };
 	TRY(pack(texts, EVENT_TEXTS, &plain, why));
-	TRY(tag_of(l, e->sender, &c.sender));
-	TRY(tag_of(l, e->recipient, &c.recipient));
+	TRY(ledger_tag(l, e->sender, &c.sender));
+	TRY(ledger_tag(l, e->recipient, &c.recipient));
 	TRY(batch_write(l, why));
 	c.batch = l->writing.id;
 	c.place = (int64_t)l->writing.next;
@@ -125,7 +126,7 @@ enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*ea
 	int64_t tag = 0;
 	unsigned left = f->max ? f->max : 1000;
 	buf_init(&plain, LEDGER_TEXT_MAX + 128);
-	TRY(tag_of(l, f->address, &tag));
+	TRY(ledger_tag(l, f->address, &tag));
 	sqlite3_bind_int64(s, 1, f->since_ms);
 	if (f->address.n)
 		sqlite3_bind_int64(s, 2, tag);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SCHEMA = 1 };
+enum { SCHEMA = 2 };
 static const char schema[] =
 	"CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one=1), salt BLOB NOT NULL, tag BLOB NOT NULL) STRICT;"
 	"CREATE TABLE batch(id INTEGER PRIMARY KEY, salt BLOB NOT NULL) STRICT;"
@@ -23,7 +23,31 @@ static const char schema[] =
 	"CREATE TABLE checkpoint(count INTEGER PRIMARY KEY, hash BLOB NOT NULL, signature BLOB NOT NULL, public_key BLOB NOT NULL) STRICT;"
 	"PRAGMA user_version=1;";
 
+/* Version 2 has reports. */
+#define SEALED " batch INTEGER NOT NULL, place INTEGER NOT NULL, sealed BLOB NOT NULL"
+static const char schema_2[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE report_day(id INTEGER PRIMARY KEY, day INTEGER NOT NULL, domain INTEGER NOT NULL," SEALED ", upto INTEGER NOT NULL DEFAULT 0,"
+	" target INTEGER NOT NULL DEFAULT 0, since_ms INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, UNIQUE(day,domain)) STRICT;"
+	"CREATE INDEX report_day_due ON report_day(done,day);"
+	"CREATE TABLE observation(id INTEGER PRIMARY KEY, day INTEGER NOT NULL, domain INTEGER NOT NULL, count INTEGER NOT NULL," SEALED ") STRICT;"
+	"CREATE INDEX observation_day ON observation(day,domain);"
+	"CREATE TABLE report_sent(id INTEGER PRIMARY KEY, day INTEGER NOT NULL, domain INTEGER NOT NULL, part INTEGER NOT NULL, receiver INTEGER NOT NULL,"
+	" state INTEGER NOT NULL, at_ms INTEGER NOT NULL," SEALED ", UNIQUE(day,domain,part,receiver)) STRICT;"
+	"CREATE TABLE report(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, verified INTEGER NOT NULL, domain INTEGER NOT NULL, same INTEGER NOT NULL UNIQUE,"
+	" at_ms INTEGER NOT NULL, begin_s INTEGER NOT NULL, end_s INTEGER NOT NULL," SEALED ") STRICT;"
+	"CREATE INDEX report_begin ON report(begin_s);"
+	"CREATE TABLE report_row(id INTEGER PRIMARY KEY, report INTEGER NOT NULL, kind INTEGER NOT NULL, verified INTEGER NOT NULL, domain INTEGER NOT NULL,"
+	" day INTEGER NOT NULL, count INTEGER NOT NULL, facts INTEGER NOT NULL," SEALED ") STRICT;"
+	"CREATE INDEX report_row_domain ON report_row(kind,domain,day);"
+	"CREATE INDEX report_row_day ON report_row(day);"
+	"PRAGMA user_version=2;"
+	"COMMIT;";
+
 #define EVENT_COLUMNS "SELECT id,at_ms,kind,mid,size,account,sender,recipient,batch,place,sealed FROM event WHERE at_ms>=?1 "
+#define DAY_COLUMNS "SELECT id,day,domain,batch,place,sealed,upto,target,since_ms,done,(SELECT coalesce(max(o.id),0) FROM observation o WHERE o.day=d.day" \
+	" AND o.domain=d.domain) FROM report_day d WHERE day>=?1 AND day<?2 AND (?3=0 OR domain=?3) AND id>?4 "
+#define EXPIRE(table, column) "DELETE FROM " table " WHERE id IN (SELECT id FROM " table " WHERE " column "<?1 LIMIT ?2)"
 static const char *const text[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
@@ -40,6 +64,33 @@ static const char *const text[SQL_COUNT] = {
 	[SQL_CHECKPOINT_ADD] = "INSERT OR REPLACE INTO checkpoint(count,hash,signature,public_key) VALUES(?1,?2,?3,?4)",
 	[SQL_CHECKPOINTS] = "SELECT count,hash,signature,public_key FROM checkpoint ORDER BY count",
 	[SQL_CHECK] = "PRAGMA integrity_check(1)",
+	[SQL_SAVEPOINT] = "SAVEPOINT report",
+	[SQL_RELEASE] = "RELEASE report",
+	[SQL_ROLLBACK_TO] = "ROLLBACK TO report",
+	[SQL_REPORT_DAY_PUT] = "INSERT INTO report_day(day,domain,batch,place,sealed) VALUES(?1,?2,?3,?4,?5) ON CONFLICT(day,domain) DO UPDATE SET"
+		" batch=excluded.batch, place=excluded.place, sealed=excluded.sealed, done=0",
+	[SQL_REPORT_DAY_SET] = "UPDATE report_day SET upto=?2, target=?3, since_ms=?4, done=?5 WHERE id=?1",
+	[SQL_REPORT_DAYS] = DAY_COLUMNS "AND done=0 ORDER BY id LIMIT ?5",
+	[SQL_REPORT_DAYS_ALL] = DAY_COLUMNS "ORDER BY id LIMIT ?5",
+	[SQL_OBSERVATION_ADD] = "INSERT INTO observation(day,domain,count,batch,place,sealed) VALUES(?1,?2,?3,?4,?5,?6)",
+	[SQL_OBSERVATIONS] = "SELECT id,day,domain,count,batch,place,sealed FROM observation WHERE day=?1 AND domain=?2 AND id>?3 AND id<=?4 ORDER BY id LIMIT ?5",
+	[SQL_OBSERVATIONS_COUNT] = "SELECT count(*) FROM observation WHERE day=?1 AND domain=?2",
+	[SQL_REPORT_SENT_PUT] = "INSERT OR REPLACE INTO report_sent(day,domain,part,receiver,state,at_ms,batch,place,sealed) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+	[SQL_REPORT_SENT_GET] = "SELECT state,at_ms FROM report_sent WHERE day=?1 AND domain=?2 AND part=?3 AND receiver=?4",
+	[SQL_REPORTS_SENT] = "SELECT id,day,domain,part,receiver,state,at_ms,batch,place,sealed FROM report_sent WHERE day>=?1 AND day<?2"
+		" AND (?3=0 OR domain=?3) ORDER BY day DESC, id LIMIT ?4",
+	[SQL_REPORT_ADD] = "INSERT INTO report(kind,verified,domain,same,at_ms,begin_s,end_s,batch,place,sealed) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+	[SQL_REPORT_SAME] = "SELECT 1 FROM report WHERE same=?1",
+	[SQL_REPORTS] = "SELECT id,kind,verified,domain,same,at_ms,begin_s,end_s,batch,place,sealed FROM report WHERE kind=?1 AND (?2=0 OR domain=?2)"
+		" AND begin_s>=?3 AND begin_s<?4 AND id>?5 AND verified>=?6 ORDER BY id LIMIT ?7",
+	[SQL_REPORT_ROW_ADD] = "INSERT INTO report_row(report,kind,verified,domain,day,count,facts,batch,place,sealed) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+	[SQL_REPORT_ROWS] = "SELECT id,report,kind,verified,domain,day,count,facts,batch,place,sealed FROM report_row WHERE kind=?1 AND domain=?2"
+		" AND day>=?3 AND day<?4 AND id>?5 AND verified>=?6 ORDER BY id LIMIT ?7",
+	[SQL_EXPIRE_DAY] = EXPIRE("report_day", "day"),
+	[SQL_EXPIRE_OBSERVATION] = EXPIRE("observation", "day"),
+	[SQL_EXPIRE_SENT] = EXPIRE("report_sent", "day"),
+	[SQL_EXPIRE_REPORT] = EXPIRE("report", "begin_s"),
+	[SQL_EXPIRE_ROW] = EXPIRE("report_row", "day"),
 };
 
 enum rc sql_fail(struct ledger *l, int e, const char *at, struct why *why)
@@ -275,6 +326,8 @@ static enum rc set_up(struct ledger *l, const char *path, struct why *why)
 	if (version == 0)
 		TRY(make_schema(l, why));
 	TRY(check_key(l, why));
+	if (version < 2)
+		TRY(exec(l, schema_2, why));
 	for (unsigned i = 0; i < SQL_COUNT; i++) {
 		e = sqlite3_prepare_v3(l->db, text[i], -1, SQLITE_PREPARE_PERSISTENT, &l->stmt[i], NULL);
 		if (e != SQLITE_OK)

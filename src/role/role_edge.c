@@ -8,40 +8,32 @@
 #include "role/auth_check.h"
 #include "role/auth_fact.h"
 #include "role/door.h"
+#include "role/edge_address.h"
 #include "role/edge_trace.h"
+#include "role/report_edge.h"
+#include "role/report_rules.h"
 #include "role/sealer.h"
-#include "role/wire.h"
 #include "smtp/received.h"
 #include "smtp/session.h"
-#include "store/view.h"
 
 /* The role `edge`: SMTP and LMTP from strangers. It holds one message at a time per session in memory, reads no more of it than the
  * line rules ask for, seals it and lets go of it. */
 
-enum { CACHE_MAX = 50000, CACHE_MS = 10000, RCPT_ARENA = 64 << 20, TRACE_GAP = 4096, TRACE_MAX = 65536, USE_JUNK = 4, GROW = 65536,
+enum { RCPT_ARENA = 64 << 20, TRACE_GAP = 4096, TRACE_MAX = 65536, USE_JUNK = 4, GROW = 65536,
 	EVENTS_MAX = 48 * 1024, EVENT_MOST = 2048, FACT_MOST = 8192, EVENTS_MS = 20, BODY_GUESS_MAX = 32 << 10 };
 
 struct edge_house {
 	struct doors *doors;
 	struct sealer *sealer;
 	struct auth_house *auth;
-	struct map addresses;          /* of struct known; emptied by DIRECTORY_NEWS */
+	struct map addresses;          /* of struct edge_known; emptied by DIRECTORY_NEWS */
 	uint64_t held;                 /* octets of messages in memory over all sessions */
 	struct buf events;             /* for the ledger, not yet told */
 	struct buf facts;              /* the same: DMARC_RESULT */
 	int64_t told;                  /* when some were */
 };
 
-struct known {                         /* a recipient address that we looked up a moment ago */
-	int64_t until;
-	uint64_t account, box, quota, used;
-	uint8_t public_key[PUB_LEN];
-	bool disabled;
-	size_t n;
-	char address[];
-};
-
-struct rcpt { uint64_t account, box; uint8_t public_key[PUB_LEN]; struct str address; unsigned target; };
+struct rcpt { uint64_t account, box; uint8_t public_key[PUB_LEN]; struct str address; unsigned target; bool report; };
 
 struct session {                       /* one connection */
 	struct door_visit *v;
@@ -53,6 +45,7 @@ struct session {                       /* one connection */
 	struct str message;            /* what is delivered: our fields and the message, within `body` */
 	struct auth_check *auth;       /* NULL: the sender is not evaluated */
 	struct str from_local, from_domain;
+	struct str verified;           /* the author's domain, when DMARC has passed */
 	uint64_t counted;              /* of `held` */
 	struct str from;
 	char mid[9];
@@ -63,67 +56,8 @@ struct session {                       /* one connection */
 
 /* ---- who is it for ---- */
 
-static void forget_addresses(struct edge_house *h)
-{
-	size_t at = 0;
-	for (struct known *k; (k = map_next(&h->addresses, &at));)
-		mem_free(k);
-	map_done(&h->addresses);
-	map_init(&h->addresses, CACHE_MAX);
-}
-
-static enum rc remember(struct role_env *e, struct str address, const struct account *a, uint64_t box, const struct known **out)
-{
-	struct edge_house *h = e->state;
-	struct known *k = mem_new(sizeof *k + address.n), *old;
-	if (!k)
-		return RC_NOMEM;
-	*k = (struct known){ .until = loop_now(e->loop) + CACHE_MS, .account = a->id, .box = box, .quota = a->quota, .used = a->used,
-		.disabled = a->disabled, .n = address.n };
-	memcpy(k->public_key, a->public_key, sizeof k->public_key);
-	memcpy(k->address, address.p, address.n);
-	if ((old = map_drop(&h->addresses, address)))
-		mem_free(old);
-	enum rc rc = map_put(&h->addresses, str_of(k->address, k->n), k);
-	if (rc == RC_FULL) {
-		forget_addresses(h);
-		rc = map_put(&h->addresses, str_of(k->address, k->n), k);
-	}
-	if (rc != RC_OK) {
-		mem_free(k);
-		return rc;
-	}
-	*out = k;
-	return RC_OK;
-}
-
-static enum rc look_up(struct role_env *e, struct str address, const struct known **out, struct why *why)
-{
-	struct edge_house *h = e->state;
-	struct known *k = map_get(&h->addresses, address);
-	if (k && k->until > loop_now(e->loop)) {
-		*out = k;
-		return RC_OK;
-	}
-	struct msg_ADDRESS_answer a;
-	struct ipc_reply reply = { 0 };
-	struct arena arena;
-	struct account acct;
-	enum rc rc = ipc_ask_role(e->node, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = address }, &a, &reply, true, why);
-	if (rc != RC_OK)
-		return rc;
-	arena_init(&arena, 16384);
-	struct cursor c = cursor_of(a.account);
-	rc = wire_get_account(&c, &arena, &acct);
-	if (rc == RC_OK)
-		rc = remember(e, address, &acct, a.box, out);
-	arena_done(&arena);
-	ipc_reply_done(&reply);
-	return rc;
-}
-
 /* RFC 5321 4.5.1: "postmaster" is somebody at every domain that is ours: the admin, where no account has the address. */
-static enum rc look_up_admin(struct role_env *e, const struct known **out)
+static enum rc look_up_admin(struct role_env *e, const struct edge_known **out)
 {
 	struct str admin = e->config->server_admin;
 	char room[320];
@@ -132,7 +66,7 @@ static enum rc look_up_admin(struct role_env *e, const struct known **out)
 		return RC_NOTFOUND;
 	for (size_t i = 0; i < admin.n; i++)
 		room[i] = ascii_lower(admin.p[i]);
-	return look_up(e, str_of(room, admin.n), out, &why);
+	return edge_address_find(e, &((struct edge_house *)e->state)->addresses, str_of(room, admin.n), out, &why);
 }
 
 /* ---- hooks ---- */
@@ -182,12 +116,25 @@ static enum rc begin_auth(struct session *s, struct why *why)
 	return RC_OK;
 }
 
+/* `k` NULL: a reporting address. */
+static enum rc add_rcpt(struct session *s, struct str address, const struct edge_known *k, struct why *why)
+{
+	struct rcpt *r = rcpt_new(s);
+	if (!r)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	*r = (struct rcpt){ .account = k ? k->account : 0, .box = k ? k->box : 0, .address = arena_str(&s->a, address), .report = !k };
+	if (k)
+		memcpy(r->public_key, k->public_key, sizeof r->public_key);
+	s->rcpt_n++;
+	return begin_auth(s, why);
+}
+
 static enum rc on_rcpt(void *house, const struct smtp_mail *mail, const struct smtp_rcpt *to, struct why *why)
 {
 	struct session *s = house;
 	char room[1024];
 	struct buf address = { .p = room, .cap = sizeof room, .max = sizeof room };
-	const struct known *k;
+	const struct edge_known *k;
 	struct why inner = { 0 };
 	mail_address_format(&to->to, &address);
 	if (to->to.domain.n == 0) { /* RFC 5321 4.1.1.3: "RCPT TO:<Postmaster>", no domain, is always somebody's */
@@ -201,9 +148,13 @@ static enum rc on_rcpt(void *house, const struct smtp_mail *mail, const struct s
 	for (size_t i = 0; i < address.len; i++)
 		room[i] = ascii_lower(room[i]);
 	struct str text = buf_str(&address);
-	enum rc rc = look_up(s->v->e, text, &k, &inner);
+	enum rc rc = edge_address_find(s->v->e, &s->h->addresses, text, &k, &inner);
 	if (rc == RC_NOTFOUND && str_ieq(to->to.local, STR("postmaster")) && look_up_admin(s->v->e, &k) == RC_OK)
 		rc = RC_OK;
+	/* What comes to a reporting address is read, whoever else would get it; the domain is ours in both cases. */
+	bool report = (rc == RC_OK || rc == RC_NOTFOUND) && report_address_is(s->v->e->config, to->to.local, to->to.domain);
+	if (report)
+		return add_rcpt(s, text, NULL, why);
 	if (rc == RC_DENIED)
 		FAIL(why, rc, "5.7.1 we do not relay for %.*s", PSTR(str_head(to->to.domain, 100)));
 	if (rc == RC_NOTFOUND || (rc == RC_OK && k->disabled))
@@ -212,13 +163,7 @@ static enum rc on_rcpt(void *house, const struct smtp_mail *mail, const struct s
 		FAIL(why, RC_BUSY, "4.3.0 the directory does not answer, try again");
 	if (k->quota && k->used + mail->size >= k->quota)
 		FAIL(why, RC_LIMIT, "5.2.2 the mailbox of %.*s is full", PSTR(str_head(text, 120)));
-	struct rcpt *r = rcpt_new(s);
-	if (!r)
-		FAIL(why, RC_NOMEM, "4.3.0 no memory");
-	*r = (struct rcpt){ .account = k->account, .box = k->box, .address = arena_str(&s->a, text) };
-	memcpy(r->public_key, k->public_key, sizeof r->public_key);
-	s->rcpt_n++;
-	return begin_auth(s, why);
+	return add_rcpt(s, text, k, why);
 }
 
 /* 80 % of the process's byte budget is the end of new messages; what is under way may finish. */
@@ -332,6 +277,8 @@ static size_t targets_of(struct session *s, struct seal_target *t)
 	for (size_t i = 0; i < s->rcpt_n; i++) {
 		struct rcpt *r = &s->rcpts[i];
 		size_t k = 0;
+		if (r->report)
+			continue;
 		while (k < n && !(t[k].account == r->account && t[k].box == r->box))
 			k++;
 		r->target = (unsigned)k;
@@ -385,13 +332,13 @@ static void add_tell(struct role_env *e, struct buf *b, enum msg_type type, cons
 		flush_events(e);
 }
 
-static void tell_ledger(struct session *s, const struct rcpt *r, const struct store_copy_result *c)
+static void tell_ledger(struct session *s, const struct rcpt *r, enum rc rc)
 {
 	struct role_env *e = s->v->e;
 	const struct stream_facts *f = stream_facts(s->v->stream);
-	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = c->rc == RC_OK ? STR("delivered") : STR("failed"),
+	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = rc != RC_OK ? STR("failed") : r->report ? STR("report") : STR("delivered"),
 		.sender = str_head(s->from, 320), .recipient = r->address, .client = str_z(f->peer_ip), .helo = str_z(s->helo), .tls = str_z(f->tls_version),
-		.reason = c->rc == RC_OK ? STR("") : str_z(rc_name(c->rc)), .size = s->message.n, .account = r->account };
+		.reason = rc == RC_OK ? STR("") : str_z(rc_name(rc)), .size = s->message.n, .account = r->account };
 	add_tell(e, &s->h->events, MSG_EVENT, &m, EVENT_MOST);
 }
 
@@ -407,15 +354,14 @@ static void settle(struct session *s, const struct rcpt *r, const struct store_c
 	} else if (c->rc != RC_OK) {
 		(void)why_fail(&out->why, c->rc, 0, __FILE__, "4.3.0 not stored (%s), try again", rc_name(c->rc));
 	}
-	tell_ledger(s, r, c);
+	tell_ledger(s, r, c->rc);
 }
 
-static struct str domain_of(struct str address)
+static void settle_report(struct session *s, const struct rcpt *r, struct smtp_result *out)
 {
-	for (size_t i = address.n; i-- > 0;)
-		if (address.p[i] == '@')
-			return str_skip(address, i + 1);
-	return STR("");
+	struct report_came came = { .message = s->message, .mid = str_z(s->mid), .sender = s->from, .verified = s->verified };
+	out->rc = report_edge_read(s->v->e, &came, &out->why);
+	tell_ledger(s, r, out->rc);
 }
 
 /* For the aggregate reports, which go out once a day. */
@@ -424,8 +370,14 @@ static void note_dmarc(struct session *s, const struct auth_evidence *e, const s
 	char room[2400];
 	struct buf scratch = { .p = room, .cap = sizeof room, .max = sizeof room };
 	struct msg_DMARC_RESULT m;
+	/* Never about reports: two servers would go on reporting about each other's for ever. A forgery in a report's clothes is counted. */
+	bool to_us = false;
+	for (size_t i = 0; i < s->rcpt_n; i++)
+		to_us = to_us || s->rcpts[i].report;
+	if (to_us || (e->dmarc && e->dmarc->result == AUTH_PASS && report_is_one(s->v->e->config, str_head(raw_of(s), s->header))))
+		return;
 	struct auth_fact_in in = { .mid = str_z(s->mid), .source = str_z(stream_facts(s->v->stream)->peer_ip), .envelope_from = s->from_domain,
-		.envelope_to = domain_of(s->rcpts[0].address), .at_ms = wall_ms() };
+		.envelope_to = report_domain_of(s->rcpts[0].address), .at_ms = wall_ms() };
 	if (auth_fact_make(e, v, &in, &scratch, &m))
 		add_tell(s->v->e, &s->h->facts, MSG_DMARC_RESULT, &m, FACT_MOST);
 }
@@ -455,6 +407,8 @@ static enum rc judge_sender(struct session *s, bool *out_junk, struct why *why)
 	auth_check_evidence(s->auth, &e);
 	log_sender(s, &e, v);
 	note_dmarc(s, &e, v);
+	if (e.dmarc && e.dmarc->result == AUTH_PASS)
+		s->verified = arena_str(&s->a, e.dmarc->from);
 	if (v->action == AUTH_REFUSE)
 		FAIL(why, RC_DENIED, "%s %s", v->answer, s->mid);
 	if (v->action == AUTH_DEFER)
@@ -500,7 +454,7 @@ static enum rc on_body_commit(void *house, struct smtp_result *results, size_t n
 	size_t targets = targets_of(s, t);
 	if (junk)
 		aim_at_junk(s, t, targets);
-	rc = sealer_deliver(s->h->sealer, s->message, wall_ms(), t, targets, got, &defects, &inner);
+	rc = targets ? sealer_deliver(s->h->sealer, s->message, wall_ms(), t, targets, got, &defects, &inner) : RC_OK;
 	count_add(e, rc == RC_OK ? M_SMTP_OK : M_SMTP_TEMP, 1);
 	if (rc == RC_FULL)
 		FAIL(why, RC_FULL, "4.3.1 no room on this server, try again later. %s", s->mid);
@@ -509,7 +463,10 @@ static enum rc on_body_commit(void *house, struct smtp_result *results, size_t n
 		FAIL(why, RC_IO, "4.3.0 not stored, try again. %s", s->mid);
 	}
 	for (size_t i = 0; i < n; i++)
-		settle(s, &s->rcpts[i], &got[s->rcpts[i].target], &results[i]);
+		if (s->rcpts[i].report)
+			settle_report(s, &s->rcpts[i], &results[i]);
+		else
+			settle(s, &s->rcpts[i], &got[s->rcpts[i].target], &results[i]);
 	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", n), F("size", s->message.n),
 	          F("defects", defects), F("dur_ms", loop_now(e->loop) - s->began));
 	return RC_OK;
@@ -532,7 +489,7 @@ static void on_reset(void *house)
 	arena_done(&s->a);
 	s->rcpts = NULL;
 	s->rcpt_n = s->rcpt_cap = 0;
-	s->from = s->from_local = s->from_domain = STR("");
+	s->from = s->from_local = s->from_domain = s->verified = STR("");
 }
 
 static void on_hello(void *house, struct str name, bool esmtp)
@@ -590,7 +547,7 @@ static enum rc start(struct role_env *e, struct why *why)
 	if (!h)
 		FAIL(why, RC_NOMEM, "no memory");
 	e->state = h;
-	map_init(&h->addresses, CACHE_MAX);
+	edge_addresses_init(&h->addresses);
 	buf_init(&h->events, EVENTS_MAX);
 	buf_init(&h->facts, EVENTS_MAX);
 	TRY(auth_house_new(e, &h->auth, why));
@@ -615,7 +572,7 @@ static void close_edge(struct role_env *e)
 	buf_done(&h->facts);
 	auth_house_free(&h->auth);
 	sealer_free(&h->sealer);
-	forget_addresses(h);
+	edge_addresses_forget(&h->addresses);
 	map_done(&h->addresses);
 	mem_free(h);
 }
@@ -642,10 +599,29 @@ static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call 
 	(void)from, (void)call, (void)msg;
 	fd_close(&fd);
 	if (h)
-		forget_addresses(h);
+		edge_addresses_forget(&h->addresses);
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_TLS_NEWS] = on_tls_news, [MSG_DIRECTORY_NEWS] = on_directory_news };
+/* A report of our own. */
+static void on_submit(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct role_env *e = env;
+	struct edge_house *h = e->state;
+	const struct msg_SUBMIT *m = msg;
+	struct why why = { 0 };
+	char mid[9] = "";
+	(void)from;
+	fd_close(&fd);
+	enum rc rc = h && h->sealer ? report_edge_submit(e, &h->addresses, h->sealer, m, mid, &why) : RC_BUSY;
+	if (rc == RC_OK) {
+		struct msg_EVENT ev = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(mid), .kind = STR("delivered"), .sender = m->from, .recipient = m->to,
+			.client = STR(""), .helo = STR(""), .tls = STR(""), .reason = STR("a report of ours"), .size = m->message.n };
+		add_tell(e, &h->events, MSG_EVENT, &ev, EVENT_MOST);
+	}
+	ipc_answer(call, rc, &why, &(struct msg_SUBMIT_answer){ .mid = str_z(mid) });
+}
+
+static ipc_handler *const on[MSG_COUNT] = { [MSG_TLS_NEWS] = on_tls_news, [MSG_DIRECTORY_NEWS] = on_directory_news, [MSG_SUBMIT] = on_submit };
 
 const struct role_ops role_edge = {
 	.role = ROLE_EDGE,

@@ -9,12 +9,20 @@
 #include "os/file.h"
 #include "role/auth_fact.h"
 #include "role/dkim_clock.h"
+#include "role/report_note.h"
+#include "role/report_rules.h"
+#include "role/report_send.h"
+#include "role/report_show.h"
+#include "role/report_take.h"
 
 /* The role `ledger`: history and audit. Never in the path of a 250: what comes is written within a second. */
 struct ledger_house {
 	struct ledger *l;
 	struct ticker *flush, *checkpoint;
 	struct dkim_clock *dkim;
+	struct report_note *note;
+	struct report_send *send;
+	uint32_t expired;              /* the day on which old reports were forgotten last */
 	uint64_t signed_count;
 };
 
@@ -37,14 +45,34 @@ static void flush(void *arg)
 	struct role_env *e = arg;
 	struct ledger_house *h = e->state;
 	struct why why = { 0 };
+	if (h->note && report_note_flush(h->note, &why) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
 	if (h->l && ledger_flush(h->l, &why) != RC_OK)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+}
+
+/* Once a day, a little at a time. */
+static void forget_old(struct role_env *e)
+{
+	enum { AT_ONCE = 2000 };
+	struct ledger_house *h = e->state;
+	struct why why = { 0 };
+	uint32_t today = day_of_ms(wall_ms()), kept = (uint32_t)(e->config->retention_reports / DAY_MS);
+	bool more = false;
+	if (!h->l || h->expired == today)
+		return;
+	if (ledger_reports_expire(h->l, today > kept ? today - kept : 0, AT_ONCE, &more, &why) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+	else if (!more)
+		h->expired = today;
 }
 
 static void tick(void *arg)
 {
 	struct role_env *e = arg;
 	flush(e);
+	forget_old(e);
+	report_send_tick(((struct ledger_house *)e->state)->send);
 	dkim_clock_tick(((struct ledger_house *)e->state)->dkim);
 }
 
@@ -103,6 +131,8 @@ static enum rc start(struct role_env *e, struct why *why)
 	ipc_reply_done(&reply);
 	TRY(rc);
 	TRY(dkim_clock_new(e, dkim_moved, &h->dkim));
+	TRY(report_note_new(h->l, &h->note));
+	TRY(report_send_new(e, h->l, &h->send));
 	TRY(ticker_start(e->loop, 1000, tick, e, &h->flush));
 	return ticker_start(e->loop, 60000, checkpoint, e, &h->checkpoint);
 }
@@ -113,6 +143,8 @@ static void close_ledger(struct role_env *e)
 	ticker_stop(&h->flush);
 	ticker_stop(&h->checkpoint);
 	flush(e);
+	report_note_free(&h->note);
+	report_send_free(&h->send);
 	ledger_close(&h->l);
 	dkim_clock_free(&h->dkim);
 	mem_free(h);
@@ -162,6 +194,9 @@ static enum rc ledger_take_dmarc(struct role_env *e, const struct msg_DMARC_RESU
 	struct str rua;
 	arena_init(&a, 1 << 16);
 	enum rc rc = auth_fact_row(m, &a, &about, &row, &rua, why);
+	struct ledger_house *h = e->state;
+	if (rc == RC_OK && h->note)
+		rc = report_note_take(h->note, (int64_t)m->at_ms, &about, rua, &row, why);
 	if (rc == RC_OK)
 		count_add(e, M_DMARC_NOTED, 1);
 	arena_done(&a);
@@ -215,7 +250,58 @@ static void on_flush(void *env, struct ipc_peer *from, struct ipc_call *call, co
 	ipc_answer(call, rc, &why, &(struct msg_LEDGER_FLUSH_answer){ .entries = count });
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
+/* ---- reports ---- */
+
+static void on_report_in(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct ledger_house *h = ((struct role_env *)env)->state;
+	const struct msg_REPORT_IN *m = msg;
+	struct why why = { 0 };
+	uint32_t rows = 0;
+	(void)from;
+	fd_close(&fd);
+	struct report_take how = { .at_ms = (int64_t)m->at_ms, .mid = m->mid, .sender = m->sender, .verified = m->verified };
+	enum rc rc = h->l ? report_take(h->l, m->report, &how, &rows, &why) : RC_BUSY;
+	if (rc == RC_OK) /* its sender is told 250 on the strength of this */
+		rc = ledger_flush(h->l, &why);
+	ipc_answer(call, rc, &why, &(struct msg_REPORT_IN_answer){ .rows = rows });
+}
+
+static void on_report_send(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct ledger_house *h = ((struct role_env *)env)->state;
+	const struct msg_REPORT_SEND *m = msg;
+	struct why why = { 0 };
+	struct buf text;
+	uint32_t found = 0;
+	(void)from;
+	fd_close(&fd);
+	buf_init(&text, 4 << 20);
+	flush(env);
+	enum rc rc = h->send ? report_send_now(h->send, m->day, m->domain, &why) : RC_BUSY;
+	if (rc == RC_OK)
+		rc = report_show_sent(h->l, m->day, m->domain, m->json, &text, &found, &why);
+	ipc_answer(call, rc, &why, &(struct msg_REPORT_SEND_answer){ .text = buf_str(&text), .found = found });
+	buf_done(&text);
+}
+
+static void on_report_show(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct ledger_house *h = ((struct role_env *)env)->state;
+	const struct msg_REPORT_SHOW *m = msg;
+	struct why why = { 0 };
+	struct buf text;
+	uint32_t found = 0;
+	(void)from;
+	fd_close(&fd);
+	buf_init(&text, 4 << 20);
+	struct report_show q = { .kind = m->kind, .json = m->json, .domain = m->domain, .days = m->days ? m->days : 30 };
+	enum rc rc = h->l ? report_show(env, h->l, &q, &text, &found, &why) : RC_BUSY;
+	ipc_answer(call, rc, &why, &(struct msg_REPORT_SHOW_answer){ .text = buf_str(&text), .found = found });
+	buf_done(&text);
+}
+
+static ipc_handler *const on[MSG_COUNT] = { [MSG_REPORT_IN] = on_report_in, [MSG_REPORT_SEND] = on_report_send, [MSG_REPORT_SHOW] = on_report_show, [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
 
 const struct role_ops role_ledger = {
 	.role = ROLE_LEDGER,

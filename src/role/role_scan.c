@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "mail/digest.h"
 #include "os/file.h"
+#include "role/report_take.h"
 
 /* The role `scan`: computes and nothing else. It opens what strangers wrote, so it has no file, no key and no network, little memory, and
  * no long life: what somebody's message did to it is gone with it. */
@@ -52,6 +53,31 @@ static void on_match(void *env, struct ipc_peer *from, struct ipc_call *call, co
 	ipc_answer(call, rc, NULL, &(struct msg_MATCH_answer){ .yes = yes });
 }
 
+enum { REPORT_ROOM = 512 << 20, REPORT_PACKED = 32 << 20 };
+
+static void on_report_read(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct arena a;
+	struct report r = { 0 };
+	struct buf out;
+	struct why why = { 0 };
+	(void)from;
+	fd_close(&fd);
+	arena_init(&a, REPORT_ROOM);
+	buf_init(&out, REPORT_PACKED);
+	enum rc rc = report_read(((const struct msg_REPORT_READ *)msg)->message, &a, &r, &why);
+	if (rc == RC_OK)
+		rc = report_shrink(&r, &a);
+	if (rc == RC_OK)
+		report_pack(&r, &out);
+	if (rc == RC_OK && out.failed)
+		rc = RC_LIMIT;
+	ipc_answer(call, rc, &why, &(struct msg_REPORT_READ_answer){ .kind = (uint8_t)r.kind, .report = buf_str(&out) });
+	buf_done(&out);
+	arena_done(&a);
+	grow_older(env);
+}
+
 /* The converters and tables of ICU are loaded before the sandbox closes the file system. */
 static enum rc open_scan(struct role_env *e, struct why *why)
 {
@@ -70,7 +96,7 @@ static void close_scan(struct role_env *e)
 	mem_free(e->state);
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_SCAN] = on_scan, [MSG_FOLD] = on_fold, [MSG_MATCH] = on_match };
+static ipc_handler *const on[MSG_COUNT] = { [MSG_SCAN] = on_scan, [MSG_REPORT_READ] = on_report_read, [MSG_FOLD] = on_fold, [MSG_MATCH] = on_match };
 
 const struct role_ops role_scan = {
 	.role = ROLE_SCAN,

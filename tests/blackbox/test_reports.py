@@ -1,0 +1,348 @@
+"""Reports both ways: what was evaluated goes out as an aggregate report, what others send is read, and both say the same numbers. All DNS is the test's own."""
+import datetime
+import email
+import gzip
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+
+import pytest
+from conftest import ROOT
+from helpers import fetch_all, imap, wait_for
+from test_auth import ALIVE, ZONE, mail, listed, offer, results, txt  # noqa: F401
+
+XSD = ROOT.parent / "shared" / "testdata" / "dmarc" / "xsd"
+HOST = "mail.demo.test"
+RUA = "mailto:u1@demo.test,mailto:dmarc-reports@demo.test"
+
+
+def wants(domain):
+    return txt(f"{domain}._report._dmarc.demo.test", "v=DMARC1")
+
+
+REPORT_ZONE = (
+    ZONE.replace("rua=mailto:dmarc@good.example", "rua=" + RUA)
+    .replace('_dmarc.watch.example. 300 IN TXT "v=DMARC1; p=none"', f'_dmarc.watch.example. 300 IN TXT "v=DMARC1; p=none; rua={RUA}"')
+    + "demo.test. 300 IN SOA ns.demo.test. hostmaster.demo.test. 1 3600 600 864000 1\n" + wants("good.example") + wants("watch.example")
+    + txt("small.example", "v=spf1 -all") + txt("_dmarc.small.example", "v=DMARC1; p=none; rua=mailto:u2@demo.test!1k") + wants("small.example")
+    + txt("_dmarc.sly.example", "v=DMARC1; p=none; rua=mailto:u3@demo.test")
+    + txt("_dmarc.far.example", "v=DMARC1; p=none; rua=mailto:dmarc@far.example")
+    + txt("_dmarc.none.example", "v=DMARC1; p=none; rua=mailto:nobody-here@demo.test") + wants("none.example")
+    + "; TIMEOUT lost.example._report._dmarc.demo.test TXT\n" + txt("_dmarc.lost.example", "v=DMARC1; p=none; rua=mailto:u3@demo.test"))
+
+
+def server_with(make, file, zone=REPORT_ZONE, more="", accounts=30):
+    file.write_text(zone)
+    dns = f'forwarder = "none"\nzones = "{file}"\n}}\nauthentication {{\ntrusted_sealers = "lists.example"\n}}\nreports {{\n{more}'
+    return make("--accounts", accounts, env={"LETTERLOCK_DNS": dns})
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    from conftest import Server
+    top = tmp_path_factory.mktemp("reports")
+    s = server_with(lambda *a, **kw: Server(top / "demo", *a, **kw), top / "test.zone")
+    yield s
+    assert s.stop() == 0
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+
+
+def send_reports(server, *args, check=False):
+    p = server.cli("report", "send", "--json", *args, check=check)
+    assert p.returncode in (0, 3), p.stderr
+    return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def view(server, *args, what="dmarc"):
+    p = server.cli("report", what, "--json", *args, check=False)
+    assert p.returncode in (0, 3), p.stderr
+    return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def inbox(server, user):
+    return list(fetch_all(imap(server, user)).values())
+
+
+def attached(message):
+    """The one attachment of a report's mail, unpacked."""
+    m = email.message_from_bytes(message)
+    part = [p for p in m.walk() if p.get_filename()][0]
+    return m, part.get_filename(), gzip.decompress(part.get_payload(decode=True))
+
+
+def validate(xml, schema, tmp_path):
+    """True when it was checked; a note otherwise."""
+    if not XSD.exists() or not shutil.which("xmllint"):
+        print("skipped: xmllint or", XSD, "is not there")
+        return
+    file = tmp_path / "report.xml"
+    file.write_bytes(xml)
+    p = subprocess.run(["xmllint", "--noout", "--schema", str(XSD / schema), str(file)], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr + xml.decode()
+
+
+def rows(xml):
+    import xml.etree.ElementTree as tree
+    root = tree.fromstring(xml)
+    ns = "{urn:ietf:params:xml:ns:dmarc-2.0}"
+    out = []
+    for r in root.iter(f"{ns}record"):
+        def get(path):
+            e = r.find("/".join(ns + x for x in path.split("/")))
+            return e.text if e is not None else None
+        out.append({"ip": get("row/source_ip"), "count": int(get("row/count")), "disposition": get("row/policy_evaluated/disposition"), "dkim": get("row/policy_evaluated/dkim"),
+                    "spf": get("row/policy_evaluated/spf"), "override": get("row/policy_evaluated/reason/type"), "from": get("identifiers/header_from")})
+    return out
+
+
+def test_what_was_evaluated_is_reported_and_read_back_to_the_same_numbers(house, tmp_path):
+    assert house.cli("report", "dmarc", check=False).returncode == 3
+    who = "u10@demo.test"
+    code, text = offer(house, who, "joe@evil.example", mail("good.example"))
+    assert code == 550 and re.match(r"5\.7\.1 good\.example asks receivers to refuse .* [0-9A-Z]{8}$", text), text
+    assert offer(house, who, "joe@evil.example", mail("watch.example"))[0] == 250
+    assert results(inbox(house, who)[0])[0]["dmarc"] == "fail"
+    assert offer(house, who, "bounce@lists.example", listed(b"lists.example"))[0] == 250
+    for _ in range(3):
+        assert offer(house, who, "joe@good.example", mail("good.example"))[0] == 250
+
+    sent = send_reports(house, "--day", today())
+    assert {(s["domain"], s["to"], s["state"]) for s in sent} == {
+        (d, to, "sent") for d in ("good.example", "watch.example") for to in ("u1@demo.test", "dmarc-reports@demo.test")}, sent
+    by_domain = {}
+    for m in wait_for(lambda: len(inbox(house, "u1@demo.test")) == 2 and inbox(house, "u1@demo.test")):
+        head, name, xml = attached(m)
+        domain = re.match(r"demo\.test!([a-z.]+)!\d+!\d+!\w+\.xml\.gz$", name)[1]
+        by_domain[domain] = xml
+        assert re.match(r"Report Domain: " + domain + r"\s+Submitter: demo\.test\s+Report-ID: <", head["Subject"])
+        assert "dmarc-reports@demo.test" in head["From"] and head["Auto-Submitted"] == "auto-generated"
+        assert b"urn:ietf:params:xml:ns:dmarc-2.0" in xml
+        validate(xml, "rfc9990.xsd", tmp_path)
+    assert set(by_domain) == {"good.example", "watch.example"}
+
+    good, watch = rows(by_domain["good.example"]), rows(by_domain["watch.example"])
+    assert sum(r["count"] for r in good) == 5 and sum(r["count"] for r in watch) == 1
+    assert [r["count"] for r in good if r["disposition"] == "reject"] == [1]
+    assert [r["count"] for r in good if r["spf"] == "pass"] == [3]
+    forwarded = [r for r in good if r["override"]]
+    assert len(forwarded) == 1 and forwarded[0]["count"] == 1 and forwarded[0]["disposition"] == "none" and forwarded[0]["dkim"] == "fail"
+    assert (watch[0]["disposition"], watch[0]["dkim"], watch[0]["spf"]) == ("none", "fail", "fail")
+    assert all(r["from"] in ("good.example", "watch.example") for r in good + watch)
+
+    seen = {v["domain"]: v for v in view(house)}
+    assert set(seen) == {"good.example", "watch.example"}
+    assert (seen["good.example"]["messages"], seen["good.example"]["passed"]) == (5, 3)
+    assert sum(s["rejected"] for s in seen["good.example"]["sources"]) == 1
+    assert (seen["watch.example"]["messages"], seen["watch.example"]["passed"]) == (1, 0)
+    assert seen["good.example"]["reporters"] == [{"domain": "demo.test", "reports": 1}]
+    assert seen["good.example"]["step"]["now"] == "reject" and seen["watch.example"]["step"]["now"] == "none"
+    assert seen["watch.example"]["step"]["safe"] is False
+    text = house.cli("report", "dmarc", "--domain", "good.example").stdout
+    assert "good.example: 5 messages in 30 days, 60.0 %" in text and "day by day" in text
+    assert "watch.example: 1 messages, 0.0 %" in house.cli("report", "dmarc").stdout
+
+    # Nothing new: nothing goes out again. Something new: only that.
+    assert len(send_reports(house, "--day", today())) == len(sent)
+    assert len(inbox(house, "u1@demo.test")) == 2
+    assert offer(house, who, "joe@evil.example", mail("watch.example"))[0] == 250
+    send_reports(house, "--day", today())
+    more = wait_for(lambda: len(inbox(house, "u1@demo.test")) == 3 and inbox(house, "u1@demo.test"))
+    assert [r["count"] for r in rows(attached(more[-1])[2])] == [1]
+    assert {v["domain"]: v["messages"] for v in view(house)} == {"good.example": 5, "watch.example": 2}
+
+
+def state_of(server, domain):
+    return {s["to"]: (s["state"], s["reason"]) for s in send_reports(server, "--day", today(), "--domain", domain)}
+
+
+def test_a_receiver_s_limits_and_wishes_are_kept(house):
+    for author in ("small.example", "sly.example", "far.example", "none.example", "lost.example"):
+        assert offer(house, "u11@demo.test", "joe@evil.example", mail(author))[0] == 250
+    state, why = state_of(house, "small.example")["u2@demo.test"]
+    assert state == "too large" and "takes 1024" in why
+    state, why = state_of(house, "sly.example")["u3@demo.test"]
+    assert state == "refused" and "does not say in the DNS" in why
+    state, why = state_of(house, "far.example")["dmarc@far.example"]
+    assert state == "waiting" and "another server" in why
+    assert state_of(house, "none.example")["nobody-here@demo.test"] == ("refused", "no such address here")
+    state, why = state_of(house, "lost.example")["u3@demo.test"]
+    assert state == "failed" and "DNS" in why
+    assert inbox(house, "u2@demo.test") == [] and inbox(house, "u3@demo.test") == []
+    assert "waiting" in house.cli("report", "send", "--day", today(), "--domain", "far.example").stdout
+
+
+def test_reports_are_never_about_reports(house):
+    # What comes to the reporting address, and a report that proves its sender, is not counted; a forgery that looks like one is.
+    report = mail("good.example", Subject="x").replace(b"Subject: hello", b"Subject: Report Domain: demo.test Submitter: good.example Report-ID: <1>").replace(b"Subject: x\r\n", b"")
+    before = {v["domain"]: v["messages"] for v in view(house)}
+    assert offer(house, "u12@demo.test", "joe@good.example", report)[0] == 250
+    assert offer(house, "dmarc-reports@demo.test", "joe@good.example", mail("good.example"))[0] == 250
+    assert offer(house, "u12@demo.test", "joe@evil.example", report)[0] == 550
+    send_reports(house, "--day", today(), "--domain", "good.example")
+    after = wait_for(lambda: {v["domain"]: v["messages"] for v in view(house)})
+    assert after["good.example"] - before.get("good.example", 0) == 1
+
+
+# ---- coming in ----
+
+def aggregate(domain="demo.test", report_id="r1", count=7, org="Receiver", ip="192.0.2.7", begin=None):
+    begin = begin or int(time.time()) // 86400 * 86400 - 86400
+    return f"""<?xml version="1.0"?><feedback><report_metadata><org_name>{org}</org_name><email>a@good.example</email><report_id>{report_id}</report_id>
+<date_range><begin>{begin}</begin><end>{begin + 86399}</end></date_range></report_metadata>
+<policy_published><domain>{domain}</domain><p>none</p></policy_published>
+<record><row><source_ip>{ip}</source_ip><count>{count}</count><policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>fail</spf></policy_evaluated></row>
+<identifiers><header_from>{domain}</header_from></identifiers><auth_results><dkim><domain>{domain}</domain><result>pass</result></dkim>
+<spf><domain>elsewhere.example</domain><result>pass</result></spf></auth_results></record></feedback>""".encode()
+
+
+def report_mail(content, name="report.xml", kind="application/gzip", author="good.example"):
+    m = email.message.EmailMessage()
+    m["From"] = f"noreply@{author}"
+    m["To"] = "dmarc-reports@demo.test"
+    m["Subject"] = "Report Domain: demo.test Submitter: good.example Report-ID: <x>"
+    m.set_content("a report")
+    main, sub = kind.split("/")
+    m.add_attachment(content, maintype=main, subtype=sub, filename=name)
+    return m.as_bytes(policy=email.policy.SMTP)
+
+
+def zipped(data, name="r.xml"):
+    b = io.BytesIO()
+    with zipfile.ZipFile(b, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr(name, data)
+    return b.getvalue()
+
+
+def give(server, content, sender="joe@good.example", author="good.example", to="dmarc-reports@demo.test"):
+    return offer(server, to, sender, report_mail(content, author=author))
+
+
+def of(server, domain):
+    v = [x for x in view(server, "--domain", domain) if x["domain"] == domain]
+    return v[0] if v else None
+
+
+def test_reports_come_in_any_wrapping_and_duplicates_count_once(house):
+    domain = "in-a.example"
+    for i, pack in enumerate([lambda x: x, gzip.compress, zipped]):
+        assert give(house, pack(aggregate(domain, f"id-{i}")))[0] == 250
+    assert give(house, zipped(aggregate(domain, "id-0")))[0] == 250, "the same again, in other clothes"
+    v = of(house, domain)
+    assert (v["messages"], v["passed"], v["reports"]) == (21, 21, 3)
+    assert [e["again"] for e in house.events("report.received")][-4:] == [False, False, False, True]
+    assert v["sources"][0]["network"] == "192.0.2.0/24"
+
+
+def test_who_proves_nothing_is_kept_but_does_not_count(house):
+    domain = "in-b.example"
+    assert give(house, gzip.compress(aggregate(domain, "x")), sender="a@nothing.example", author="nothing.example")[0] == 250
+    v = of(house, domain)
+    assert (v["messages"], v["reports"], v["unverified_reports"]) == (0, 0, 1)
+    # And it does not stand in the way of the true one.
+    assert give(house, gzip.compress(aggregate(domain, "x")))[0] == 250
+    v = of(house, domain)
+    assert (v["messages"], v["reports"], v["unverified_reports"]) == (7, 1, 1)
+
+
+def test_bombs_and_nonsense_end_as_an_event_and_never_bounce(house):
+    def heard():
+        return len(house.events("report.unreadable"))
+
+    start = heard()
+    bomb = gzip.compress(b"<feedback>" + b" " * (200 << 20), 9)
+    dtd = b'<?xml version="1.0"?><!DOCTYPE f [<!ENTITY a "aaaaaaaaaa">]>' + aggregate()[21:]
+    for content in (bomb, zipped(b"<feedback>" + b"x" * (100 << 20)), dtd, aggregate()[:200], gzip.compress(gzip.compress(aggregate()))[:-9]):
+        code, text = give(house, content)
+        assert code == 250, text
+    assert heard() == start + 5
+    assert give(house, b"\x00\x01")[0] == 250, "from a proven sender"
+    code, text = give(house, b"\x00\x01", sender="a@nothing.example", author="nothing.example")
+    assert code == 550 and text.startswith("5.6.0 "), text
+    assert give(house, gzip.compress(aggregate("in-c.example", "alive")))[0] == 250
+    assert of(house, "in-c.example")["messages"] == 7
+
+
+def test_nothing_that_a_report_says_reaches_the_terminal(house):
+    xml = aggregate("in-d.example", "t", org="\u009b31mX").replace(b"elsewhere.example", "else\u009b2J.example".encode())
+    assert give(house, gzip.compress(xml))[0] == 250
+    out = house.cli("report", "dmarc", "--domain", "in-d.example").stdout
+    assert "\x1b" not in out and "\u009b" not in out
+
+
+def test_tls_reports_are_added_up(house):
+    domain = "in-tls.example"
+    begin = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    text = json.dumps({"organization-name": "Sender", "date-range": {"start-datetime": begin.strftime("%Y-%m-%dT00:00:00Z"), "end-datetime": begin.strftime("%Y-%m-%dT23:59:59Z")},
+                       "contact-info": "x@good.example", "report-id": "tls-1",
+                       "policies": [{"policy": {"policy-type": "sts", "policy-string": ["version: STSv1"], "policy-domain": domain, "mx-host": ["mx.in-tls.example"]},
+                                     "summary": {"total-successful-session-count": 100, "total-failure-session-count": 5},
+                                     "failure-details": [{"result-type": "certificate-expired", "sending-mta-ip": "192.0.2.1", "receiving-mx-hostname": "mx.in-tls.example",
+                                                          "failed-session-count": 5}]}]}).encode()
+    assert house.cli("report", "tls", check=False).returncode == 3
+    for _ in range(2):
+        assert give(house, gzip.compress(text), to="tls-reports@demo.test")[0] == 250
+    (v,) = view(house, what="tls")
+    assert (v["domain"], v["success"], v["failure"]) == (domain, 100, 5)
+    assert v["failures"] == [{"type": "certificate-expired", "mx": "mx.in-tls.example", "count": 5}]
+    assert "certificate-expired" in house.cli("report", "tls").stdout
+
+
+def test_published_samples_are_read_as_they_come(house):
+    samples = ROOT.parent / "shared" / "testdata" / "dmarc" / "reports"
+    if not samples.exists():
+        pytest.skip(f"{samples} is not there")
+    taken = 0
+    for file in sorted(samples.iterdir()):
+        if file.suffix in (".xml", ".gz", ".zip"):
+            assert give(house, file.read_bytes())[0] == 250, file.name
+            taken += 1
+    assert taken >= 8
+    assert of(house, "example.com") is None or of(house, "example.com")["messages"] == 0, "they are years old"
+    assert any(v["domain"] == "example.com" and v["messages"] > 0 for v in view(house, "--domain", "example.com", "--since", "10y"))
+
+
+def test_what_a_stranger_writes_to_the_reporting_address_is_refused_with_the_reason(house):
+    code, text = offer(house, "dmarc-reports@demo.test", "a@nothing.example", mail("nothing.example"))
+    assert code == 550 and "no report is in this message" in text
+    with pytest.raises(AssertionError):
+        offer(house, "dmarc-reports@not-ours.example", "a@nothing.example", mail("nothing.example"))
+
+
+# ---- crashes ----
+
+def test_a_crash_while_sending_loses_nothing_and_sends_nothing_twice(fresh, tmp_path):
+    domains = [f"d{i}.example" for i in range(12)]
+    zone = REPORT_ZONE + "".join(txt(f"_dmarc.{d}", "v=DMARC1; p=none; rua=mailto:u1@demo.test,mailto:u2@demo.test") + wants(d) for d in domains)
+    server = server_with(fresh, tmp_path / "crash.zone", zone, accounts=3)
+    for d in domains:
+        assert offer(server, "u3@demo.test", "joe@evil.example", mail(d))[0] == 250
+    time.sleep(1.5)  # what was evaluated is on the disk within a second
+    for wait in (0.05, 0.1, 0.2):
+        job = subprocess.Popen([os.environ.get("LETTERLOCK", str(ROOT / "build" / "letterlock")), "report", "send", "--day", today(), "--config", server.config],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(wait)
+        for pid in server.pids("ledger"):
+            os.kill(pid, signal.SIGKILL)
+        job.wait(60)
+        wait_for(lambda: server.pids("ledger"))
+    wait_for(lambda: server.cli("report", "send", "--day", today(), check=False).returncode == 0)
+    states = send_reports(server, "--day", today())
+    assert len(states) == 24 and {s["state"] for s in states} <= {"sent", "unsure"}, states
+    for user in ("u1@demo.test", "u2@demo.test"):
+        names = [attached(m)[1].split("!")[1] for m in inbox(server, user)]
+        assert len(names) == len(set(names)), "nobody gets one twice"
+        certain = {s["domain"] for s in states if s["to"] == user and s["state"] == "sent"}
+        assert certain <= set(names)
+        assert len(certain) >= 9, "at most one was under way at each of three crashes"
+    assert server.stop() == 0
+    assert server.cli("verify").returncode == 0
