@@ -18,6 +18,31 @@ static void say_bad(struct role_env *e, const struct report_came *r, enum rc rc,
 	log_event(LEVEL_WARN, EV_REPORT_BAD, F("mid", r->mid), F("from", str_head(r->sender, 320)), F("dom", r->verified), F("reason", why[0] ? why : rc_name(rc)));
 }
 
+/* Is that domain, or one that it lies in, ours or named in reports.also? Anybody can prove to be himself and report about anybody. */
+static bool is_ours(struct role_env *e, struct map *addresses, struct str domain)
+{
+	enum { PARENTS = 8, ALSO = 256 };
+	struct str also[ALSO];
+	size_t n = report_words(e->config->reports_also, also, ALSO);
+	for (int i = 0; i < PARENTS && domain.n; i++) {
+		char room[320];
+		struct buf address = { .p = room, .cap = sizeof room, .max = sizeof room };
+		const struct edge_known *k;
+		struct why unused = { 0 };
+		for (size_t w = 0; w < n; w++)
+			if (str_ieq(also[w], domain))
+				return true;
+		buf_addf(&address, "postmaster@%.*s", PSTR(str_head(domain, 255)));
+		for (size_t c = 0; c < address.len; c++)
+			room[c] = ascii_lower(room[c]);
+		enum rc rc = edge_address_find(e, addresses, buf_str(&address), &k, &unused);
+		if (rc == RC_OK || rc == RC_NOTFOUND)
+			return true;
+		domain = str_skip(domain, str_find(domain, '.') + 1);
+	}
+	return false;
+}
+
 static enum rc keep(struct role_env *e, const struct report_came *r, const struct msg_REPORT_READ_answer *read, struct why *why)
 {
 	struct why inner = { 0 };
@@ -38,14 +63,31 @@ static enum rc keep(struct role_env *e, const struct report_came *r, const struc
 	FAIL(why, RC_BUSY, "4.3.0 reports cannot be kept now, try again");
 }
 
-enum rc report_edge_read(struct role_env *e, const struct report_came *r, struct why *why)
+/* Twice, for its process may have ended for another's sake. RC_BUSY: nobody is there to read it. */
+static enum rc read_it(struct role_env *e, struct str message, struct msg_REPORT_READ_answer *out, struct ipc_reply *reply, struct why *why)
+{
+	enum { FIND_MS = 5000 };
+	enum rc rc = RC_CLOSED;
+	for (int tries = 0; tries < 2 && rc == RC_CLOSED; tries++) {
+		struct ipc_peer *scan;
+		if (ipc_find(e->node, ROLE_SCAN, FIND_MS, &scan) != RC_OK)
+			return RC_BUSY;
+		rc = ipc_ask(scan, MSG_REPORT_READ, &(struct msg_REPORT_READ){ .message = message }, out, reply, why);
+	}
+	return rc == RC_CLOSED && fiber_cancelled() ? RC_BUSY : rc;
+}
+
+enum rc report_edge_read(struct role_env *e, struct map *addresses, const struct report_came *r, struct why *why)
 {
 	struct msg_REPORT_READ_answer a;
 	struct ipc_reply reply = { 0 };
 	struct why inner = { 0 };
-	enum rc rc = ipc_ask_role(e->node, ROLE_SCAN, MSG_REPORT_READ, &(struct msg_REPORT_READ){ .message = r->message }, &a, &reply, true, &inner);
+	enum rc rc = read_it(e, r->message, &a, &reply, &inner);
 	if (rc == RC_OK) {
-		rc = keep(e, r, &a, why);
+		struct report_came came = *r;
+		if (!is_ours(e, addresses, a.domain))
+			came.verified = STR("");
+		rc = keep(e, &came, &a, why);
 		ipc_reply_done(&reply);
 		return rc;
 	}
@@ -119,7 +161,8 @@ static enum rc dress(struct role_env *e, const struct msg_SUBMIT *m, const char 
 {
 	struct buf signed_mail AUTO(buf_done);
 	buf_init(&signed_mail, m->message.n + 65536);
-	TRY(report_edge_sign(e, report_domain_of(m->from), m->message, &signed_mail, why));
+	if (report_edge_sign(e, report_domain_of(m->from), m->message, &signed_mail, why) != RC_OK)
+		return RC_BUSY;
 	buf_addf(out, "Return-Path: <%.*s>\r\nReceived: by %.*s (Letterlock) id %s;\r\n ", PSTR(m->from), PSTR(str_head(e->config->server_hostname, 253)), mid);
 	mail_date_format(wall_ms(), 0, out);
 	buf_add(out, STR("\r\n"));
@@ -140,7 +183,9 @@ static enum rc deliver(struct role_env *e, struct sealer *s, const struct edge_k
 	if (k->quota && k->used + m->message.n >= k->quota)
 		FAIL(why, RC_BUSY, "its receiver's mailbox is full");
 	TRY(dress(e, m, mid, &message, why));
-	TRY(sealer_deliver(s, buf_str(&message), wall_ms(), &t, 1, &got, &defects, why));
+	enum rc rc = sealer_deliver(s, buf_str(&message), wall_ms(), &t, 1, &got, &defects, why);
+	if (rc != RC_OK)
+		return rc == RC_LATE ? RC_LATE : RC_BUSY; /* late: nobody knows */
 	if (got.rc != RC_OK)
 		FAIL(why, got.rc == RC_NOTFOUND ? RC_NOTFOUND : RC_BUSY, "not stored (%s)", rc_name(got.rc));
 	return RC_OK;
@@ -163,7 +208,7 @@ enum rc report_edge_submit(struct role_env *e, struct map *addresses, struct sea
 	if (rc == RC_DENIED)
 		FAIL(why, RC_DENIED, "its receiver is on another server, and mail to other servers is not sent yet");
 	if ((rc == RC_OK || rc == RC_NOTFOUND) && report_address_is(e->config, str_head(to, to.n - domain.n - 1), report_domain_of(to)))
-		return report_edge_read(e, &(struct report_came){ m->message, str_z(out_mid), m->from, report_domain_of(m->from) }, why);
+		return report_edge_read(e, addresses, &(struct report_came){ m->message, str_z(out_mid), m->from, report_domain_of(m->from) }, why);
 	if (rc == RC_NOTFOUND)
 		FAIL(why, RC_NOTFOUND, "no such address here");
 	if (rc != RC_OK)

@@ -205,6 +205,8 @@ static enum rc write_group(struct report_note *n, struct group *g, struct why *w
 enum rc report_note_flush(struct report_note *n, struct why *why)
 {
 	enum rc rc = RC_OK;
+	if (!n->first)
+		return RC_OK;
 	for (struct group *g = n->first; g && rc == RC_OK; g = g->next)
 		rc = write_group(n, g, why);
 	forget_groups(n);

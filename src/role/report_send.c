@@ -162,7 +162,7 @@ static enum ledger_sent_state hand_over(struct day_work *w, struct str to, struc
 	case RC_DENIED: return LEDGER_WAITING;
 	case RC_NOTFOUND: case RC_SYNTAX: return LEDGER_REFUSED;
 	case RC_LIMIT: return LEDGER_TOO_LARGE;
-	case RC_LATE: case RC_CLOSED: case RC_IO:
+	case RC_LATE: case RC_CLOSED:
 		(void)why_fail(why, rc, 0, __FILE__, "no answer came: it may have been delivered, so it is not sent again");
 		return LEDGER_UNSURE;
 	default: return LEDGER_FAILED;
@@ -205,8 +205,8 @@ static enum rc send_one(struct day_work *w, const struct dmarc_uri *uri, bool *o
 	}
 	if (rc == RC_OK && !w->forced && wall_ms() - at < AGAIN_MS)
 		return RC_OK;
-	if (uri->address.n > 320 || !may_send_to(w->s, domain))
-		return RC_OK; /* another hour */
+	if (uri->address.n > 320 || !may_send_to(w->s, domain)) /* another hour */
+		return w->forced ? note_state(w, uri->address, LEDGER_FAILED, STR("its receiver's domain has had as many within an hour as reports.per_domain allows")) : RC_OK;
 	w->s->dns_failed = false;
 	if (!dmarc_report_allowed(&w->s->dns, w->d.name, domain, w->a, &unused)) {
 		*out_settled = !w->s->dns_failed;
@@ -288,6 +288,8 @@ static enum rc work_part(struct day_work *w)
 	size_t n = dmarc_uris(w->rua, w->a, uris, RECEIVERS);
 	for (size_t i = 0; i < n && w->messages; i++) {
 		bool settled = false, twice = false;
+		if (fiber_cancelled())
+			return RC_OK;
 		for (size_t k = 0; k < i; k++)
 			twice = twice || str_ieq(uris[k].address, uris[i].address);
 		if (!twice)
@@ -358,7 +360,7 @@ static enum rc run(struct report_send *s, struct ledger_days *q, bool forced, st
 		for (size_t i = 0; rc == RC_OK && i < p.n && !fiber_cancelled(); i++) {
 			q->after = p.day[i].id;
 			enum rc one = forced || is_due(s, &p.day[i]) ? work_day(s, &p.day[i], forced, why) : RC_OK;
-			if (one != RC_OK) {
+			if (one != RC_OK && !fiber_cancelled()) {
 				log_event(LEVEL_ERROR, EV_REPORT_SENT, F("dom", p.day[i].name), F("state", "failed"), F("reason", why->text[0] ? why->text : rc_name(one)));
 				worst = one;
 			}

@@ -55,6 +55,15 @@ enum rc report_shrink(struct report *r, struct arena *a)
 	return rc;
 }
 
+struct str report_about_whom(const struct report *r)
+{
+	if (r->kind == REPORT_DMARC)
+		return r->dmarc.domain;
+	if (r->kind == REPORT_FAILURE)
+		return r->failure.domain;
+	return r->kind == REPORT_TLS && r->tls.policies ? r->tls.policy[0].domain : STR("");
+}
+
 /* ---- into rows ---- */
 
 struct taking {

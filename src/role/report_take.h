@@ -14,6 +14,9 @@ MUST_USE enum rc report_take(struct ledger *l, struct str packed, const struct r
 /* Adds up equal rows, so that a report has at most REPORT_ROWS_IN and a few; for `scan`, before it answers. */
 MUST_USE enum rc report_shrink(struct report *r, struct arena *a);
 
+/* The domain that it is about; "" = none. */
+struct str report_about_whom(const struct report *r);
+
 /* A row's head and what it holds; everything borrows from `in` or lives in `a`. */
 struct report_head { struct str verified, sender, mid; struct report report; };
 MUST_USE enum rc report_head_get(struct str in, struct arena *a, struct report_head *out, struct why *why);

@@ -360,7 +360,7 @@ static void settle(struct session *s, const struct rcpt *r, const struct store_c
 static void settle_report(struct session *s, const struct rcpt *r, struct smtp_result *out)
 {
 	struct report_came came = { .message = s->message, .mid = str_z(s->mid), .sender = s->from, .verified = s->verified };
-	out->rc = report_edge_read(s->v->e, &came, &out->why);
+	out->rc = report_edge_read(s->v->e, &s->h->addresses, &came, &out->why);
 	tell_ledger(s, r, out->rc);
 }
 

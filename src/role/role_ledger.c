@@ -195,9 +195,10 @@ static enum rc ledger_take_dmarc(struct role_env *e, const struct msg_DMARC_RESU
 	arena_init(&a, 1 << 16);
 	enum rc rc = auth_fact_row(m, &a, &about, &row, &rua, why);
 	struct ledger_house *h = e->state;
-	if (rc == RC_OK && h->note)
+	bool wanted = rc == RC_OK && h->note && rua.n;
+	if (wanted)
 		rc = report_note_take(h->note, (int64_t)m->at_ms, &about, rua, &row, why);
-	if (rc == RC_OK)
+	if (wanted && rc == RC_OK)
 		count_add(e, M_DMARC_NOTED, 1);
 	arena_done(&a);
 	return rc;

@@ -72,7 +72,7 @@ static void on_report_read(void *env, struct ipc_peer *from, struct ipc_call *ca
 		report_pack(&r, &out);
 	if (rc == RC_OK && out.failed)
 		rc = RC_LIMIT;
-	ipc_answer(call, rc, &why, &(struct msg_REPORT_READ_answer){ .kind = (uint8_t)r.kind, .report = buf_str(&out) });
+	ipc_answer(call, rc, &why, &(struct msg_REPORT_READ_answer){ .kind = (uint8_t)r.kind, .domain = str_head(report_about_whom(&r), 255), .report = buf_str(&out) });
 	buf_done(&out);
 	arena_done(&a);
 	grow_older(env);
