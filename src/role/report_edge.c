@@ -22,9 +22,9 @@ static void say_bad(struct role_env *e, const struct report_came *r, enum rc rc,
 static bool is_ours(struct role_env *e, struct map *addresses, struct str domain)
 {
 	enum { PARENTS = 8, ALSO = 256 };
-	struct str also[ALSO];
-	size_t n = report_words(e->config->reports_also, also, ALSO);
 	for (int i = 0; i < PARENTS && domain.n; i++) {
+		struct str also[ALSO];
+		size_t n = report_words(e->config->reports_also, also, ALSO); /* anew each time: a reload replaces the configuration */
 		char room[320];
 		struct buf address = { .p = room, .cap = sizeof room, .max = sizeof room };
 		const struct edge_known *k;

@@ -262,15 +262,18 @@ static enum rc describe(struct day_work *w)
 	TRY(report_about_get(w->d.about, w->a, &w->report, &w->rua, &w->why));
 	(void)snprintf(w->from, sizeof w->from, "%.*s", PSTR(from));
 	(void)snprintf(w->id, sizeof w->id, "%lu.%llx.%lld", (unsigned long)w->d.day, (unsigned long long)w->d.domain, (long long)w->d.target);
+	/* Copies, and taken before anything waits: a reload replaces the configuration. */
+	struct str org = arena_str(w->a, report_org(c));
+	bool rfc9990 = !c->reports_rfc7489;
 	TRY(gather(w));
-	w->report.org = report_org(c);
+	w->report.org = org;
 	w->report.email = str_z(w->from);
 	w->report.extra = STR("");
 	w->report.id = str_z(w->id);
 	w->report.domain = w->d.name;
 	w->report.begin_s = w->d.since_ms / 1000 > begin ? w->d.since_ms / 1000 : begin;
 	w->report.end_s = end < now ? end : now;
-	w->report.rfc9990 = !c->reports_rfc7489;
+	w->report.rfc9990 = rfc9990;
 	return RC_OK;
 }
 
