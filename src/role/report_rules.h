@@ -3,7 +3,8 @@
 #include "role/config.h"
 
 /* What the section `reports` means, and what reports of all kinds share in this layer. Pure. */
-enum { REPORT_ROWS_IN = 20000 };           /* different rows of one received report that are kept one by one */
+enum { REPORT_ROWS_IN = 20000, REPORT_ROWS_UNPROVEN = 100, REPORTS_UNPROVEN = 10000 }; /* different rows of one received report that are kept one by one; of one that
+                                           proves nothing; how many of those a day */
 enum { DAY_MS = 86400000 };
 static inline uint32_t day_of_ms(int64_t ms) { return ms > 0 ? (uint32_t)(ms / DAY_MS) : 0; }
 

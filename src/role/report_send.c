@@ -30,7 +30,7 @@ struct report_send {
 struct day_work {                      /* one part of one domain's day */
 	struct report_send *s;
 	struct ledger_report_day d;
-	bool forced;
+	bool forced, again;            /* again: what was waiting is tried once more */
 	struct arena *a;
 	struct report_aggregate report;
 	struct str rua, packed;        /* packed: the report, gzipped; made when the first receiver may have it */
@@ -196,7 +196,7 @@ static enum rc send_one(struct day_work *w, const struct dmarc_uri *uri, bool *o
 	int64_t at = 0;
 	struct str domain = report_domain_of(uri->address), unused;
 	enum rc rc = ledger_sent_state(w->s->l, w->d.day, w->d.domain, w->d.target, uri->address, &state, &at, &w->why);
-	*out_settled = rc == RC_OK && state != LEDGER_FAILED && state != LEDGER_SENDING;
+	*out_settled = rc == RC_OK && state != LEDGER_FAILED && state != LEDGER_SENDING && !(state == LEDGER_WAITING && w->again);
 	if (*out_settled || (rc != RC_OK && rc != RC_NOTFOUND))
 		return *out_settled ? RC_OK : rc;
 	if (rc == RC_OK && state == LEDGER_SENDING) { /* only one runs at a time: the server stopped in the middle of it */
@@ -331,6 +331,65 @@ static enum rc work_day(struct report_send *s, const struct ledger_report_day *d
 	return rc;
 }
 
+/* ---- what waits for mail to other servers ---- */
+
+enum { WAITING_MAX = 64, PARTS_MAX = 256 };
+struct waiting {
+	struct arena *a;
+	struct { int64_t part; struct str receiver; } one[WAITING_MAX];
+	size_t n;
+	int64_t part[PARTS_MAX]; size_t parts;
+};
+static bool find_waiting(void *arg, const struct ledger_sent *s)
+{
+	struct waiting *g = arg;
+	if (g->parts < PARTS_MAX)
+		g->part[g->parts++] = s->part;
+	if (s->state == LEDGER_WAITING && g->n < WAITING_MAX) {
+		g->one[g->n].part = s->part;
+		g->one[g->n++].receiver = arena_str(g->a, s->receiver);
+	}
+	return true;
+}
+
+/* One part to one receiver: its rows begin where the part before it ended. */
+static enum rc try_again(struct day_work *w, const struct waiting *g, size_t i)
+{
+	bool settled;
+	w->d.upto = 0;
+	w->d.target = g->one[i].part;
+	w->d.since_ms = 0;
+	w->packed = STR("");
+	for (size_t k = 0; k < g->parts; k++)
+		if (g->part[k] < w->d.target && g->part[k] > w->d.upto)
+			w->d.upto = g->part[k];
+	TRY(describe(w));
+	struct dmarc_uri uris[RECEIVERS], to = { .address = g->one[i].receiver };
+	size_t n = dmarc_uris(w->rua, w->a, uris, RECEIVERS);
+	for (size_t k = 0; k < n; k++)
+		if (str_ieq(uris[k].address, to.address))
+			to.max_size = uris[k].max_size;
+	return w->messages ? send_one(w, &to, &settled) : RC_OK;
+}
+
+static enum rc work_waiting(struct report_send *s, const struct ledger_report_day *d, struct why *why)
+{
+	struct arena names;
+	struct waiting g = { .a = &names };
+	arena_init(&names, 1 << 20);
+	enum rc rc = ledger_sent_list(s->l, &(struct ledger_days){ .first = d->day, .end = d->day + 1, .domain = d->domain, .max = 2000 }, find_waiting, &g, why);
+	for (size_t i = 0; rc == RC_OK && i < g.n && !fiber_cancelled(); i++) {
+		struct arena a;
+		struct day_work w = { .s = s, .d = *d, .forced = true, .again = true, .a = &a };
+		arena_init(&a, ROOM);
+		rc = try_again(&w, &g, i);
+		*why = w.why;
+		arena_done(&a);
+	}
+	arena_done(&names);
+	return rc;
+}
+
 /* ---- rounds ---- */
 
 struct page { struct arena a; struct ledger_report_day *day; size_t n; };
@@ -362,7 +421,9 @@ static enum rc run(struct report_send *s, struct ledger_days *q, bool forced, st
 		rc = p.day ? ledger_report_days(s->l, q, keep_day, &p, why) : RC_NOMEM;
 		for (size_t i = 0; rc == RC_OK && i < p.n && !fiber_cancelled(); i++) {
 			q->after = p.day[i].id;
-			enum rc one = forced || is_due(s, &p.day[i]) ? work_day(s, &p.day[i], forced, why) : RC_OK;
+			enum rc one = forced && q->done_too ? work_waiting(s, &p.day[i], why) : RC_OK;
+			if (one == RC_OK && (forced || is_due(s, &p.day[i])))
+				one = work_day(s, &p.day[i], forced, why);
 			if (one != RC_OK && !fiber_cancelled()) {
 				log_event(LEVEL_ERROR, EV_REPORT_SENT, F("dom", p.day[i].name), F("state", "failed"), F("reason", why->text[0] ? why->text : rc_name(one)));
 				worst = one;

@@ -5,7 +5,7 @@
 #include "origin/report_sum.h"
 #include "role/report_rules.h"
 
-enum { ROOM = 256 << 20, TLS_FAILURES = 30, HEADERS_KEPT = 8192, POLICIES = 500 };
+enum { ROOM = 256 << 20, TLS_FAILURES = 30, HEADERS_KEPT = 8192, POLICIES = 500, POLICIES_UNPROVEN = 5 };
 
 static void clip(struct str *s, size_t most) { *s = str_head(*s, most); }
 
@@ -38,12 +38,12 @@ static void clip_aggregate(struct report_aggregate *r)
 	clip(&r->domain, 255);
 }
 
-enum rc report_shrink(struct report *r, struct arena *a)
+enum rc report_shrink(struct report *r, size_t max, struct arena *a)
 {
 	struct report_sum s;
 	if (r->kind != REPORT_DMARC)
 		return RC_OK;
-	report_sum_init(&s, a, REPORT_ROWS_IN);
+	report_sum_init(&s, a, max);
 	enum rc rc = RC_OK;
 	for (size_t i = 0; i < r->dmarc.rows && rc == RC_OK; i++) {
 		clip_row(&r->dmarc.row[i]);
@@ -94,7 +94,8 @@ static uint32_t facts_of(const struct report_row *w)
 static enum rc take_dmarc(struct taking *t, struct report *r)
 {
 	struct report_aggregate *d = &r->dmarc;
-	TRY(report_shrink(r, t->a));
+	/* Anybody can send what proves nothing: it shall not be a way to fill our disk. */
+	TRY(report_shrink(r, t->head.verified ? REPORT_ROWS_IN : REPORT_ROWS_UNPROVEN, t->a));
 	clip_aggregate(d);
 	t->head.begin_s = d->begin_s;
 	t->head.end_s = d->end_s;
@@ -130,7 +131,7 @@ static void clip_policy(struct report_tls_policy *p)
 static enum rc take_tls(struct taking *t, struct report *r)
 {
 	struct report_tls *d = &r->tls;
-	size_t n = d->policies < POLICIES ? d->policies : POLICIES;
+	size_t most = t->head.verified ? POLICIES : POLICIES_UNPROVEN, n = d->policies < most ? d->policies : most;
 	t->head.begin_s = d->begin_s;
 	t->head.end_s = d->end_s;
 	if (!rows_new(t, n))

@@ -11,8 +11,8 @@ struct report_take {                   /* how it came */
 };
 /* RC_EXISTS: it has come before. RC_SYNTAX: it makes no sense. *out_rows: how many rows were kept. */
 MUST_USE enum rc report_take(struct ledger *l, struct str packed, const struct report_take *how, uint32_t *out_rows, struct why *why);
-/* Adds up equal rows, so that a report has at most REPORT_ROWS_IN and a few; for `scan`, before it answers. */
-MUST_USE enum rc report_shrink(struct report *r, struct arena *a);
+/* Adds up equal rows, so that a report has at most `max` and a few; for `scan`, before it answers. */
+MUST_USE enum rc report_shrink(struct report *r, size_t max, struct arena *a);
 
 /* The domain that it is about; "" = none. */
 struct str report_about_whom(const struct report *r);

@@ -22,6 +22,7 @@ struct ledger_house {
 	struct dkim_clock *dkim;
 	struct report_note *note;
 	struct report_send *send;
+	uint32_t unproven_day, unproven; /* reports of today that proved nothing */
 	uint32_t expired;              /* the day on which old reports were forgotten last */
 	uint64_t signed_count;
 };
@@ -262,7 +263,15 @@ static void on_report_in(void *env, struct ipc_peer *from, struct ipc_call *call
 	(void)from;
 	fd_close(&fd);
 	struct report_take how = { .at_ms = (int64_t)m->at_ms, .mid = m->mid, .sender = m->sender, .verified = m->verified };
-	enum rc rc = h->l ? report_take(h->l, m->report, &how, &rows, &why) : RC_BUSY;
+	uint32_t today = day_of_ms(wall_ms());
+	if (h->unproven_day != today)
+		h->unproven = 0;
+	h->unproven_day = today;
+	enum rc rc = h->l ? RC_OK : RC_BUSY;
+	if (rc == RC_OK && !m->verified.n && h->unproven++ >= REPORTS_UNPROVEN)
+		rc = why_fail(&why, RC_LIMIT, 0, __FILE__, "too many reports today that prove nothing");
+	if (rc == RC_OK)
+		rc = report_take(h->l, m->report, &how, &rows, &why);
 	if (rc == RC_OK) /* its sender is told 250 on the strength of this */
 		rc = ledger_flush(h->l, &why);
 	ipc_answer(call, rc, &why, &(struct msg_REPORT_IN_answer){ .rows = rows });

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "mail/digest.h"
 #include "os/file.h"
+#include "role/report_rules.h"
 #include "role/report_take.h"
 
 /* The role `scan`: computes and nothing else. It opens what strangers wrote, so it has no file, no key and no network, little memory, and
@@ -67,7 +68,7 @@ static void on_report_read(void *env, struct ipc_peer *from, struct ipc_call *ca
 	buf_init(&out, REPORT_PACKED);
 	enum rc rc = report_read(((const struct msg_REPORT_READ *)msg)->message, &a, &r, &why);
 	if (rc == RC_OK)
-		rc = report_shrink(&r, &a);
+		rc = report_shrink(&r, REPORT_ROWS_IN, &a);
 	if (rc == RC_OK)
 		report_pack(&r, &out);
 	if (rc == RC_OK && out.failed)

@@ -15,7 +15,7 @@ import urllib.request
 import zipfile
 
 import pytest
-from conftest import PROGRAM, ROOT
+from conftest import PASSWORD, PROGRAM, ROOT
 from helpers import fetch_all, imap, wait_for
 from test_auth import ALIVE, ZONE, mail, listed, offer, results, txt  # noqa: F401
 
@@ -190,6 +190,13 @@ def test_a_receiver_s_limits_and_wishes_are_kept(house):
     assert state == "failed" and "DNS" in why
     assert inbox(house, "u2@demo.test") == [] and inbox(house, "u3@demo.test") == []
     assert "waiting" in house.cli("report", "send", "--day", today(), "--domain", "far.example").stdout
+    # It is not lost: once its receiver can be reached, it goes.
+    house.cli("domain", "add", "far.example")
+    house.cli("account", "add", "dmarc@far.example", input=PASSWORD + "\n")
+    assert state_of(house, "far.example") == {"dmarc@far.example": ("sent", "")}
+    assert state_of(house, "far.example") == {"dmarc@far.example": ("sent", "")}
+    (m,) = inbox(house, "dmarc@far.example")
+    assert [r["count"] for r in rows(attached(m)[2])] == [1]
 
 
 def test_reports_are_never_about_reports(house):
