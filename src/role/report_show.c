@@ -27,6 +27,8 @@ void show_json(struct buf *out, const char *key, struct str value)
 	buf_byte(out, '"');
 }
 
+static void put_count(struct buf *out, uint64_t n, const char *thing) { buf_addf(out, "%llu %s%s", (unsigned long long)n, thing, n == 1 ? "" : "s"); }
+
 /* ---- which domains ---- */
 
 struct naming { struct arena *a; struct map seen; struct str *out; size_t n, max; int64_t last; unsigned got; };
@@ -211,8 +213,9 @@ static void put_rate(struct buf *out, uint64_t part, uint64_t all)
 static void say_group(const struct domain_view *v, enum report_view_group g, struct buf *out)
 {
 	size_t said = 0, more = 0;
-	buf_addf(out, "\n%s: %llu messages, %llu passed\n", report_view_group_name(g), (unsigned long long)v->now.group_messages[g],
-	         (unsigned long long)v->now.group_passed[g]);
+	buf_addf(out, "\n%s: ", report_view_group_name(g));
+	put_count(out, v->now.group_messages[g], "message");
+	buf_addf(out, ", %llu passed\n", (unsigned long long)v->now.group_passed[g]);
 	for (size_t i = 0; i < v->now.sources; i++) {
 		const struct report_view_source *s = &v->now.source[i];
 		if (s->group != g)
@@ -277,9 +280,16 @@ static void say_step(const struct domain_view *v, struct buf *out)
 static void say_domain(const struct domain_view *v, struct buf *out)
 {
 	show_text(out, v->domain);
-	buf_addf(out, ": %llu messages in %u days, ", (unsigned long long)v->now.messages, v->days);
+	buf_add(out, STR(": "));
+	put_count(out, v->now.messages, "message");
+	buf_add(out, STR(" in "));
+	put_count(out, v->days, "day");
+	buf_add(out, STR(", "));
 	put_rate(out, v->now.passed, v->now.messages);
-	buf_addf(out, " proved to be yours\n  %llu reports from %zu receivers", (unsigned long long)v->heads.reports, v->heads.by_n);
+	buf_add(out, STR(" proved to be yours\n  "));
+	put_count(out, v->heads.reports, "report");
+	buf_add(out, STR(" from "));
+	put_count(out, v->heads.by_n, "receiver");
 	if (v->heads.unverified)
 		buf_addf(out, "; %llu more did not prove their sender and do not count", (unsigned long long)v->heads.unverified);
 	if (v->failures)
@@ -383,7 +393,9 @@ static enum rc show_one(struct role_env *e, struct ledger *l, const struct repor
 		json_domain(&v, out);
 	} else if (brief) {
 		show_text(out, domain);
-		buf_addf(out, ": %llu messages, ", (unsigned long long)v.now.messages);
+		buf_add(out, STR(": "));
+		put_count(out, v.now.messages, "message");
+		buf_add(out, STR(", "));
 		put_rate(out, v.now.passed, v.now.messages);
 		buf_addf(out, " proved; policy %.*s, next step %s\n", PSTR(str_head(v.step.now, 20)), !v.step.next.n ? "none" : v.step.safe ? "safe" : "not safe yet");
 	} else {

@@ -357,11 +357,23 @@ static void settle(struct session *s, const struct rcpt *r, const struct store_c
 	tell_ledger(s, r, c->rc);
 }
 
-static void settle_report(struct session *s, const struct rcpt *r, struct smtp_result *out)
+/* Read once, however many of the reporting addresses it came to. */
+static void settle_reports(struct session *s, struct smtp_result *results)
 {
-	struct report_came came = { .message = s->message, .mid = str_z(s->mid), .sender = s->from, .verified = s->verified };
-	out->rc = report_edge_read(s->v->e, &s->h->addresses, &came, &out->why);
-	tell_ledger(s, r, out->rc);
+	const struct smtp_result *first = NULL;
+	for (size_t i = 0; i < s->rcpt_n; i++) {
+		struct smtp_result *out = &results[i];
+		if (!s->rcpts[i].report)
+			continue;
+		if (first) {
+			*out = *first;
+			continue;
+		}
+		struct report_came came = { .message = s->message, .mid = str_z(s->mid), .sender = s->from, .verified = s->verified };
+		out->rc = report_edge_read(s->v->e, &s->h->addresses, &came, &out->why);
+		tell_ledger(s, &s->rcpts[i], out->rc);
+		first = out;
+	}
 }
 
 /* For the aggregate reports, which go out once a day. */
@@ -462,10 +474,9 @@ static enum rc on_body_commit(void *house, struct smtp_result *results, size_t n
 		log_event(LEVEL_ERROR, EV_SMTP_REFUSED, F("sid", s->v->sid), F("mid", s->mid), F("code", 451), F("reason", inner.text));
 		FAIL(why, RC_IO, "4.3.0 not stored, try again. %s", s->mid);
 	}
+	settle_reports(s, results);
 	for (size_t i = 0; i < n; i++)
-		if (s->rcpts[i].report)
-			settle_report(s, &s->rcpts[i], &results[i]);
-		else
+		if (!s->rcpts[i].report)
 			settle(s, &s->rcpts[i], &got[s->rcpts[i].target], &results[i]);
 	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", n), F("size", s->message.n),
 	          F("defects", defects), F("dur_ms", loop_now(e->loop) - s->began));

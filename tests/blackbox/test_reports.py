@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import signal
+import smtplib
 import subprocess
 import time
 import urllib.request
@@ -157,7 +158,7 @@ def test_what_was_evaluated_is_reported_and_read_back_to_the_same_numbers(house,
     assert seen["watch.example"]["step"]["safe"] is False
     text = house.cli("report", "dmarc", "--domain", "good.example").stdout
     assert "good.example: 5 messages in 30 days, 60.0 %" in text and "day by day" in text
-    assert "watch.example: 1 messages, 0.0 %" in house.cli("report", "dmarc").stdout
+    assert "watch.example: 1 message, 0.0 %" in house.cli("report", "dmarc").stdout
 
     # Nothing new: nothing goes out again. Something new: only that.
     assert len(send_reports(house, "--day", today())) == len(sent)
@@ -301,6 +302,18 @@ def test_bombs_and_nonsense_end_as_an_event_and_never_bounce(house):
     assert of(house, "in-c.example")["messages"] == 7
 
 
+def test_a_report_to_many_reporting_addresses_is_read_once(house):
+    with smtplib.SMTP("localhost", house.smtp, local_hostname="client.example") as c:
+        c.ehlo()
+        assert c.mail("joe@good.example")[0] == 250
+        for to in ("dmarc-reports@demo.test", "tls-reports@demo.test", "DMARC-reports@demo2.test", "dmarc-reports@demo.test", "u13@demo.test"):
+            assert c.rcpt(to)[0] == 250, to
+        before = len(house.events("report.received"))
+        assert c.data(report_mail(gzip.compress(aggregate("in-a.example", "many"))))[0] == 250
+    assert len(house.events("report.received")) == before + 1
+    assert len(inbox(house, "u13@demo.test")) == 1, "who is nobody's reporting address gets it as mail"
+
+
 def test_nothing_that_a_report_says_reaches_the_terminal(house):
     xml = aggregate("in-d.example", "t", org="\u009b31mX").replace(b"elsewhere.example", "else\u009b2J.example".encode())
     assert give(house, gzip.compress(xml))[0] == 250
@@ -324,6 +337,20 @@ def test_tls_reports_are_added_up(house):
     assert (v["domain"], v["success"], v["failure"]) == (domain, 100, 5)
     assert v["failures"] == [{"type": "certificate-expired", "mx": "mx.in-tls.example", "count": 5}]
     assert "certificate-expired" in house.cli("report", "tls").stdout
+
+
+def test_failure_reports_are_counted_once_each(house):
+    def arf(ip):
+        return (b"From: x@good.example\r\nTo: dmarc-reports@demo.test\r\nSubject: FW: failure\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report;"
+                b" report-type=feedback-report; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nA failure.\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+                b"Feedback-Type: auth-failure\r\nUser-Agent: T/1\r\nVersion: 1\r\nAuth-Failure: dmarc\r\nReported-Domain: in-a.example\r\nSource-IP: " + ip + b"\r\n\r\n"
+                b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: a@in-a.example\r\nSubject: s\r\n\r\n--b--\r\n")
+
+    start = (of(house, "in-a.example") or {"failure_reports": 0})["failure_reports"]
+    for ip in (b"192.0.2.1", b"192.0.2.1", b"192.0.2.2"):
+        assert offer(house, "dmarc-reports@demo.test", "joe@good.example", arf(ip))[0] == 250
+    assert give(house, gzip.compress(aggregate("in-a.example", "beside")))[0] == 250
+    assert of(house, "in-a.example")["failure_reports"] == start + 2
 
 
 def test_published_samples_are_read_as_they_come(house):
@@ -381,6 +408,18 @@ def test_a_crash_while_sending_loses_nothing_and_sends_nothing_twice(fresh, tmp_
     assert sum(s["state"] == "unsure" for s in states) <= 3, "at most one was under way at each of three crashes"
     assert server.stop() == 0
     assert server.cli("verify").returncode == 0
+
+
+def test_the_older_form_of_reports_by_choice_and_none_where_none_are_wanted(fresh, tmp_path):
+    server = server_with(fresh, tmp_path / "old.zone", more='rfc7489 = true\norg_name = "The <Org> & Co"\nfrom = "reports@demo.test"\n', accounts=3)
+    for author in ("good.example", "elsewhere.example"):
+        offer(server, "u3@demo.test", "joe@evil.example", mail(author))
+    wait_for(lambda: noted(server) == 1)
+    assert {s["domain"] for s in send_reports(server, "--day", today())} == {"good.example"}, "elsewhere.example asks for no reports"
+    (m,) = inbox(server, "u1@demo.test")
+    head, name, xml = attached(m)
+    assert b"The &lt;Org&gt; &amp; Co" in xml and b"dmarc-2.0" not in xml and "reports@demo.test" in head["From"]
+    validate(xml, "rfc7489.xsd", tmp_path)
 
 
 def test_a_report_is_signed_once_the_domain_s_keys_sign(fresh, tmp_path):
