@@ -14,12 +14,14 @@ static void finish(enum rc rc, const struct why *why, const struct msg_RESOLVE_a
 	if (rc != RC_OK) {
 		fail(out, DNS_TEMPFAIL, rc == RC_BUSY ? "the resolver has too many questions under way" : rc == RC_LATE ? "the resolver did not answer" :
 		     rc == RC_CLOSED ? "the resolver went away" : why->text[0] ? why->text : rc_name(rc));
+		out->ours = true;
 		return;
 	}
 	struct str copy = arena_str(a, answer->answer); /* the reply goes back to its channel */
 	ipc_reply_done(reply);
 	if (a->full || dns_unpack(copy, a, out, NULL) != RC_OK)
 		fail(out, DNS_TEMPFAIL, a->full ? "no memory for the answer" : "the resolver's answer is malformed");
+	out->ours |= a->full;
 }
 
 static void ask_with(bool at_peer, void *house, unsigned type, struct str name, struct arena *a, struct dns_answer *out)

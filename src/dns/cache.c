@@ -53,7 +53,7 @@ static uint64_t keep_ms(const struct dns_answer *a)
 	case DNS_OK: return 1000ull * (a->ttl < RECORD_S ? a->ttl : RECORD_S);
 	case DNS_NODATA: case DNS_NXDOMAIN: return 1000ull * (a->ttl < DENIAL_S ? a->ttl : DENIAL_S);
 	/* RFC 2308 7: failures at most five minutes; a few seconds spare a dead server the same question from every session. */
-	case DNS_TEMPFAIL: case DNS_BOGUS: return FAILURE_MS;
+	case DNS_TEMPFAIL: case DNS_BOGUS: return a->ours ? 0 : FAILURE_MS;
 	case DNS_BADNAME: break;
 	}
 	return 0;

@@ -37,6 +37,7 @@ struct dns_answer {
 	enum dns_status status;
 	bool secure;              /* validated by DNSSEC from the root's trust anchor, denial of existence included */
 	bool cached;              /* costs no question */
+	bool ours;                /* TEMPFAIL that is not the DNS's doing (no memory, a process that went away): may be asked again at once, never kept */
 	uint32_t ttl;             /* seconds: of the records, or how long the denial may be kept (RFC 2308) */
 	struct str canonical;     /* the name the records are at, when CNAMEs were followed; else the name asked */
 	struct dns_record *record;

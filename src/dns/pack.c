@@ -2,14 +2,14 @@
 
 #include "base/cursor.h"
 
-enum { PACK_FORMAT = 1, PACK_SECURE = 1, PACK_CACHED = 2, PACK_TRUNCATED = 4 };
+enum { PACK_FORMAT = 1, PACK_SECURE = 1, PACK_CACHED = 2, PACK_TRUNCATED = 4, PACK_OURS = 8 };
 
 void dns_pack(const struct dns_answer *in, struct buf *out)
 {
 	size_t n = in->records > DNS_MAX_RECORDS ? DNS_MAX_RECORDS : in->records;
 	buf_u8(out, PACK_FORMAT);
 	buf_u8(out, (uint8_t)in->status);
-	buf_u8(out, (uint8_t)((in->secure ? PACK_SECURE : 0) | (in->cached ? PACK_CACHED : 0) | (in->truncated || n < in->records ? PACK_TRUNCATED : 0)));
+	buf_u8(out, (uint8_t)((in->secure ? PACK_SECURE : 0) | (in->cached ? PACK_CACHED : 0) | (in->truncated || n < in->records ? PACK_TRUNCATED : 0) | (in->ours ? PACK_OURS : 0)));
 	buf_u32(out, in->ttl);
 	buf_run(out, in->canonical);
 	buf_run(out, str_of(in->why, strnlen(in->why, sizeof in->why - 1)));
@@ -63,6 +63,7 @@ enum rc dns_unpack(struct str packed, struct arena *a, struct dns_answer *out, s
 	v.secure = flags & PACK_SECURE;
 	v.cached = flags & PACK_CACHED;
 	v.truncated = flags & PACK_TRUNCATED;
+	v.ours = flags & PACK_OURS;
 	memcpy(v.why, text.p, text.n);
 	*out = v;
 	return RC_OK;

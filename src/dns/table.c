@@ -304,7 +304,7 @@ static void ask(void *house, unsigned type, struct str name, struct arena *a, st
 	if (out->status == DNS_TEMPFAIL || out->status == DNS_BOGUS)
 		out->ttl = 0, out->secure = false;
 	if (a->full)
-		*out = (struct dns_answer){ .status = DNS_TEMPFAIL, .canonical = STR(""), .why = "no memory for the answer" };
+		*out = (struct dns_answer){ .status = DNS_TEMPFAIL, .ours = true, .canonical = STR(""), .why = "no memory for the answer" };
 }
 
 struct dns dns_table_dns(struct dns_table *t) { return (struct dns){ .house = t, .ask = ask }; }

@@ -52,6 +52,7 @@ bool place_config(struct place *p, char said[SAID_MAX])
 	c->server_root_key = below(c, "file:", p->dir, "root.key");
 	c->server_control = below(c, "", p->dir, "ctl");
 	c->server_demo = true;
+	c->dns_forwarder = STR("none"); /* nothing of this asks a network */
 	c->process_edge = c->process_access = c->process_scan = c->process_reader = 1;
 	c->inbound_tarpit = 0;
 	enum rc rc = listen_on(c, LISTEN_SMTP, p->smtp, &why);

@@ -130,6 +130,29 @@ static void every_allocation_may_fail(void **state)
 	assert_int_equal(look(DNS_MX, "test").status, DNS_OK);
 }
 
+/* A resolver that was away for a moment must not defer mail for seconds. */
+static void away(void *house, unsigned type, struct str name, struct arena *a, struct dns_answer *out)
+{
+	(void)type, (void)name, (void)a;
+	++*(unsigned *)house;
+	*out = (struct dns_answer){ .status = DNS_TEMPFAIL, .ours = true, .canonical = STR("") };
+}
+
+static void what_is_our_own_failure_is_not_kept(void **state)
+{
+	unsigned asked = 0;
+	struct dns_answer a;
+	struct dns behind = { &asked, away };
+	(void)state;
+	dns_cache_free(&c);
+	assert_int_equal(dns_cache_new(&behind, 1 << 20, now_ms, &c), RC_OK);
+	assert_int_equal(look(DNS_A, "test").status, DNS_TEMPFAIL);
+	a = look(DNS_A, "test");
+	assert_int_equal(a.status, DNS_TEMPFAIL);
+	assert_true(a.ours && !a.cached);
+	assert_int_equal(asked, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +160,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failures_are_kept_for_seconds_and_denials_for_an_hour_at_most, start, stop),
 		cmocka_unit_test_teardown(the_cache_stays_within_its_octets_and_the_least_used_goes, stop),
 		cmocka_unit_test_setup_teardown(a_sessions_own_want_of_memory_is_not_kept, start, stop),
+		cmocka_unit_test_setup_teardown(what_is_our_own_failure_is_not_kept, start, stop),
 		cmocka_unit_test_setup_teardown(every_allocation_may_fail, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
