@@ -169,23 +169,24 @@ static enum ledger_sent_state hand_over(struct day_work *w, struct str to, struc
 	}
 }
 
-static enum rc send_mail(struct day_work *w, const struct dmarc_uri *uri, bool *out_settled)
+/* `uri` is whom the record names, `to` who gets it. */
+static enum rc send_mail(struct day_work *w, const struct dmarc_uri *uri, const struct dmarc_uri *to, bool *out_settled)
 {
 	struct buf mail AUTO(buf_done);
 	struct why why = { 0 };
 	buf_init(&mail, MAIL_MAX);
-	enum rc rc = make_mail(w, uri->address, &mail);
+	enum rc rc = make_mail(w, to->address, &mail);
 	if (rc != RC_OK && rc != RC_LIMIT)
 		return note_state(w, uri->address, LEDGER_FAILED, STR("the report could not be written"));
 	*out_settled = true;
 	/* RFC 9990 and 7489 6.2 speak of the report; the whole mail is measured: what fits in so is never too large for its receiver. */
-	if (rc == RC_LIMIT || (uri->max_size && mail.len > uri->max_size)) {
+	if (rc == RC_LIMIT || (to->max_size && mail.len > to->max_size)) {
 		char text[100];
-		(void)snprintf(text, sizeof text, "%zu octets; its receiver takes %llu", mail.len, (unsigned long long)uri->max_size);
+		(void)snprintf(text, sizeof text, "%zu octets; its receiver takes %llu", mail.len, (unsigned long long)to->max_size);
 		return note_state(w, uri->address, LEDGER_TOO_LARGE, str_z(text));
 	}
 	TRY(note_state(w, uri->address, LEDGER_SENDING, STR("")));
-	enum ledger_sent_state state = hand_over(w, uri->address, buf_str(&mail), &why);
+	enum ledger_sent_state state = hand_over(w, to->address, buf_str(&mail), &why);
 	*out_settled = state != LEDGER_FAILED;
 	return note_state(w, uri->address, state, state == LEDGER_SENT ? STR("") : str_z(why.text));
 }
@@ -194,7 +195,8 @@ static enum rc send_one(struct day_work *w, const struct dmarc_uri *uri, bool *o
 {
 	enum ledger_sent_state state;
 	int64_t at = 0;
-	struct str domain = report_domain_of(uri->address), unused;
+	struct str domain = report_domain_of(uri->address), instead;
+	struct dmarc_uri to;
 	enum rc rc = ledger_sent_state(w->s->l, w->d.day, w->d.domain, w->d.target, uri->address, &state, &at, &w->why);
 	*out_settled = rc == RC_OK && state != LEDGER_FAILED && state != LEDGER_SENDING && !(state == LEDGER_WAITING && w->again);
 	if (*out_settled || (rc != RC_OK && rc != RC_NOTFOUND))
@@ -208,12 +210,15 @@ static enum rc send_one(struct day_work *w, const struct dmarc_uri *uri, bool *o
 	if (uri->address.n > 320 || !may_send_to(w->s, domain)) /* another hour */
 		return w->forced ? note_state(w, uri->address, LEDGER_FAILED, STR("its receiver's domain has had as many within an hour as reports.per_domain allows")) : RC_OK;
 	w->s->dns_failed = false;
-	if (!dmarc_report_allowed(&w->s->dns, w->d.name, domain, w->a, &unused)) {
+	if (!dmarc_report_allowed(&w->s->dns, w->d.name, domain, w->a, &instead)) {
 		*out_settled = !w->s->dns_failed;
 		return note_state(w, uri->address, w->s->dns_failed ? LEDGER_FAILED : LEDGER_REFUSED,
 		                  w->s->dns_failed ? STR("the DNS does not say whether its receiver wants it") : STR("its receiver does not say in the DNS that it wants reports about this domain"));
 	}
-	return send_mail(w, uri, out_settled);
+	/* RFC 9990 4: the receiver's own record may name another address of the same host for this domain's reports. */
+	if (dmarc_uris(instead, w->a, &to, 1) != 1 || to.address.n > 320)
+		to = *uri;
+	return send_mail(w, uri, &to, out_settled);
 }
 
 /* ---- one day of one domain ---- */

@@ -37,6 +37,7 @@ REPORT_ZONE = (
     + txt("_dmarc.sly.example", "v=DMARC1; p=none; rua=mailto:u3@demo.test")
     + txt("_dmarc.far.example", "v=DMARC1; p=none; rua=mailto:dmarc@far.example")
     + txt("_dmarc.none.example", "v=DMARC1; p=none; rua=mailto:nobody-here@demo.test") + wants("none.example")
+    + txt("_dmarc.moved.example", "v=DMARC1; p=none; rua=mailto:u4@demo.test") + txt("moved.example._report._dmarc.demo.test", "v=DMARC1; rua=mailto:u5@demo.test")
     + "; TIMEOUT lost.example._report._dmarc.demo.test TXT\n" + txt("_dmarc.lost.example", "v=DMARC1; p=none; rua=mailto:u3@demo.test"))
 
 
@@ -176,7 +177,7 @@ def state_of(server, domain):
 
 
 def test_a_receiver_s_limits_and_wishes_are_kept(house):
-    before, authors = noted(house), ("small.example", "sly.example", "far.example", "none.example", "lost.example")
+    before, authors = noted(house), ("small.example", "sly.example", "far.example", "none.example", "lost.example", "moved.example")
     for author in authors:
         assert offer(house, "u11@demo.test", "joe@evil.example", mail(author))[0] == 250
     wait_for(lambda: noted(house) == before + len(authors))
@@ -189,6 +190,8 @@ def test_a_receiver_s_limits_and_wishes_are_kept(house):
     assert state_of(house, "none.example")["nobody-here@demo.test"] == ("refused", "no such address here")
     state, why = state_of(house, "lost.example")["u3@demo.test"]
     assert state == "failed" and "DNS" in why
+    assert state_of(house, "moved.example") == {"u4@demo.test": ("sent", "")}
+    assert inbox(house, "u4@demo.test") == [] and len(inbox(house, "u5@demo.test")) == 1, "its receiver named another address"
     assert inbox(house, "u2@demo.test") == [] and inbox(house, "u3@demo.test") == []
     assert "waiting" in house.cli("report", "send", "--day", today(), "--domain", "far.example").stdout
     # It is not lost: once its receiver can be reached, it goes.
