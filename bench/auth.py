@@ -39,10 +39,11 @@ def corpus(d, mails, write):
 
 
 def zone(d):
-    """nsd for the zone, in the foreground; gives the process."""
+    """nsd for the zone and all else, in the foreground; gives the process."""
     _, txt = keys(d)
     halves = f'"{txt[:200]}" "{txt[200:]}"'
-    lines = [f"$ORIGIN {ZONE}.", "$TTL 3600", "@ SOA ns hostmaster 1 3600 600 86400 300", f"@ NS ns\nns A {DNS_ADDRESS}", '@ TXT "v=spf1 ip4:127.0.0.0/8 -all"',
+    # The root, so that every other name is answered, too: there is none.
+    lines = ["$ORIGIN .", "$TTL 3600", f"@ SOA ns.{ZONE}. hostmaster.{ZONE}. 1 3600 600 86400 300", f"@ NS ns.{ZONE}.", f"$ORIGIN {ZONE}.", f"ns A {DNS_ADDRESS}", '@ TXT "v=spf1 ip4:127.0.0.0/8 -all"',
              '_dmarc TXT "v=DMARC1; p=reject; rua=mailto:rua@sign.example"', "@ MX 10 ns"]
     for i in range(DOMAINS):
         lines += [f"d{i} A {DNS_ADDRESS}\nd{i} MX 10 ns", f'd{i} TXT "v=spf1 ip4:127.0.0.0/8 -all"', f"{SELECTOR}._domainkey.d{i} TXT {halves}",
@@ -63,7 +64,7 @@ def zone(d):
 remote-control:
   control-enable: no
 zone:
-  name: "{ZONE}"
+  name: "."
   zonefile: "{d}/zone"
 """)
     log = open(f"{d}/nsd.out", "a")
