@@ -1,5 +1,7 @@
 #include "origin/origin.h"
 
+#include "base/codec.h"
+
 static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 /* tag-name = ALPHA *ALNUMPUNC, where ALNUMPUNC takes the underscore too (RFC 6376 3.2). */
@@ -69,41 +71,10 @@ const struct str *tags_get(const struct tags *t, const char *name)
 	return NULL;
 }
 
-static int base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 enum rc tags_base64(struct str in, struct buf *out)
 {
-	uint32_t bits = 0;
-	unsigned have = 0, pad = 0;
 	size_t digits = 0;
-	for (size_t i = 0; i < in.n; i++) {
-		if (is_space(in.p[i]))
-			continue;
-		digits++;
-		if (in.p[i] == '=') {
-			pad++;
-			continue;
-		}
-		int v = base64_value(in.p[i]);
-		if (v < 0 || pad)
-			return RC_SYNTAX;
-		bits = bits << 6 | (uint32_t)v;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			buf_byte(out, (char)(bits >> have & 0xff));
-		}
-	}
-	if (digits % 4 || pad > 2)
-		return RC_SYNTAX;
-	return out->failed ? RC_NOMEM : RC_OK;
+	for (size_t i = 0; i < in.n; i++)
+		digits += !is_space(in.p[i]);
+	return digits % 4 ? RC_SYNTAX : base64_decode(in, true, out); /* lenient is: white space, and bits that no digit needs */
 }
