@@ -1,10 +1,11 @@
 #include "vault/format.h"
 
 #include "base/mem.h"
+#include "vault/dkim_keys.h"
 #include "vault/record.h"
 
-/* The vault's stored bytes, as a thief with the keys or a broken disk may leave them: accounts, password parameters, recovery keys,
- * heads, slots and frames. What parses must format back to the same bytes. */
+/* The vault's stored bytes, as a thief with the keys or a broken disk may leave them: accounts, DKIM keys, password parameters,
+ * recovery keys, heads, slots and frames. What parses must format back to the same bytes. */
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static void records(struct str in)
@@ -30,6 +31,22 @@ static void records(struct str in)
 		uint8_t back[RECOVERY_BITS];
 		if (recovery_format(key, text) != RC_OK || recovery_parse(str_z(text), back) != RC_OK || !ct_eq(key, back, sizeof key))
 			abort();
+	}
+	buf_done(&out);
+}
+
+/* A DKIM key: the check derives public halves and must not be harmed by any octets. */
+static void dkim(struct str in)
+{
+	struct vault_dkim k;
+	struct str priv;
+	struct buf out;
+	buf_init(&out, 1 << 17);
+	if (dkim_record_parse(7, in, &k, &priv) == RC_OK) {
+		dkim_record_format(&k, priv, &out);
+		if (!str_eq(buf_str(&out), in))
+			abort();
+		(void)dkim_record_check(7, in);
 	}
 	buf_done(&out);
 }
@@ -71,6 +88,7 @@ static void file(struct str in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
+	dkim(str_of(p, n));
 	records(str_of(p, n));
 	file(str_of(p, n));
 	return 0;
