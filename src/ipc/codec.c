@@ -44,7 +44,7 @@ static const struct rule {
 
 const char *role_name(enum role r)
 {
-	static const char *const names[ROLE_COUNT] = { "master", "vault", "store", "reader", "edge", "access", "scan", "ledger", "web", "resolver", "ctl" };
+	static const char *const names[ROLE_COUNT] = { "master", "vault", "store", "reader", "edge", "access", "scan", "ledger", "web", "resolver", "relay", "ctl" };
 	return r < ROLE_COUNT ? names[r] : "nobody";
 }
 

@@ -7,7 +7,7 @@
  * vocabulary; structs, codecs, permissions, documentation and the fuzz target come from it. Frames up to 60 KiB travel inline,
  * larger ones as a sealed memfd. A wrong length, trailing bytes, an unknown type or one that this peer may not send end
  * that peer. */
-enum role { ROLE_MASTER, ROLE_VAULT, ROLE_STORE, ROLE_READER, ROLE_EDGE, ROLE_ACCESS, ROLE_SCAN, ROLE_LEDGER, ROLE_WEB, ROLE_RESOLVER, ROLE_CTL, ROLE_COUNT };
+enum role { ROLE_MASTER, ROLE_VAULT, ROLE_STORE, ROLE_READER, ROLE_EDGE, ROLE_ACCESS, ROLE_SCAN, ROLE_LEDGER, ROLE_WEB, ROLE_RESOLVER, ROLE_RELAY, ROLE_CTL, ROLE_COUNT };
 #define R_MASTER (1u << ROLE_MASTER)
 #define R_VAULT (1u << ROLE_VAULT)
 #define R_STORE (1u << ROLE_STORE)
@@ -18,6 +18,7 @@ enum role { ROLE_MASTER, ROLE_VAULT, ROLE_STORE, ROLE_READER, ROLE_EDGE, ROLE_AC
 #define R_LEDGER (1u << ROLE_LEDGER)
 #define R_WEB (1u << ROLE_WEB)
 #define R_RESOLVER (1u << ROLE_RESOLVER)
+#define R_RELAY (1u << ROLE_RELAY)
 #define R_CTL (1u << ROLE_CTL)
 #define R_ALL ((1u << ROLE_COUNT) - 1)
 const char *role_name(enum role r);

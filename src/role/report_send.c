@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "dns/asker.h"
 #include "origin/report_sum.h"
+#include "role/letter.h"
 #include "role/report_note.h"
 #include "role/report_rules.h"
 
@@ -150,7 +151,7 @@ static enum rc make_mail(struct day_work *w, struct str to, struct buf *out)
 static enum ledger_sent_state hand_over(struct day_work *w, struct str to, struct str mail, struct why *why)
 {
 	struct ipc_peer *edge;
-	struct msg_SUBMIT q = { .from = str_z(w->from), .to = to, .message = mail };
+	struct msg_SUBMIT q = { .kind = LETTER_REPORT, .from = str_z(w->from), .to = to, .message = mail };
 	struct msg_SUBMIT_answer a;
 	struct ipc_reply reply = { 0 };
 	if (ipc_find(w->s->e->node, ROLE_EDGE, 3000, &edge) != RC_OK)

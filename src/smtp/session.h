@@ -10,7 +10,7 @@
  * address"). The session picks the basic code: RC_NOTFOUND, RC_DENIED, RC_SYNTAX, RC_EXISTS 550; RC_LIMIT 552; RC_FULL 452; RC_BUSY
  * 451, everything else 451. Text that does not begin with a digit gets the code's own default enhanced code. */
 
-enum smtp_kind { SMTP_RELAY_IN /* port 25 */, SMTP_LMTP };
+enum smtp_kind { SMTP_RELAY_IN /* port 25 */, SMTP_LMTP, SMTP_SUBMISSION /* RFC 6409: 587, 465, a local socket */ };
 
 struct smtp_config {
 	enum smtp_kind kind;
@@ -31,6 +31,9 @@ struct smtp_mail {                 /* valid until the transaction ends */
 	struct mail_address from;      /* empty = null sender */
 	uint64_t size;                 /* SIZE=, 0 = not said */
 	bool body_8bit, body_binary, smtputf8, require_tls;
+	int64_t hold_until_ms;         /* FUTURERELEASE (RFC 4865): Unix time in ms; 0 = at once */
+	bool by, by_return, by_trace; int64_t by_s; /* DELIVERBY (RFC 2852): seconds from now; by_return: R, else N */
+	bool has_priority; int mt_priority; /* MT-PRIORITY (RFC 6710): -9 to 9 */
 	struct str envid, ret;         /* DSN (RFC 3461), "" = not given; envid xtext-decoded */
 	struct str helo;               /* as said; EHLO/HELO/LHLO */
 	bool esmtp;                    /* EHLO or LHLO was used */

@@ -25,7 +25,9 @@ enum table {
 	TABLE_SUBSCRIPTION,
 	TABLE_GRAMS, TABLE_CHANGE, TABLE_EPOCH,
 	TABLE_DELIVERY, TABLE_BLOB, TABLE_SEGMENT,
-	TABLE_QUEUE,                                                       /* outbound mail: laid out, not used yet */
+	TABLE_QUEUE, TABLE_QUEUE_DONE, TABLE_LETTER, TABLE_NOTE,           /* outbound mail: store/queue.h */
+	TABLE_KNOWN,                                                       /* whom an account has written to, and its counters of the day */
+	TABLE_GROUP, TABLE_MEMBER, TABLE_RULES, TABLE_WAY,                 /* directory: store/route.h */
 	TABLE_COUNT
 };
 enum { ENGINE_KEY_MAX = 400 };

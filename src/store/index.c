@@ -15,7 +15,9 @@ const char *const index_table_names[TABLE_COUNT] = {
 	[TABLE_BOX] = "box",         [TABLE_NAME] = "name",       [TABLE_STATE] = "state",     [TABLE_KEYWORD] = "keyword",
 	[TABLE_RECORD] = "record",   [TABLE_GRAMS] = "grams",     [TABLE_CHANGE] = "change",
 	[TABLE_EPOCH] = "epoch",     [TABLE_DELIVERY] = "delivery", [TABLE_BLOB] = "blob",     [TABLE_SEGMENT] = "segment",
-	[TABLE_QUEUE] = "queue",     [TABLE_SUBSCRIPTION] = "subscription",
+	[TABLE_QUEUE] = "queue",     [TABLE_SUBSCRIPTION] = "subscription", [TABLE_QUEUE_DONE] = "queue_done", [TABLE_LETTER] = "letter",
+	[TABLE_NOTE] = "note",       [TABLE_KNOWN] = "known",     [TABLE_GROUP] = "group",     [TABLE_MEMBER] = "member",
+	[TABLE_RULES] = "rules",     [TABLE_WAY] = "way",
 };
 enum { MAX_READERS = 512, MAX_TABLES = 32 };
 

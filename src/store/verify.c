@@ -386,7 +386,8 @@ static enum rc verify_all(struct verify *v)
 	TRY(verify_table(v, TABLE_CHANGE, change_row));
 	TRY(verify_table(v, TABLE_EPOCH, epoch_row));
 	TRY(verify_table(v, TABLE_DELIVERY, NULL));
-	TRY(verify_table(v, TABLE_QUEUE, NULL));
+	for (enum table t = TABLE_QUEUE; t < TABLE_COUNT; t++)
+		TRY(verify_table(v, t, NULL));
 	judge_boxes(v);
 	judge_accounts(v);
 	return verify_bodies(v);

@@ -129,8 +129,7 @@ static void one_flipped_bit_in_any_index_value_is_reported_once(void **state)
 			buf_done(&b);
 		}
 	}
-	size_t all = ((size_t)1 << TABLE_COUNT) - 1;
-	assert_int_equal(tables, all & ~((size_t)1 << TABLE_QUEUE)); /* every table but the one that is not used yet */
+	assert_int_equal(tables, (1u << TABLE_QUEUE) - 1); /* each has a value here, but for those of outbound mail */
 	expect_clean(k->dir);
 }
 
