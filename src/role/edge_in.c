@@ -1,0 +1,182 @@
+#include "role/edge_session.h"
+
+#include "base/log.h"
+#include "os/file.h"
+#include "role/auth_fact.h"
+#include "role/report_edge.h"
+#include "role/report_rules.h"
+
+/* Mail from strangers: who really sent it, may it come in, and what became of each recipient's copy. */
+
+enum { USE_JUNK = 4 };
+
+/* From the first recipient that we take: a stranger who finds nobody here costs no question. */
+enum rc edge_begin_auth(struct edge_session *s, struct why *why)
+{
+	struct auth_client c = { .ip = stream_facts(s->v->stream)->peer_ip, .helo = str_z(s->helo), .local = s->from_local, .domain = s->from_domain };
+	if (s->auth || (s->v->proto == LISTEN_LMTP && !s->v->e->config->authentication_lmtp))
+		return RC_OK;
+	if (auth_check_new(s->h->auth, &c, &s->auth) != RC_OK)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	return RC_OK;
+}
+/* Two addresses of one mailbox get one copy. */
+static size_t targets_of(struct edge_session *s, struct seal_target *t)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->rcpt_n; i++) {
+		struct edge_rcpt *r = &s->rcpts[i];
+		size_t k = 0;
+		if (r->report)
+			continue;
+		while (k < n && !(t[k].account == r->account && t[k].box == r->box))
+			k++;
+		r->target = (unsigned)k;
+		if (k < n)
+			continue;
+		t[n] = (struct seal_target){ .account = r->account, .box = r->box };
+		memcpy(t[n++].public_key, r->public_key, PUB_LEN);
+	}
+	return n;
+}
+
+static void settle(struct edge_session *s, const struct edge_rcpt *r, const struct store_copy_result *c, struct smtp_result *out)
+{
+	out->rc = c->rc;
+	count_add(s->v->e, c->rc == RC_OK ? M_DELIVERED : M_DELIVERY_FAILED, 1);
+	if (c->rc == RC_FULL) {
+		out->rc = RC_LIMIT;
+		(void)why_fail(&out->why, RC_LIMIT, 0, __FILE__, "5.2.2 the mailbox of %.*s is full", PSTR(str_head(r->address, 120)));
+	} else if (c->rc == RC_NOTFOUND) {
+		(void)why_fail(&out->why, RC_NOTFOUND, 0, __FILE__, "5.1.1 no such address here: %.*s", PSTR(str_head(r->address, 120)));
+	} else if (c->rc != RC_OK) {
+		(void)why_fail(&out->why, c->rc, 0, __FILE__, "4.3.0 not stored (%s), try again", rc_name(c->rc));
+	}
+	edge_tell_rcpt(s, r, c->rc);
+}
+
+/* Read once, however many of the reporting addresses it came to. */
+static void settle_reports(struct edge_session *s, struct smtp_result *results)
+{
+	const struct smtp_result *first = NULL;
+	for (size_t i = 0; i < s->rcpt_n; i++) {
+		struct smtp_result *out = &results[i];
+		if (!s->rcpts[i].report)
+			continue;
+		if (first) {
+			*out = *first;
+			continue;
+		}
+		struct report_came came = { .message = s->message, .mid = str_z(s->mid), .sender = s->from, .verified = s->verified };
+		out->rc = report_edge_read(s->v->e, &s->h->addresses, &came, &out->why);
+		edge_tell_rcpt(s, &s->rcpts[i], out->rc);
+		first = out;
+	}
+}
+
+/* For the aggregate reports, which go out once a day. */
+static void note_dmarc(struct edge_session *s, const struct auth_evidence *e, const struct auth_verdict *v)
+{
+	char room[2400];
+	struct buf scratch = { .p = room, .cap = sizeof room, .max = sizeof room };
+	struct msg_DMARC_RESULT m;
+	/* Never about reports: two servers would go on reporting about each other's for ever. A forgery in a report's clothes is counted. */
+	bool to_us = false;
+	for (size_t i = 0; i < s->rcpt_n; i++)
+		to_us = to_us || s->rcpts[i].report;
+	if (to_us || (e->dmarc && e->dmarc->result == AUTH_PASS && report_is_one(s->v->e->config, str_head(edge_raw(s), s->header))))
+		return;
+	struct auth_fact_in in = { .mid = str_z(s->mid), .source = str_z(stream_facts(s->v->stream)->peer_ip), .envelope_from = s->from_domain,
+		.envelope_to = report_domain_of(s->rcpts[0].address), .at_ms = wall_ms() };
+	if (auth_fact_make(e, v, &in, &scratch, &m))
+		edge_tell(s->v->e, &s->h->facts, MSG_DMARC_RESULT, &m, EDGE_FACT_MOST);
+}
+
+static void log_sender(struct edge_session *s, const struct auth_evidence *e, const struct auth_verdict *v)
+{
+	static const char *const actions[] = { [AUTH_ACCEPT] = "accepted", [AUTH_JUNK] = "junk", [AUTH_REFUSE] = "refused", [AUTH_DEFER] = "deferred" };
+	if (v->action == AUTH_ACCEPT && !v->override[0])
+		return;
+	log_event(LEVEL_INFO, EV_SMTP_SENDER, F("mid", s->mid), F("sid", s->v->sid), F("ip", stream_facts(s->v->stream)->peer_ip),
+	          F("dom", e->dmarc ? e->dmarc->from : STR("")), F("spf", e->spf ? auth_name(e->spf->result) : "-"),
+	          F("dkim", e->dkim && e->dkim->n ? auth_name(e->dkim->signature[0].result) : "none"),
+	          F("dmarc", e->dmarc ? auth_name(e->dmarc->result) : "-"), F("action", actions[v->action]),
+	          F("reason", v->override[0] ? str_z(v->comment) : e->dmarc ? e->dmarc->why : STR("")));
+}
+
+/* Who really sent it, and may it come in? *out_junk: only into the folder for such mail. */
+static enum rc judge_sender(struct edge_session *s, bool *out_junk, struct why *why)
+{
+	const struct auth_verdict *v;
+	struct auth_evidence e;
+	if (!s->header && edge_feed_auth(s, STR(""), true) != RC_OK)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	if (!s->auth)
+		return RC_OK;
+	auth_check_end(s->auth, str_head(edge_raw(s), s->header), &v);
+	auth_check_evidence(s->auth, &e);
+	log_sender(s, &e, v);
+	note_dmarc(s, &e, v);
+	if (e.dmarc && e.dmarc->result == AUTH_PASS)
+		s->verified = arena_str(&s->a, e.dmarc->from);
+	if (v->action == AUTH_REFUSE)
+		FAIL(why, RC_DENIED, "%s %s", v->answer, s->mid);
+	if (v->action == AUTH_DEFER)
+		FAIL(why, RC_BUSY, "%s %s", v->answer, s->mid);
+	*out_junk = v->action == AUTH_JUNK;
+	return RC_OK;
+}
+
+/* Quarantined by its author's own wish: into each recipient's Junk; where there is no such folder, the keyword says it (RFC 9051 2.3.2). */
+static void aim_at_junk(struct edge_session *s, struct seal_target *t, size_t n)
+{
+	static const struct str keyword = STR_INIT("$Junk");
+	for (size_t i = 0; i < n; i++) {
+		struct msg_BOX_SPECIAL_answer a;
+		struct why why = { 0 };
+		enum rc rc = ipc_ask_role(s->v->e->node, ROLE_READER, MSG_BOX_SPECIAL,
+		                          &(struct msg_BOX_SPECIAL){ .account = t[i].account, .special_use = USE_JUNK }, &a, NULL, true, &why);
+		t[i].keywords = &keyword;
+		t[i].keyword_n = 1;
+		if (rc == RC_OK)
+			t[i].box = a.box;
+	}
+}
+
+enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char out_id[16], struct why *why)
+{
+	struct edge_session *s = house;
+	struct role_env *e = s->v->e;
+	uint32_t defects = 0;
+	bool junk = false;
+	struct why inner = { 0 };
+	struct seal_target *t = arena_new(&s->a, s->rcpt_n * sizeof *t);
+	struct store_copy_result *got = arena_new(&s->a, s->rcpt_n * sizeof *got);
+	if (!t || !got || n != s->rcpt_n)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	memcpy(out_id, s->mid, sizeof s->mid);
+	enum rc rc = judge_sender(s, &junk, why);
+	if (rc != RC_OK) {
+		count_add(e, rc == RC_DENIED ? M_SMTP_PERM : M_SMTP_TEMP, 1);
+		return rc;
+	}
+	TRY(edge_put_trace(s, why));
+	size_t targets = targets_of(s, t);
+	if (junk)
+		aim_at_junk(s, t, targets);
+	rc = targets ? sealer_deliver(s->h->sealer, s->message, wall_ms(), t, targets, got, &defects, &inner) : RC_OK;
+	count_add(e, rc == RC_OK ? M_SMTP_OK : M_SMTP_TEMP, 1);
+	if (rc == RC_FULL)
+		FAIL(why, RC_FULL, "4.3.1 no room on this server, try again later. %s", s->mid);
+	if (rc != RC_OK) {
+		log_event(LEVEL_ERROR, EV_SMTP_REFUSED, F("sid", s->v->sid), F("mid", s->mid), F("code", 451), F("reason", inner.text));
+		FAIL(why, RC_IO, "4.3.0 not stored, try again. %s", s->mid);
+	}
+	settle_reports(s, results);
+	for (size_t i = 0; i < n; i++)
+		if (!s->rcpts[i].report)
+			settle(s, &s->rcpts[i], &got[s->rcpts[i].target], &results[i]);
+	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", n), F("size", s->message.n),
+	          F("defects", defects), F("dur_ms", loop_now(e->loop) - s->began));
+	return RC_OK;
+}

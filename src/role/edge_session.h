@@ -1,0 +1,68 @@
+#pragma once
+#include "base/map.h"
+#include "role/auth_check.h"
+#include "role/auth_policy.h"
+#include "role/door.h"
+#include "role/edge_address.h"
+#include "role/sealer.h"
+#include "smtp/session.h"
+
+/* One connection of `edge`, between its files: edge_route.c (whom a message is for), edge_body.c (a message in memory, and what is put in front of it), edge_in.c
+ * (mail from strangers), edge_tell.c (what the ledger hears), role_edge.c (the session and the role). Nobody else includes this. */
+
+enum { EDGE_ARENA = 64 << 20, EDGE_GAP = 4096, EDGE_TRACE_MAX = 65536, EDGE_EVENT_MOST = 2048, EDGE_FACT_MOST = 8192, EDGE_EVENTS_MAX = 48 * 1024 };
+
+struct edge_house {
+	struct doors *doors;
+	struct sealer *sealer;
+	struct auth_house *auth;
+	struct map addresses;          /* of struct edge_known; emptied by DIRECTORY_NEWS */
+	uint64_t held;                 /* octets of messages in memory over all sessions */
+	struct buf events;             /* for the ledger, not yet told */
+	struct buf facts;              /* the same: DMARC_RESULT */
+	int64_t told;                  /* when some were */
+};
+
+struct edge_rcpt { uint64_t account, box; uint8_t public_key[PUB_LEN]; struct str address; unsigned target; bool report; };
+
+struct edge_session {                  /* one connection */
+	struct door_visit *v;
+	struct edge_house *h;
+	struct arena a;                /* of the transaction */
+	struct edge_rcpt *rcpts; size_t rcpt_n, rcpt_cap;
+	struct buf body;               /* EDGE_GAP octets for what we put in front, then the message as it comes */
+	size_t header;                 /* octets of its header with the empty line; 0 = not whole yet */
+	struct str message;            /* what is delivered: our fields and the message, within `body` */
+	struct auth_check *auth;       /* NULL: the sender is not evaluated */
+	struct str from_local, from_domain;
+	struct str verified;           /* the author's domain, when DMARC has passed */
+	uint64_t counted;              /* of `held` */
+	struct str from;
+	char mid[9];
+	char helo[256];
+	bool esmtp, utf8;
+	int64_t began;
+};
+
+/* ---- whom it is for ---- */
+enum rc edge_on_rcpt(void *house, const struct smtp_mail *mail, const struct smtp_rcpt *to, struct why *why);
+
+/* ---- the message in memory ---- */
+enum rc edge_on_body_begin(void *house, const struct smtp_mail *mail, struct why *why);
+enum rc edge_on_body_write(void *house, struct str bytes, struct why *why);
+void edge_drop_body(struct edge_session *s);
+struct str edge_raw(const struct edge_session *s);       /* as it came */
+/* Some more of the message has come: the header to those who wait for it, the body to those who hash it. `last`: that was all. */
+MUST_USE enum rc edge_feed_auth(struct edge_session *s, struct str bytes, bool last);
+/* Our fields in front: s->message is set. */
+MUST_USE enum rc edge_put_trace(struct edge_session *s, struct why *why);
+
+/* ---- mail from strangers ---- */
+MUST_USE enum rc edge_begin_auth(struct edge_session *s, struct why *why); /* from the first recipient that is taken */
+enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char out_id[16], struct why *why);
+
+/* ---- what the ledger hears ---- */
+/* A single message's history goes at once; in a crowd it waits for company, 20 ms at most. `b` is one of the house's two lists. */
+void edge_tell(struct role_env *e, struct buf *b, enum msg_type type, const void *m, size_t most);
+void edge_tell_rcpt(struct edge_session *s, const struct edge_rcpt *r, enum rc rc);
+void edge_flush_events(struct role_env *e);

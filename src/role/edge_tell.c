@@ -1,0 +1,59 @@
+#include "role/edge_session.h"
+
+#include "os/file.h"
+
+/* What the ledger hears of each message, outside the path of the answer. */
+
+enum { EVENTS_MS = 20 };
+
+void edge_flush_events(struct role_env *e)
+{
+	struct edge_house *h = e->state;
+	struct ipc_peer *ledger;
+	bool there = (h->events.len || h->facts.len) && ipc_find(e->node, ROLE_LEDGER, 0, &ledger) == RC_OK;
+	if (there && h->events.len)
+		(void)!ipc_tell(ledger, MSG_EVENTS, &(struct msg_EVENTS){ .list = buf_str(&h->events) }, -1);
+	if (there && h->facts.len)
+		(void)!ipc_tell(ledger, MSG_DMARC_RESULTS, &(struct msg_DMARC_RESULTS){ .list = buf_str(&h->facts) }, -1);
+	buf_clear(&h->events);
+	buf_clear(&h->facts);
+	h->told = loop_now(e->loop);
+}
+
+static void flush_soon(void *arg)
+{
+	(void)!fiber_sleep(EVENTS_MS);
+	edge_flush_events(arg);
+}
+
+/* A single message's history goes at once. In a crowd it waits for company, 20 ms at most: a datagram and a wake-up for each recipient of
+ * each message cost more than writing its row. `b` is one of the two lists. */
+void edge_tell(struct role_env *e, struct buf *b, enum msg_type type, const void *m, size_t most)
+{
+	struct edge_house *h = e->state;
+	bool first = h->events.len == 0 && h->facts.len == 0;
+	size_t start = b->len;
+	buf_u32(b, 0);
+	if (msg_encode(type, false, m, b) != RC_OK || b->failed) {
+		b->failed = false;
+		b->len = start;
+		return;
+	}
+	size_t n = b->len - start - 4;
+	for (unsigned i = 0; i < 4; i++)
+		b->p[start + i] = (char)(n >> (24 - 8 * i));
+	if (b->len > EDGE_EVENTS_MAX - most)
+		edge_flush_events(e);
+	else if (first && (loop_now(e->loop) - h->told > EVENTS_MS || fiber_start(e->loop, flush_soon, e, NULL) != RC_OK))
+		edge_flush_events(e);
+}
+
+void edge_tell_rcpt(struct edge_session *s, const struct edge_rcpt *r, enum rc rc)
+{
+	struct role_env *e = s->v->e;
+	const struct stream_facts *f = stream_facts(s->v->stream);
+	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = rc != RC_OK ? STR("failed") : r->report ? STR("report") : STR("delivered"),
+		.sender = str_head(s->from, 320), .recipient = r->address, .client = str_z(f->peer_ip), .helo = str_z(s->helo), .tls = str_z(f->tls_version),
+		.reason = rc == RC_OK ? STR("") : str_z(rc_name(rc)), .size = s->message.n, .account = r->account };
+	edge_tell(e, &s->h->events, MSG_EVENT, &m, EDGE_EVENT_MOST);
+}
