@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -166,6 +167,79 @@ enum rc net_listen(const struct net_addr *a, bool reuseport, int backlog, int *o
 		FAIL_SYS(why, "cannot set the socket's mode");
 	if (listen(fd, backlog) < 0)
 		FAIL_SYS(why, "cannot listen");
+	*out_fd = fd;
+	fd = -1;
+	return RC_OK;
+}
+
+/* ---- connecting ---- */
+
+static enum rc connect_failed(int e, const struct net_addr *to, struct why *why)
+{
+	static const struct { int sys; enum rc rc; const char *words; } known[] = {
+		{ ECONNREFUSED, RC_DENIED, "refused the connection: nothing listens on that port" },
+		{ ETIMEDOUT, RC_LATE, "did not answer" },
+		{ ENETUNREACH, RC_IO, "cannot be reached: no route to its network" },
+		{ EHOSTUNREACH, RC_IO, "cannot be reached: the host does not answer" },
+		{ EADDRNOTAVAIL, RC_IO, "cannot be reached: no free local port, or no such local address" },
+		{ EACCES, RC_IO, "cannot be reached: a local firewall or the sandbox forbids it" },
+		{ EPERM, RC_IO, "cannot be reached: a local firewall or the sandbox forbids it" },
+		{ ECONNRESET, RC_IO, "closed the connection at once" },
+		{ ENOENT, RC_IO, "is no socket that anybody listens on" },
+	};
+	char ip[46], name[128];
+	uint16_t port;
+	net_ip_text(to, ip, &port);
+	if (ip[0])
+		(void)snprintf(name, sizeof name, "%s port %u", ip, (unsigned)port);
+	else
+		(void)snprintf(name, sizeof name, "%s", to->sa.ss_family == AF_UNIX ? ((const struct sockaddr_un *)&to->sa)->sun_path : "the address");
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (known[i].sys == e)
+			return why_fail(why, known[i].rc, e, __FILE__ ":" WHY_STR(__LINE__), "%s %s", name, known[i].words);
+	return why_fail(why, RC_IO, e, __FILE__ ":" WHY_STR(__LINE__), "%s: no connection (system error %d)", name, e);
+}
+
+/* connect() has said that it is on its way: wait until the socket can be written, then ask how it went. */
+static enum rc await_connection(struct loop *l, int fd, const struct net_addr *to, int64_t deadline, struct why *why)
+{
+	struct io_poll *poll;
+	TRY(io_poll_open(l, fd, &poll));
+	enum rc rc = io_poll_wait(poll, IO_WRITE, deadline);
+	io_poll_close(&poll, false);
+	if (rc == RC_LATE)
+		return connect_failed(ETIMEDOUT, to, why);
+	if (rc != RC_OK)
+		FAIL(why, rc, "the connection was given up");
+	int e = 0;
+	socklen_t n = sizeof e;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n) < 0)
+		e = errno;
+	return e ? connect_failed(e, to, why) : RC_OK;
+}
+
+enum rc net_connect(struct loop *l, const struct net_addr *to, const struct net_addr *from_or_null, int64_t deadline, int *out_fd, struct why *why)
+{
+	if (fiber_cancelled())
+		FAIL(why, RC_CLOSED, "the connection was given up");
+	AUTO(fd_close) int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		FAIL_SYS(why, "cannot make a socket");
+	if (from_or_null) {
+		/* The port is chosen at connect(), when the whole four-tuple is known: one local address serves more than 65,535 connections. */
+		int on = 1;
+		(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+		if (bind(fd, (const struct sockaddr *)&from_or_null->sa, from_or_null->len) < 0)
+			FAIL_SYS(why, "cannot send from the local address that is set: is it one of this machine's?");
+	}
+	int r;
+	do
+		r = connect(fd, (const struct sockaddr *)&to->sa, to->len);
+	while (r < 0 && errno == EINTR);
+	if (r < 0 && errno != EINPROGRESS)
+		return connect_failed(errno, to, why);
+	if (r < 0)
+		TRY(await_connection(l, fd, to, deadline, why));
 	*out_fd = fd;
 	fd = -1;
 	return RC_OK;

@@ -17,6 +17,12 @@ void net_ip_text(const struct net_addr *a, char out[46], uint16_t *out_port); /*
  * replaced, mode 0660. RC_BUSY: somebody listens there. RC_DENIED: not allowed to (a port below 1024). */
 MUST_USE enum rc net_listen(const struct net_addr *a, bool reuseport, int backlog, int *out_fd, struct why *why);
 
+/* A connected TCP (or Unix) socket, non-blocking, close-on-exec, to hand to stream_of_fd(). Suspends the fiber until it stands; outside a fiber it
+ * blocks. `from` is the local address (its port is usually 0); NULL leaves it to the kernel. RC_LATE: `deadline` passed, or the network gave up;
+ * RC_DENIED: the peer refused; RC_CLOSED: the fiber was cancelled; RC_IO: all else. `why` says in words what a person can do about it. */
+struct loop;
+MUST_USE enum rc net_connect(struct loop *l, const struct net_addr *to, const struct net_addr *from_or_null, int64_t deadline, int *out_fd, struct why *why);
+
 /* "10.0.0.0/8", "2001:db8::/32" or one address. Bits set beyond the network's length are RC_SYNTAX. */
 struct net_range { uint8_t addr[16]; unsigned bits; };  /* IPv4 mapped to ::ffff:0:0/96 */
 MUST_USE enum rc net_range_parse(struct str text, struct net_range *out, struct why *why);

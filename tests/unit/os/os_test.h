@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define GROUPS(X) X(loop) X(memory) X(fd) X(file) X(net) X(sandbox)
+#define GROUPS(X) X(loop) X(memory) X(fd) X(file) X(net) X(connect) X(sandbox)
 #define X(name) extern const struct CMUnitTest name##_tests[]; extern const size_t name##_tests_n;
 GROUPS(X)
 #undef X
