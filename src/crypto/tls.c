@@ -7,7 +7,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
 
 /* One SSL_CTX per chain. A connection holds a reference to the one it started with, so forgetting chains breaks no handshake.
  * Rules: the error queue is emptied before each call; nothing of OpenSSL's per-thread state is relied on over a suspension. */
@@ -105,60 +104,12 @@ void tls_server_tickets(struct tls_server *t, struct str keys) { tls_tickets_set
 
 /* ---- what a stream calls ---- */
 
-/* OpenSSL's way to the stream: no buffers of its own. */
-static int wire_said(BIO *b, long n)
-{
-	BIO_clear_retry_flags(b);
-	if (n == TLS_WANT_READ)
-		BIO_set_retry_read(b);
-	if (n == TLS_WANT_WRITE)
-		BIO_set_retry_write(b);
-	return n < 0 ? -1 : (int)n;
-}
-
-static int wire_read(BIO *b, char *p, int n)
-{
-	const struct tls_wire *w = BIO_get_data(b);
-	return n <= 0 ? 0 : wire_said(b, w->read(w->stream, p, (size_t)n));
-}
-
-static int wire_write(BIO *b, const char *p, int n)
-{
-	const struct tls_wire *w = BIO_get_data(b);
-	return n <= 0 ? 0 : wire_said(b, w->write(w->stream, p, (size_t)n));
-}
-
-static long wire_ctrl(BIO *b, int what, long number, void *p) { return what == BIO_CTRL_FLUSH; }
-
-static pthread_once_t wire_once = PTHREAD_ONCE_INIT;
-static BIO_METHOD *wire_method; /* made once, lives as long as the process */
-
-static void make_wire_method(void)
-{
-	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
-	if (m && BIO_meth_set_read(m, wire_read) == 1 && BIO_meth_set_write(m, wire_write) == 1 && BIO_meth_set_ctrl(m, wire_ctrl) == 1)
-		wire_method = m;
-	else
-		BIO_meth_free(m);
-}
-
-static bool attach(SSL *ssl, const struct tls_wire *wire)
-{
-	BIO *b = wire_method ? BIO_new(wire_method) : NULL;
-	if (!b)
-		return false;
-	BIO_set_data(b, (void *)(uintptr_t)wire);
-	BIO_set_init(b, 1);
-	SSL_set_bio(ssl, b, b); /* takes it */
-	return true;
-}
-
 static void *start(void *house, const struct tls_wire *wire)
 {
 	struct tls_server *t = house;
 	errors_clear();
 	SSL *ssl = SSL_new(t->n ? t->chains[0].ctx : t->bare);
-	if (!ssl || !attach(ssl, wire)) {
+	if (!ssl || !tls_wire_attach(ssl, wire)) {
 		SSL_free(ssl);
 		return NULL;
 	}
@@ -168,73 +119,13 @@ static void *start(void *house, const struct tls_wire *wire)
 	return ssl;
 }
 
-static int outcome(SSL *ssl, int ret)
-{
-	int e = SSL_get_error(ssl, ret);
-	errors_clear();
-	switch (e) {
-	case SSL_ERROR_WANT_READ: return TLS_WANT_READ;
-	case SSL_ERROR_WANT_WRITE: return TLS_WANT_WRITE;
-	case SSL_ERROR_ZERO_RETURN: return 0;
-	default: return TLS_BROKEN;
-	}
-}
-
-static int handshake(void *tls)
-{
-	errors_clear();
-	int r = SSL_do_handshake(tls);
-	if (r == 1)
-		return 1;
-	int o = outcome(tls, r);
-	return o == 0 ? TLS_BROKEN : o;
-}
-
-static long read_some(void *tls, void *p, size_t n)
-{
-	size_t got = 0;
-	errors_clear();
-	int r = SSL_read_ex(tls, p, n, &got);
-	return r == 1 ? (long)got : outcome(tls, r);
-}
-
-static long write_some(void *tls, const void *p, size_t n)
-{
-	size_t put = 0;
-	if (n == 0)
-		return TLS_BROKEN; /* a caller's mistake: SSL_write of nothing is undefined */
-	errors_clear();
-	int r = SSL_write_ex(tls, p, n, &put);
-	if (r == 1)
-		return (long)put;
-	int o = outcome(tls, r);
-	return o == 0 ? TLS_BROKEN : o;
-}
-
-static void facts(void *tls, struct stream_facts *out)
-{
-	const char *cipher = SSL_get_cipher_name(tls);
-	(void)snprintf(out->tls_version, sizeof out->tls_version, "%s", SSL_get_version(tls));
-	(void)snprintf(out->tls_cipher, sizeof out->tls_cipher, "%s", cipher ? cipher : "");
-}
-
-static void stop(void *tls)
-{
-	errors_clear();
-	if (SSL_is_init_finished(tls))
-		(void)SSL_shutdown(tls); /* our close_notify; the peer's is not waited for */
-	SSL_free(tls);
-	errors_clear();
-}
-
 enum rc tls_server_new(const struct tls_key_hook *hook, struct tls_server **out, struct why *why)
 {
 	struct tls_server *t = mem_new(sizeof *t);
 	if (!t)
 		return RC_NOMEM;
-	pthread_once(&wire_once, make_wire_method);
 	t->hook = *hook;
-	t->provider = (struct tls_provider){ t, start, handshake, read_some, write_some, facts, stop };
+	t->provider = (struct tls_provider){ t, start, tls_wire_handshake, tls_wire_read, tls_wire_write, tls_wire_facts, tls_wire_stop };
 	t->bare = new_ctx(t);
 	if (!t->bare) {
 		tls_server_free(&t);

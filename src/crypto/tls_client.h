@@ -21,16 +21,23 @@ struct tls_peer_config {
 	const struct str *names; size_t name_n;  /* reference identifiers; "*.example.com" patterns of MTA-STS are the caller's to resolve beforehand: these are names */
 	const struct tls_tlsa *tlsa; size_t tlsa_n;
 };
+/* Names are DNS names or IP addresses of at most 255 octets, at most 8; without any, `sni` is the name. An address as `sni` is not sent. What is
+ * given is copied. Records of `tlsa` are looked at whatever is wanted (dane_ok), but only TLS_WANT_DANE needs one. */
 struct tls_peer;                       /* borrowed by the stream: outlives it */
-MUST_USE enum rc tls_peer_new(struct tls_client *c, const struct tls_peer_config *p, struct tls_peer **out, struct why *why); /* RC_NOTFOUND: DANE without one usable record */
+MUST_USE enum rc tls_peer_new(struct tls_client *c, const struct tls_peer_config *p, struct tls_peer **out, struct why *why); /* RC_NOTFOUND: DANE without one usable record; RC_SYNTAX: a name that is none */
 void tls_peer_free(struct tls_peer **p);
 const struct tls_provider *tls_peer_provider(struct tls_peer *p); /* for stream_of_fd(); stream_starttls() shakes hands as a client */
-/* After the handshake, also a failed one. RFC 8460 4.3's result type: "" = success, "certificate-expired", "certificate-host-mismatch", "certificate-not-trusted",
- * "tlsa-invalid", "dane-required", "validation-failure", "starttls-not-supported" is the caller's. */
+/* The judgement alone, on a chain that is at hand (PEM, leaf first), at Unix time `at_s` (0 = now): the facts are filled as by a handshake, but for `done`.
+ * RC_DENIED: what is wanted does not hold. RC_SYNTAX, RC_LIMIT: no chain. */
+MUST_USE enum rc tls_peer_judge(struct tls_peer *p, struct str chain_pem, int64_t at_s, struct why *why);
+/* After the handshake, also a failed one. RFC 8460 4.3's result type: "certificate-expired", "certificate-host-mismatch", "certificate-not-trusted",
+ * "tlsa-invalid" (no TLSA record matches), "validation-failure" (all else, as a handshake that broke off); "starttls-not-supported", "dane-required"
+ * and what concerns policies are the caller's. With TLS_WANT_ANY it is what PKIX would have said: a testing policy of MTA-STS wants it reported, nobody
+ * else needs to mind. "" = nothing is wrong. */
 struct tls_peer_facts {
 	bool done;                     /* there was a whole handshake */
 	bool pkix_ok, name_ok, dane_ok;/* what holds, whatever was wanted; name_ok: for `names` or sni */
-	const char *result_type;
+	const char *result_type;       /* constant text */
 	char words[160];               /* for people: "certificate expired on 2026-01-02", "TLSv1.3 AES_256_GCM, verified by DANE (3 1 1)" */
 	char subject[128];
 };
