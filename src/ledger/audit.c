@@ -213,8 +213,6 @@ static enum rc verify_chain(struct ledger *l, const uint8_t *signer, struct chai
 	return RC_OK;
 }
 
-static bool go_on(void *arg, const struct ledger_event *e) { return true; }
-
 static enum rc verify(struct ledger *l, const uint8_t *signer, uint64_t *out_entries, struct why *why)
 {
 	struct chain c = { 0 };
@@ -232,7 +230,7 @@ static enum rc verify(struct ledger *l, const uint8_t *signer, uint64_t *out_ent
 	sqlite3_reset(l->stmt[SQL_AUDIT_FROM]);
 	sqlite3_reset(l->stmt[SQL_CHECKPOINTS]);
 	TRY(rc);
-	TRY(ledger_events(l, &(struct ledger_filter){ .since_ms = INT64_MIN, .max = UINT32_MAX }, go_on, NULL, why));
+	TRY(ledger_events_verify(l, why));
 	TRY(ledger_reports_verify(l, why));
 	*out_entries = c.count;
 	return RC_OK;

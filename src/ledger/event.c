@@ -5,7 +5,7 @@
 #include "ledger/pack.h"
 #include "ledger/report.h"
 
-enum { EVENT_TEXTS = 6, MID_MAX = 64, KIND_MAX = 32, ADDRESS_MAX = 1024 };
+enum { EVENT_TEXTS = 7, EVENT_TEXTS_1 = 6, MID_MAX = 64, KIND_MAX = 32, ADDRESS_MAX = 1024 };
 
 /* The keyed hash that stands for an address in the index: lower case, HMAC, 63 bits of it. 0 for none. */
 enum rc ledger_tag(struct ledger *l, struct str address, int64_t *out)
@@ -69,8 +69,49 @@ static enum rc insert(struct ledger *l, const struct clear *c, struct str sealed
 	sqlite3_bind_int64(s, 8, c->batch);
 	sqlite3_bind_int64(s, 9, c->place);
 	bind_blob(s, 10, sealed);
-	TRY(sql_done(l, s, why));
-	return ++l->pending >= PENDING_MAX ? ledger_flush(l, why) : RC_OK;
+	return sql_done(l, s, why);
+}
+
+/* The next of an event's further recipients. RC_NOTFOUND: that was the last. */
+static enum rc next_of(struct cursor *more, struct str *out, uint64_t *out_account)
+{
+	if (!more->in.n)
+		return RC_NOTFOUND;
+	*out = cursor_run(more, ADDRESS_MAX);
+	*out_account = cursor_u64(more);
+	return more->failed ? RC_SYNTAX : RC_OK;
+}
+
+/* A line for each further recipient, by which it is found. */
+static enum rc insert_more(struct ledger *l, struct str more, struct why *why)
+{
+	struct cursor c = cursor_of(more);
+	int64_t event = sqlite3_last_insert_rowid(l->db), tag;
+	struct str recipient;
+	uint64_t account;
+	enum rc rc;
+	while ((rc = next_of(&c, &recipient, &account)) == RC_OK) {
+		TRY(ledger_tag(l, recipient, &tag));
+		sqlite3_stmt *s = sql(l, SQL_EVENT_MORE_ADD);
+		sqlite3_bind_int64(s, 1, tag);
+		sqlite3_bind_int64(s, 2, event);
+		TRY(sql_done(l, s, why));
+	}
+	if (rc != RC_NOTFOUND)
+		FAIL(why, rc, "ledger: an event's recipients are cut short");
+	return RC_OK;
+}
+
+/* All of an event or nothing. */
+static enum rc put(struct ledger *l, const struct clear *c, struct str sealed, struct str more, struct why *why)
+{
+	if (!more.n)
+		return insert(l, c, sealed, why);
+	TRY(sql_done(l, sql(l, SQL_SAVEPOINT), why));
+	enum rc rc = insert(l, c, sealed, why);
+	if (rc == RC_OK)
+		rc = insert_more(l, more, why);
+	return savepoint_end(l, rc, why);
 }
 
 enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why *why)
@@ -82,7 +123,7 @@ enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why 
 	struct clear c = { e->at_ms, e->kind, e->mid, e->size, e->account, 0, 0, 0, 0 };
 	if (e->kind.n > KIND_MAX || e->mid.n > MID_MAX || e->sender.n > ADDRESS_MAX || e->recipient.n > ADDRESS_MAX)
 		FAIL(why, RC_LIMIT, "ledger: an event's field is too long");
-	const struct str texts[EVENT_TEXTS] = { e->sender, e->recipient, e->client_ip, e->helo, e->tls, e->reason };
+	const struct str texts[EVENT_TEXTS] = { e->sender, e->recipient, e->client_ip, e->helo, e->tls, e->reason, e->more };
 	TRY(pack(texts, EVENT_TEXTS, &plain, why));
 	TRY(ledger_tag(l, e->sender, &c.sender));
 	TRY(ledger_tag(l, e->recipient, &c.recipient));
@@ -93,7 +134,8 @@ enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why 
 	if (aad.failed)
 		return RC_NOMEM;
 	TRY(row_seal(l, buf_str(&aad), buf_str(&plain), &sealed));
-	return insert(l, &c, buf_str(&sealed), why);
+	TRY(put(l, &c, buf_str(&sealed), e->more, why));
+	return ++l->pending >= PENDING_MAX ? ledger_flush(l, why) : RC_OK;
 }
 
 /* One row -> an event whose texts lie in `plain`. */
@@ -103,19 +145,40 @@ static enum rc open_row(struct ledger *l, sqlite3_stmt *s, struct buf *plain, st
 		           (uint64_t)sqlite3_column_int64(s, 5), sqlite3_column_int64(s, 6), sqlite3_column_int64(s, 7),
 		           sqlite3_column_int64(s, 8), sqlite3_column_int64(s, 9) };
 	struct buf aad AUTO(buf_done);
-	struct str texts[EVENT_TEXTS];
+	struct str texts[EVENT_TEXTS] = { STR("") };
 	long long id = sqlite3_column_int64(s, 0);
 	buf_init(&aad, 512);
 	aad_of(&c, &aad);
 	TRY(batch_read(l, c.batch, why));
 	enum rc rc = aad.failed ? RC_DAMAGED : row_open(l, (uint64_t)c.place, buf_str(&aad), column_run(s, 10), plain);
-	if (rc == RC_OK && !unpack(buf_str(plain), texts, EVENT_TEXTS))
-		rc = RC_DAMAGED;
+	if (rc == RC_OK && !unpack(buf_str(plain), texts, EVENT_TEXTS)) { /* one written before version 3 has no further recipients */
+		texts[EVENT_TEXTS_1] = STR("");
+		rc = unpack(buf_str(plain), texts, EVENT_TEXTS_1) ? RC_OK : RC_DAMAGED;
+	}
 	if (rc == RC_DAMAGED)
 		FAIL(why, rc, "ledger: event %lld is damaged", id);
 	TRY(rc);
-	*out = (struct ledger_event){ c.at_ms, c.mid, c.kind, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], c.size, c.account };
+	*out = (struct ledger_event){ c.at_ms, c.mid, c.kind, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], c.size, c.account, texts[6] };
 	return RC_OK;
+}
+
+struct hearing { const struct ledger_filter *f; bool (*each)(void *arg, const struct ledger_event *e); void *arg; unsigned left; };
+
+/* Each recipient of one row, where the filter lets it pass. False: enough. */
+static bool give(struct hearing *h, struct ledger_event e)
+{
+	struct cursor more = cursor_of(e.more);
+	const struct ledger_filter *f = h->f;
+	e.more = STR("");
+	do {
+		/* Two addresses may share a hash, and with an address the short id is a filter of ours. */
+		if ((f->address.n && !str_ieq(e.sender, f->address) && !str_ieq(e.recipient, f->address)) || (f->mid.n && !str_eq(e.mid, f->mid)))
+			continue;
+		h->left--;
+		if (!h->each(h->arg, &e) || !h->left)
+			return false;
+	} while (next_of(&more, &e.recipient, &e.account) == RC_OK);
+	return true;
 }
 
 enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*each)(void *arg, const struct ledger_event *e), void *arg,
@@ -124,7 +187,7 @@ enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*ea
 	sqlite3_stmt *s = sql(l, f->address.n ? SQL_EVENTS_ADDRESS : f->mid.n ? SQL_EVENTS_MID : SQL_EVENTS_ALL);
 	struct buf plain AUTO(buf_wipe);
 	int64_t tag = 0;
-	unsigned left = f->max ? f->max : 1000;
+	struct hearing h = { f, each, arg, f->max ? f->max : 1000 };
 	buf_init(&plain, LEDGER_TEXT_MAX + 128);
 	TRY(ledger_tag(l, f->address, &tag));
 	sqlite3_bind_int64(s, 1, f->since_ms);
@@ -133,21 +196,59 @@ enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*ea
 	else if (f->mid.n)
 		bind_str(s, 2, f->mid);
 	enum rc rc = RC_OK;
-	int step = SQLITE_DONE;
-	while (left && (step = sqlite3_step(s)) == SQLITE_ROW) {
+	int step;
+	while ((step = sqlite3_step(s)) == SQLITE_ROW) {
 		struct ledger_event e;
 		rc = open_row(l, s, &plain, &e, why);
-		if (rc != RC_OK)
-			break;
-		/* Two addresses may share a hash, and with an address the short id is a filter of ours. */
-		if ((f->address.n && !str_ieq(e.sender, f->address) && !str_ieq(e.recipient, f->address)) ||
-		    (f->mid.n && !str_eq(e.mid, f->mid)))
-			continue;
-		left--;
-		if (!each(arg, &e))
+		if (rc != RC_OK || !give(&h, e))
 			break;
 	}
 	if (rc == RC_OK && step != SQLITE_ROW && step != SQLITE_DONE)
+		rc = sql_fail(l, step, SQL_AT, why);
+	sqlite3_reset(s);
+	return rc;
+}
+
+/* Can each further recipient of this row be found? */
+static enum rc check_more(struct ledger *l, long long id, struct str more, struct why *why)
+{
+	struct cursor c = cursor_of(more);
+	struct str recipient;
+	uint64_t account;
+	int64_t tag;
+	enum rc rc;
+	while ((rc = next_of(&c, &recipient, &account)) == RC_OK) {
+		TRY(ledger_tag(l, recipient, &tag));
+		sqlite3_stmt *s = sql(l, SQL_EVENT_MORE_HAS);
+		sqlite3_bind_int64(s, 1, tag);
+		sqlite3_bind_int64(s, 2, id);
+		int step = sqlite3_step(s);
+		sqlite3_reset(s);
+		if (step != SQLITE_ROW && step != SQLITE_DONE)
+			return sql_fail(l, step, SQL_AT, why);
+		if (step == SQLITE_DONE)
+			FAIL(why, RC_DAMAGED, "ledger: event %lld is damaged: a recipient's line is missing", id);
+	}
+	if (rc != RC_NOTFOUND)
+		FAIL(why, RC_DAMAGED, "ledger: event %lld is damaged", id);
+	return RC_OK;
+}
+
+enum rc ledger_events_verify(struct ledger *l, struct why *why)
+{
+	sqlite3_stmt *s = sql(l, SQL_EVENTS_ALL);
+	struct buf plain AUTO(buf_wipe);
+	buf_init(&plain, LEDGER_TEXT_MAX + 128);
+	sqlite3_bind_int64(s, 1, INT64_MIN);
+	enum rc rc = RC_OK;
+	int step = SQLITE_DONE;
+	while (rc == RC_OK && (step = sqlite3_step(s)) == SQLITE_ROW) {
+		struct ledger_event e;
+		rc = open_row(l, s, &plain, &e, why);
+		if (rc == RC_OK)
+			rc = check_more(l, sqlite3_column_int64(s, 0), e.more, why);
+	}
+	if (rc == RC_OK && step != SQLITE_DONE)
 		rc = sql_fail(l, step, SQL_AT, why);
 	sqlite3_reset(s);
 	return rc;

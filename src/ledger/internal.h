@@ -5,8 +5,8 @@
 
 /* Prepared once, by number; the text is in ledger.c. */
 enum sql {
-	SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_BATCH_ADD, SQL_BATCH_GET, SQL_EVENT_ADD, SQL_EVENTS_ALL, SQL_EVENTS_MID, SQL_EVENTS_ADDRESS,
-	SQL_AUDIT_ADD, SQL_AUDIT_FROM, SQL_AUDIT_LAST, SQL_CHECKPOINT_ADD, SQL_CHECKPOINTS, SQL_CHECK,
+	SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_BATCH_ADD, SQL_BATCH_GET, SQL_EVENT_ADD, SQL_EVENT_MORE_ADD, SQL_EVENTS_ALL, SQL_EVENTS_MID, SQL_EVENTS_ADDRESS,
+	SQL_AUDIT_ADD, SQL_AUDIT_FROM, SQL_AUDIT_LAST, SQL_CHECKPOINT_ADD, SQL_CHECKPOINTS, SQL_CHECK, SQL_EVENT_MORE_HAS,
 	SQL_SAVEPOINT, SQL_RELEASE, SQL_ROLLBACK_TO, SQL_REPORT_DAY_PUT, SQL_REPORT_DAY_SET, SQL_REPORT_DAYS, SQL_REPORT_DAYS_ALL, SQL_OBSERVATION_ADD,
 	SQL_OBSERVATIONS, SQL_OBSERVATIONS_COUNT, SQL_REPORT_SENT_PUT, SQL_REPORT_SENT_GET, SQL_REPORTS_SENT, SQL_REPORT_ADD, SQL_REPORT_SAME, SQL_REPORTS,
 	SQL_REPORT_ROW_ADD, SQL_REPORT_ROWS, SQL_EXPIRE_DAY, SQL_EXPIRE_OBSERVATION, SQL_EXPIRE_SENT, SQL_EXPIRE_REPORT, SQL_EXPIRE_ROW,
@@ -33,8 +33,11 @@ sqlite3_stmt *sql(struct ledger *l, enum sql which);              /* reset, no b
 MUST_USE enum rc sql_done(struct ledger *l, sqlite3_stmt *s, struct why *why); /* runs a statement that gives no row */
 static inline void bind_str(sqlite3_stmt *s, int i, struct str v) { sqlite3_bind_text64(s, i, v.p, v.n, SQLITE_STATIC, SQLITE_UTF8); }
 static inline void bind_blob(sqlite3_stmt *s, int i, struct str v) { sqlite3_bind_blob64(s, i, v.p, v.n, SQLITE_STATIC); }
+/* After SQL_SAVEPOINT: keeps what came since, or takes it back and answers with the failure it is given. */
+MUST_USE enum rc savepoint_end(struct ledger *l, enum rc rc, struct why *why);
 struct str column_run(sqlite3_stmt *s, int i);                    /* text or blob, until the next step */
 
+MUST_USE enum rc ledger_events_verify(struct ledger *l, struct why *why); /* opens each, and looks whether its recipients can be found */
 MUST_USE enum rc batch_write(struct ledger *l, struct why *why);  /* an open transaction with a batch; its key in l->writing */
 MUST_USE enum rc batch_read(struct ledger *l, int64_t id, struct why *why); /* its key in l->reading */
 void ledger_batch_done(struct batch *b);

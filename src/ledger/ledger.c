@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SCHEMA = 2 };
+enum { SCHEMA = 3 };
 static const char schema[] =
 	"CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one=1), salt BLOB NOT NULL, tag BLOB NOT NULL) STRICT;"
 	"CREATE TABLE batch(id INTEGER PRIMARY KEY, salt BLOB NOT NULL) STRICT;"
@@ -44,6 +44,13 @@ static const char schema_2[] =
 	"PRAGMA user_version=2;"
 	"COMMIT;";
 
+/* Version 3: a message is one event, whose further recipients have a line each by which they are found. */
+static const char schema_3[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE event_more(recipient INTEGER NOT NULL, event INTEGER NOT NULL, PRIMARY KEY(recipient,event)) STRICT, WITHOUT ROWID;"
+	"PRAGMA user_version=3;"
+	"COMMIT;";
+
 #define EVENT_COLUMNS "SELECT id,at_ms,kind,mid,size,account,sender,recipient,batch,place,sealed FROM event WHERE at_ms>=?1 "
 #define DAY_COLUMNS "SELECT id,day,domain,batch,place,sealed,upto,target,since_ms,done,(SELECT coalesce(max(o.id),0) FROM observation o WHERE o.day=d.day" \
 	" AND o.domain=d.domain) FROM report_day d WHERE day>=?1 AND day<?2 AND (?3=0 OR domain=?3) AND id>?4 "
@@ -55,9 +62,11 @@ static const char *const text[SQL_COUNT] = {
 	[SQL_BATCH_ADD] = "INSERT INTO batch(salt) VALUES(?1)",
 	[SQL_BATCH_GET] = "SELECT salt FROM batch WHERE id=?1",
 	[SQL_EVENT_ADD] = "INSERT INTO event(at_ms,kind,mid,size,account,sender,recipient,batch,place,sealed) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+	[SQL_EVENT_MORE_ADD] = "INSERT OR IGNORE INTO event_more(recipient,event) VALUES(?1,?2)", /* one may be named twice */
+	[SQL_EVENT_MORE_HAS] = "SELECT 1 FROM event_more WHERE recipient=?1 AND event=?2",
 	[SQL_EVENTS_ALL] = EVENT_COLUMNS "ORDER BY id",
 	[SQL_EVENTS_MID] = EVENT_COLUMNS "AND mid=?2 ORDER BY id",
-	[SQL_EVENTS_ADDRESS] = EVENT_COLUMNS "AND (sender=?2 OR recipient=?2) ORDER BY id",
+	[SQL_EVENTS_ADDRESS] = EVENT_COLUMNS "AND (sender=?2 OR recipient=?2 OR id IN (SELECT event FROM event_more WHERE recipient=?2)) ORDER BY id",
 	[SQL_AUDIT_ADD] = "INSERT INTO audit(number,at_ms,batch,place,sealed,hash) VALUES(?1,?2,?3,?4,?5,?6)",
 	[SQL_AUDIT_FROM] = "SELECT number,at_ms,batch,place,sealed,hash FROM audit WHERE number>=?1 ORDER BY number",
 	[SQL_AUDIT_LAST] = "SELECT number,hash FROM audit ORDER BY number DESC LIMIT 1",
@@ -120,6 +129,16 @@ enum rc sql_done(struct ledger *l, sqlite3_stmt *s, struct why *why)
 	int e = sqlite3_step(s);
 	enum rc rc = e == SQLITE_DONE || e == SQLITE_ROW ? RC_OK : sql_fail(l, e, SQL_AT, why);
 	sqlite3_reset(s);
+	return rc;
+}
+
+enum rc savepoint_end(struct ledger *l, enum rc rc, struct why *why)
+{
+	struct why unused;
+	if (rc == RC_OK)
+		return sql_done(l, sql(l, SQL_RELEASE), why);
+	if (!sqlite3_get_autocommit(l->db) && sql_done(l, sql(l, SQL_ROLLBACK_TO), &unused) == RC_OK)
+		(void)!sql_done(l, sql(l, SQL_RELEASE), &unused);
 	return rc;
 }
 
@@ -328,6 +347,8 @@ static enum rc set_up(struct ledger *l, const char *path, struct why *why)
 	TRY(check_key(l, why));
 	if (version < 2)
 		TRY(exec(l, schema_2, why));
+	if (version < 3)
+		TRY(exec(l, schema_3, why));
 	for (unsigned i = 0; i < SQL_COUNT; i++) {
 		e = sqlite3_prepare_v3(l->db, text[i], -1, SQLITE_PREPARE_PERSISTENT, &l->stmt[i], NULL);
 		if (e != SQLITE_OK)

@@ -14,16 +14,17 @@ struct ledger;
 MUST_USE enum rc ledger_open_with(const char *dir, const struct secret *key, struct ledger **out, struct why *why);
 void ledger_close(struct ledger **l); /* commits what is pending, if it can: ledger_flush() first tells whether */
 
-struct ledger_event {              /* one recipient of one message */
+struct ledger_event {              /* one message, and a recipient of it */
 	int64_t at_ms;
 	struct str mid, kind;      /* "delivered", "refused", "append", ... */
 	struct str sender, recipient, client_ip, helo, tls, reason;
 	uint64_t size;
 	uint64_t account;
+	struct str more;           /* (run recipient, u64 account)*: further ones to whom all of this happened. Empty when it is read */
 };
 enum { LEDGER_TEXT_MAX = 32 * 1024 }; /* all texts of one event or audit entry together: RC_LIMIT past it */
 MUST_USE enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why *why);
-/* Events in order of writing, also those not yet flushed. Empty address and mid: any. Address: sender or recipient, in any case of letters. `each` answers
+/* Events in order of writing, also those not yet flushed, each recipient as an event of its own. Empty address and mid: any. Address: sender or recipient, in any case of letters. `each` answers
  * false to stop; its event lives during the call. RC_DAMAGED: an event does not open. */
 struct ledger_filter { struct str address, mid; int64_t since_ms; unsigned max; /* 0 = 1,000 */ };
 MUST_USE enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*each)(void *arg, const struct ledger_event *e), void *arg,

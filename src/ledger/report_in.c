@@ -39,13 +39,7 @@ enum rc ledger_report_add(struct ledger *l, const struct ledger_report *r, const
 	TRY(is_there(l, same, why));
 	TRY(batch_write(l, why)); /* before the savepoint: a batch's salt stays whatever becomes of this report */
 	TRY(sql_done(l, sql(l, SQL_SAVEPOINT), why));
-	enum rc rc = put_report(l, r, same, rows, n, why);
-	if (rc == RC_OK)
-		return sql_done(l, sql(l, SQL_RELEASE), why);
-	struct why unused;
-	if (!sqlite3_get_autocommit(l->db) && sql_done(l, sql(l, SQL_ROLLBACK_TO), &unused) == RC_OK)
-		(void)!sql_done(l, sql(l, SQL_RELEASE), &unused);
-	return rc;
+	return savepoint_end(l, put_report(l, r, same, rows, n, why), why);
 }
 
 struct reading { bool (*each)(void *arg, const struct ledger_report *r); void *arg; };

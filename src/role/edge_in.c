@@ -52,7 +52,6 @@ static void settle(struct edge_session *s, const struct edge_rcpt *r, const stru
 	} else if (c->rc != RC_OK) {
 		(void)why_fail(&out->why, c->rc, 0, __FILE__, "4.3.0 not stored (%s), try again", rc_name(c->rc));
 	}
-	edge_tell_rcpt(s, r, c->rc);
 }
 
 /* Read once, however many of the reporting addresses it came to. */
@@ -69,7 +68,6 @@ static void settle_reports(struct edge_session *s, struct smtp_result *results)
 		}
 		struct report_came came = { .message = s->message, .mid = str_z(s->mid), .sender = s->from, .verified = s->verified };
 		out->rc = report_edge_read(s->v->e, &s->h->addresses, &came, &out->why);
-		edge_tell_rcpt(s, &s->rcpts[i], out->rc);
 		first = out;
 	}
 }
@@ -152,7 +150,8 @@ enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char 
 	struct why inner = { 0 };
 	struct seal_target *t = arena_new(&s->a, s->rcpt_n * sizeof *t);
 	struct store_copy_result *got = arena_new(&s->a, s->rcpt_n * sizeof *got);
-	if (!t || !got || n != s->rcpt_n)
+	enum rc *fates = arena_new(&s->a, s->rcpt_n * sizeof *fates);
+	if (!t || !got || !fates || n != s->rcpt_n)
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
 	memcpy(out_id, s->mid, sizeof s->mid);
 	enum rc rc = judge_sender(s, &junk, why);
@@ -173,9 +172,12 @@ enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char 
 		FAIL(why, RC_IO, "4.3.0 not stored, try again. %s", s->mid);
 	}
 	settle_reports(s, results);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (!s->rcpts[i].report)
 			settle(s, &s->rcpts[i], &got[s->rcpts[i].target], &results[i]);
+		fates[i] = s->rcpts[i].report ? results[i].rc : got[s->rcpts[i].target].rc;
+	}
+	edge_tell_rcpts(s, fates);
 	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", n), F("size", s->message.n),
 	          F("defects", defects), F("dur_ms", loop_now(e->loop) - s->began));
 	return RC_OK;

@@ -10,7 +10,7 @@
 /* One connection of `edge`, between its files: edge_route.c (whom a message is for), edge_body.c (a message in memory, and what is put in front of it), edge_in.c
  * (mail from strangers), edge_tell.c (what the ledger hears), role_edge.c (the session and the role). Nobody else includes this. */
 
-enum { EDGE_ARENA = 64 << 20, EDGE_GAP = 4096, EDGE_TRACE_MAX = 65536, EDGE_EVENT_MOST = 2048, EDGE_FACT_MOST = 8192, EDGE_EVENTS_MAX = 48 * 1024 };
+enum { EDGE_ARENA = 64 << 20, EDGE_GAP = 4096, EDGE_TRACE_MAX = 65536, EDGE_EVENT_MOST = 12 * 1024, EDGE_FACT_MOST = 8192, EDGE_EVENTS_MAX = 48 * 1024 };
 
 struct edge_house {
 	struct doors *doors;
@@ -64,5 +64,6 @@ enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char 
 /* ---- what the ledger hears ---- */
 /* A single message's history goes at once; in a crowd it waits for company, 20 ms at most. `b` is one of the house's two lists. */
 void edge_tell(struct role_env *e, struct buf *b, enum msg_type type, const void *m, size_t most);
-void edge_tell_rcpt(struct edge_session *s, const struct edge_rcpt *r, enum rc rc);
+/* What became of each recipient's copy, `fates`: one event for all of them to whom the same happened. */
+void edge_tell_rcpts(struct edge_session *s, const enum rc *fates);
 void edge_flush_events(struct role_env *e);

@@ -48,12 +48,35 @@ void edge_tell(struct role_env *e, struct buf *b, enum msg_type type, const void
 		edge_flush_events(e);
 }
 
-void edge_tell_rcpt(struct edge_session *s, const struct edge_rcpt *r, enum rc rc)
+/* Room for the recipients that share an event with its first one: what MSG_EVENT has for them. */
+enum { MORE_MAX = 8192, MORE_EACH = 4 + 320 + 8 };
+
+/* One event for recipient `i` and those behind it to whom the same happened, as far as they fit; who is in it has been told. */
+static void tell_of(struct edge_session *s, size_t i, const enum rc *fates, bool *told)
 {
-	struct role_env *e = s->v->e;
+	const struct edge_rcpt *r = &s->rcpts[i];
 	const struct stream_facts *f = stream_facts(s->v->stream);
+	char room[MORE_MAX];
+	struct buf more = { .p = room, .cap = sizeof room, .max = sizeof room };
+	enum rc rc = fates[i];
+	told[i] = true;
+	for (size_t k = i + 1; k < s->rcpt_n && more.len <= MORE_MAX - MORE_EACH; k++) {
+		if (told[k] || fates[k] != rc || s->rcpts[k].report != r->report)
+			continue;
+		buf_run(&more, str_head(s->rcpts[k].address, 320));
+		buf_u64(&more, s->rcpts[k].account);
+		told[k] = true;
+	}
 	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = rc != RC_OK ? STR("failed") : r->report ? STR("report") : STR("delivered"),
 		.sender = str_head(s->from, 320), .recipient = r->address, .client = str_z(f->peer_ip), .helo = str_z(s->helo), .tls = str_z(f->tls_version),
-		.reason = rc == RC_OK ? STR("") : str_z(rc_name(rc)), .size = s->message.n, .account = r->account };
-	edge_tell(e, &s->h->events, MSG_EVENT, &m, EDGE_EVENT_MOST);
+		.reason = rc == RC_OK ? STR("") : str_z(rc_name(rc)), .size = s->message.n, .account = r->account, .more = buf_str(&more) };
+	edge_tell(s->v->e, &s->h->events, MSG_EVENT, &m, EDGE_EVENT_MOST);
+}
+
+void edge_tell_rcpts(struct edge_session *s, const enum rc *fates)
+{
+	bool *told = arena_new(&s->a, s->rcpt_n * sizeof *told);
+	for (size_t i = 0; told && i < s->rcpt_n; i++)
+		if (!told[i])
+			tell_of(s, i, fates, told);
 }

@@ -155,7 +155,7 @@ static void write_event(struct ledger_house *h, const struct msg_EVENT *m)
 {
 	struct why why = { 0 };
 	struct ledger_event ev = { .at_ms = (int64_t)m->at_ms, .mid = m->mid, .kind = m->kind, .sender = m->sender, .recipient = m->recipient,
-		.client_ip = m->client, .helo = m->helo, .tls = m->tls, .reason = m->reason, .size = m->size, .account = m->account };
+		.client_ip = m->client, .helo = m->helo, .tls = m->tls, .reason = m->reason, .size = m->size, .account = m->account, .more = m->more };
 	if (h->l && ledger_event(h->l, &ev, &why) != RC_OK)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
 }

@@ -1,4 +1,6 @@
-#include "ledger/ledger.h"
+#include "ledger/internal.h"
+#include "ledger/pack.h"
+#include "ledger/report.h"
 
 #include "base/buf.h"
 #include "os/file.h"
@@ -100,6 +102,137 @@ static void events_are_found_by_address_short_id_and_time(void **state)
 	ledger_close(&l);
 }
 
+static void tamper(struct place *p, const char *statement)
+{
+	sqlite3 *db = NULL;
+	assert_int_equal(sqlite3_open(p->db, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_changes(db) > 0, 1);
+	sqlite3_close(db);
+}
+
+static void put_more(struct buf *b, struct str address, uint64_t account)
+{
+	buf_run(b, address);
+	buf_u64(b, account);
+}
+
+struct heard { unsigned n; char text[512]; };
+static bool hear(void *arg, const struct ledger_event *e)
+{
+	struct heard *h = arg;
+	size_t at = strlen(h->text);
+	h->n++;
+	assert_int_equal(e->more.n, 0);
+	(void)snprintf(h->text + at, sizeof h->text - at, "%.*s %llu;", PSTR(e->recipient), (unsigned long long)e->account);
+	return true;
+}
+
+static void recipients_who_share_an_event_are_each_found(void **state)
+{
+	struct ledger *l = open_it(*state);
+	struct why why = { 0 };
+	struct buf more AUTO(buf_done);
+	struct heard all = { 0 }, eve = { 0 }, two = { 0 };
+	uint64_t entries;
+	buf_init(&more, 4096);
+	put_more(&more, STR("Eve@our.example"), 43);
+	put_more(&more, STR("faythe@our.example"), 44);
+	put_more(&more, STR("eve@our.example"), 43); /* named twice */
+	struct ledger_event e = sample(1);
+	e.more = buf_str(&more);
+	assert_int_equal(ledger_event(l, &e, &why), RC_OK);
+	e.more = STR("");
+	assert_int_equal(ledger_event(l, &e, &why), RC_OK);
+	assert_int_equal(ledger_events(l, &(struct ledger_filter){ 0 }, hear, &all, &why), RC_OK);
+	assert_string_equal(all.text, "dave@our.example 42;Eve@our.example 43;faythe@our.example 44;eve@our.example 43;dave@our.example 42;");
+	assert_int_equal(ledger_events(l, &(struct ledger_filter){ .address = STR("EVE@our.example") }, hear, &eve, &why), RC_OK);
+	assert_string_equal(eve.text, "Eve@our.example 43;eve@our.example 43;");
+	assert_int_equal(ledger_events(l, &(struct ledger_filter){ .max = 2 }, hear, &two, &why), RC_OK);
+	assert_int_equal(two.n, 2);
+	assert_int_equal(count(l, (struct ledger_filter){ .address = STR("dave@our.example") }), 2);
+	assert_int_equal(count(l, (struct ledger_filter){ .address = STR("carol@sender.example") }), 5);
+	assert_int_equal(ledger_verify(l, &entries, &why), RC_OK);
+	ledger_close(&l);
+}
+
+static void an_event_whose_recipients_are_cut_short_is_refused_whole(void **state)
+{
+	struct ledger *l = open_it(*state);
+	struct why why = { 0 };
+	struct buf more AUTO(buf_done);
+	buf_init(&more, 4096);
+	put_more(&more, STR("eve@our.example"), 43);
+	put_more(&more, STR("faythe@our.example"), 44);
+	struct ledger_event e = sample(1);
+	e.more = str_head(buf_str(&more), more.len - 1);
+	assert_int_equal(ledger_event(l, &e, &why), RC_SYNTAX);
+	assert_int_equal(count(l, (struct ledger_filter){ 0 }), 0);
+	assert_int_equal(count(l, (struct ledger_filter){ .address = STR("eve@our.example") }), 0);
+	e.more = buf_str(&more);
+	assert_int_equal(ledger_event(l, &e, &why), RC_OK);
+	assert_int_equal(count(l, (struct ledger_filter){ .address = STR("eve@our.example") }), 1);
+	ledger_close(&l);
+}
+
+static void a_recipients_lost_line_is_damage(void **state)
+{
+	struct place *p = *state;
+	struct ledger *l = open_it(p);
+	struct why why = { 0 };
+	struct buf more AUTO(buf_done);
+	uint64_t entries;
+	buf_init(&more, 4096);
+	put_more(&more, STR("eve@our.example"), 43);
+	struct ledger_event e = sample(1);
+	e.more = buf_str(&more);
+	assert_int_equal(ledger_event(l, &e, &why), RC_OK);
+	ledger_close(&l);
+	tamper(p, "UPDATE event_more SET recipient=recipient+1");
+	l = open_it(p);
+	assert_int_equal(ledger_verify(l, &entries, &why), RC_DAMAGED);
+	ledger_close(&l);
+}
+
+/* As versions 1 and 2 wrote it: six sealed texts. */
+static void an_event_from_before_there_were_further_recipients_is_read(void **state)
+{
+	struct ledger *l = open_it(*state);
+	struct why why = { 0 };
+	struct buf aad AUTO(buf_done), plain AUTO(buf_done), sealed AUTO(buf_done);
+	uint64_t entries;
+	buf_init(&aad, 512);
+	buf_init(&plain, 512);
+	buf_init(&sealed, 512);
+	const struct str texts[] = { STR("carol@sender.example"), STR("dave@our.example"), STR("198.51.100.77"), STR("mx"), STR(""), STR("ok") };
+	int64_t from, to;
+	assert_int_equal(pack(texts, 6, &plain, &why), RC_OK);
+	assert_int_equal(ledger_tag(l, texts[0], &from), RC_OK);
+	assert_int_equal(ledger_tag(l, texts[1], &to), RC_OK);
+	assert_int_equal(batch_write(l, &why), RC_OK);
+	uint64_t clear[] = { 4711, 42, (uint64_t)from, (uint64_t)to, (uint64_t)l->writing.id, l->writing.next };
+	buf_add(&aad, STR("event"));
+	buf_u64(&aad, 77);
+	buf_run(&aad, STR("delivered"));
+	buf_run(&aad, STR("7F3K9Q2D"));
+	for (size_t i = 0; i < 6; i++)
+		buf_u64(&aad, clear[i]);
+	assert_int_equal(row_seal(l, buf_str(&aad), buf_str(&plain), &sealed), RC_OK);
+	sqlite3_stmt *s = sql(l, SQL_EVENT_ADD);
+	sqlite3_bind_int64(s, 1, 77);
+	bind_str(s, 2, STR("delivered"));
+	bind_str(s, 3, STR("7F3K9Q2D"));
+	for (int i = 0; i < 6; i++)
+		sqlite3_bind_int64(s, 4 + i, (int64_t)clear[i]);
+	bind_blob(s, 10, buf_str(&sealed));
+	assert_int_equal(sql_done(l, s, &why), RC_OK);
+	struct heard h = { 0 };
+	assert_int_equal(ledger_events(l, &(struct ledger_filter){ .address = STR("dave@our.example") }, hear, &h, &why), RC_OK);
+	assert_string_equal(h.text, "dave@our.example 42;");
+	assert_int_equal(ledger_verify(l, &entries, &why), RC_OK);
+	ledger_close(&l);
+}
+
 static void slurp(const char *path, struct buf *out)
 {
 	struct why why = { 0 };
@@ -169,15 +302,6 @@ static void the_audit_log_survives_and_verifies(void **state)
 	assert_int_equal(ledger_verify(l, &n, &why), RC_OK);
 	assert_int_equal(n, 3);
 	ledger_close(&l);
-}
-
-static void tamper(struct place *p, const char *statement)
-{
-	sqlite3 *db = NULL;
-	assert_int_equal(sqlite3_open(p->db, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_changes(db) > 0, 1);
-	sqlite3_close(db);
 }
 
 static void sign(const struct secret *k, uint64_t count, const uint8_t hash[32], uint8_t out[64])
@@ -356,6 +480,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_place, drop_place)
 		T(events_are_found_by_address_short_id_and_time),
+		T(recipients_who_share_an_event_are_each_found),
+		T(an_event_whose_recipients_are_cut_short_is_refused_whole),
+		T(a_recipients_lost_line_is_damage),
+		T(an_event_from_before_there_were_further_recipients_is_read),
 		T(no_correspondent_is_readable_in_the_files),
 		T(the_audit_log_survives_and_verifies),
 		T(each_kind_of_tampering_is_named),

@@ -365,7 +365,7 @@ static void a_ledger_of_the_first_format_gets_the_tables_and_keeps_its_history(v
 	uint64_t entries = 0;
 	ok(ledger_audit(l, 1, STR("who"), STR("from"), STR("what"), STR(""), STR("after"), &why), &why);
 	ledger_close(&l);
-	sql(p, "DROP TABLE report_row; DROP TABLE report; DROP TABLE observation; DROP TABLE report_sent; DROP TABLE report_day; PRAGMA user_version=1");
+	sql(p, "DROP TABLE report_row; DROP TABLE report; DROP TABLE observation; DROP TABLE report_sent; DROP TABLE report_day; DROP TABLE event_more; PRAGMA user_version=1");
 	l = open_it(p);
 	struct ledger_report r = sample("one", true);
 	ok(ledger_report_add(l, &r, two_rows, 2, &why), &why);
