@@ -119,13 +119,52 @@ static void *start(void *house, const struct tls_wire *wire)
 	return ssl;
 }
 
+/* RFC 9266 2: the exporter with this label and an empty context; 4.2: before TLS 1.3 only with the extended master secret. */
+static enum rc exporter(SSL *ssl, struct buf *out)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	unsigned char value[32];
+	if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+		return RC_NOTFOUND;
+	if (SSL_export_keying_material(ssl, value, sizeof value, label, sizeof label - 1, (const unsigned char *)"", 0, 1) != 1)
+		return RC_NOTFOUND;
+	buf_add(out, str_of(value, sizeof value));
+	return RC_OK;
+}
+
+/* RFC 5929 4.1: the hash of the server's certificate with the hash of its signature, SHA-256 in the place of MD5 and SHA-1. */
+static enum rc end_point(SSL *ssl, struct buf *out)
+{
+	X509 *leaf = SSL_get_certificate(ssl);
+	unsigned char value[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	int hash = NID_undef;
+	if (!leaf || X509_get_signature_info(leaf, &hash, NULL, NULL, NULL) != 1)
+		return RC_NOTFOUND;
+	if (hash == NID_md5 || hash == NID_sha1)
+		hash = NID_sha256;
+	const EVP_MD *md = EVP_get_digestbynid(hash); /* none for Ed25519: RFC 5929 leaves it undefined */
+	if (!md || X509_digest(leaf, md, value, &n) != 1)
+		return RC_NOTFOUND;
+	buf_add(out, str_of(value, n));
+	return RC_OK;
+}
+
+static enum rc binding(void *tls, enum stream_binding kind, struct buf *out)
+{
+	errors_clear();
+	enum rc rc = SSL_is_init_finished(tls) ? kind == STREAM_TLS_EXPORTER ? exporter(tls, out) : end_point(tls, out) : RC_NOTFOUND;
+	errors_clear();
+	return rc == RC_OK && out->failed ? RC_NOMEM : rc;
+}
+
 enum rc tls_server_new(const struct tls_key_hook *hook, struct tls_server **out, struct why *why)
 {
 	struct tls_server *t = mem_new(sizeof *t);
 	if (!t)
 		return RC_NOMEM;
 	t->hook = *hook;
-	t->provider = (struct tls_provider){ t, start, tls_wire_handshake, tls_wire_read, tls_wire_write, tls_wire_facts, tls_wire_stop };
+	t->provider = (struct tls_provider){ t, start, tls_wire_handshake, tls_wire_read, tls_wire_write, tls_wire_facts, tls_wire_stop, binding };
 	t->bare = new_ctx(t);
 	if (!t->bare) {
 		tls_server_free(&t);

@@ -292,6 +292,11 @@ enum rc stream_starttls(struct stream *s)
 	return RC_OK;
 }
 
+enum rc stream_binding(struct stream *s, enum stream_binding kind, struct buf *out)
+{
+	return s->is_tls ? s->ops->binding(s, kind, out) : RC_NOTFOUND;
+}
+
 void stream_free(struct stream **sp)
 {
 	struct stream *s = *sp;

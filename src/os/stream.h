@@ -51,6 +51,12 @@ bool stream_can_tls(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
 MUST_USE enum rc stream_starttls(struct stream *s);
 
+/* What binds a login to this TLS session and no other (RFC 5056): RFC 9266's tls-exporter, RFC 5929 4's tls-server-end-point. RC_NOTFOUND: there is no TLS, or it
+ * cannot give one of that kind. At most STREAM_BINDING_MAX octets. */
+enum stream_binding { STREAM_TLS_EXPORTER, STREAM_TLS_SERVER_END_POINT };
+enum { STREAM_BINDING_MAX = 64 };
+MUST_USE enum rc stream_binding(struct stream *s, enum stream_binding kind, struct buf *out);
+
 /* Who is there. Text stays valid as long as the stream. */
 struct stream_facts {
 	char peer_ip[46];              /* "192.0.2.1" or "2001:db8::1"; empty for a Unix socket or memory */
@@ -77,6 +83,7 @@ struct stream_memory {
 	struct buf *out;
 	long fail_at;                  /* < 0: never */
 	bool can_tls, is_tls;
+	struct str binding;            /* of both kinds while TLS is on; "" = none */
 	struct stream_facts facts;
 	/* Called when input has run out, before RC_CLOSED is given: may set more input. For dialog tests (may be NULL).
 	 * True with nothing set plays a silent peer: RC_LATE (or RC_AGAIN from stream_wait() when it called stream_wake()). */
@@ -112,4 +119,5 @@ struct tls_provider {
 	long (*write)(void *tls, const void *p, size_t n);
 	void (*facts)(void *tls, struct stream_facts *out);
 	void (*stop)(void *tls);                                      /* close_notify, best effort; frees */
+	enum rc (*binding)(void *tls, enum stream_binding kind, struct buf *out); /* as stream_binding(); NULL: none */
 };

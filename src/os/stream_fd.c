@@ -277,6 +277,12 @@ static enum rc fd_starttls(struct stream *s)
 	return RC_OK;
 }
 
+static enum rc fd_binding(struct stream *s, enum stream_binding kind, struct buf *out)
+{
+	struct fd_stream *d = (struct fd_stream *)(void *)s;
+	return d->tls->binding && d->session ? d->tls->binding(d->session, kind, out) : RC_NOTFOUND;
+}
+
 /* ---- making and ending ---- */
 
 static void fd_end(struct stream *s)
@@ -303,7 +309,7 @@ static void fd_end(struct stream *s)
 
 static const struct stream_ops fd_ops = {
 	.fill = fd_fill, .send = fd_send, .wait = fd_wait, .wake = fd_wake,
-	.can_tls = fd_can_tls, .starttls = fd_starttls, .close = fd_end,
+	.can_tls = fd_can_tls, .starttls = fd_starttls, .binding = fd_binding, .close = fd_end,
 };
 
 static void learn_addresses(struct stream *s, int fd, const struct net_addr *known)

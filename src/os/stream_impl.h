@@ -18,6 +18,7 @@ struct stream_ops {
 	void (*wake)(struct stream *s);
 	bool (*can_tls)(const struct stream *s);
 	enum rc (*starttls)(struct stream *s);
+	enum rc (*binding)(struct stream *s, enum stream_binding kind, struct buf *out); /* with TLS only */
 	void (*close)(struct stream *s); /* frees what is behind the stream, not the stream */
 };
 

@@ -107,11 +107,17 @@ static enum rc memory_starttls(struct stream *s)
 	(void)s;
 	return RC_OK;
 }
+static enum rc memory_binding(struct stream *s, enum stream_binding kind, struct buf *out)
+{
+	(void)kind;
+	buf_add(out, memory_of(s)->m.binding);
+	return memory_of(s)->m.binding.n ? RC_OK : RC_NOTFOUND;
+}
 static void memory_close(struct stream *s) { (void)s; }
 
 static const struct stream_ops memory_ops = {
 	.fill = memory_fill, .send = memory_send, .wait = memory_wait, .wake = memory_wake,
-	.can_tls = memory_can_tls, .starttls = memory_starttls, .close = memory_close,
+	.can_tls = memory_can_tls, .starttls = memory_starttls, .binding = memory_binding, .close = memory_close,
 };
 
 struct stream *stream_of_memory(struct stream_memory given)

@@ -212,7 +212,7 @@ void smtp_do_data(struct smtp_session *s, struct str arg)
 {
 	(void)arg;
 	if (s->state != SMTP_RCPT) {
-		if (s->config->kind == SMTP_RELAY_IN && s->rcpts_tried)
+		if (s->config->kind != SMTP_LMTP && s->rcpts_tried)
 			smtp_error(s, 554, "5.5.1 no valid recipients"); /* RFC 5321 3.3 */
 		else
 			smtp_error(s, 503, "5.5.1 RCPT first");
@@ -291,7 +291,7 @@ static void drop_chunk(struct smtp_session *s, uint64_t size)
 	s->command = STR("BDAT");
 	if (rc != RC_OK)
 		lost(s, rc);
-	else if (s->config->kind == SMTP_RELAY_IN && s->state == SMTP_MAIL && s->rcpts_tried)
+	else if (s->config->kind != SMTP_LMTP && s->state == SMTP_MAIL && s->rcpts_tried)
 		smtp_error(s, 554, "5.5.1 no valid recipients");
 	else
 		smtp_error(s, 503, "5.5.1 MAIL and RCPT first");

@@ -2,6 +2,7 @@
 #include "smtp/params.h"
 
 #include "base/mem.h"
+#include "os/loop.h"
 
 /* MAIL and RCPT: who sends, who receives (RFC 5321 4.1.1.2, 4.1.1.3). */
 
@@ -69,6 +70,10 @@ static bool may_begin(struct smtp_session *s)
 		smtp_error(s, 530, "5.7.0 say STARTTLS first"); /* RFC 3207 4 */
 		return false;
 	}
+	if (smtp_must_login(s)) { /* RFC 4954 6 */
+		smtp_error(s, 530, "5.7.0 log in first");
+		return false;
+	}
 	/* RFC 9422 3.1: MAILMAX, "the maximum number of transactions" in a session */
 	if (c->max_mails && s->mails >= c->max_mails) {
 		smtp_hang_up(s, RC_LIMIT, 421, "4.7.0 %u messages are enough for one connection", c->max_mails);
@@ -97,9 +102,13 @@ static bool parse_mail(struct smtp_session *s, struct str path)
 		smtp_error(s, 555, "5.5.4 parameters need EHLO");
 		return false;
 	}
-	rc = smtp_mail_params(rest, s->config, &s->envelope, &s->mail, &why);
+	rc = smtp_mail_params(rest, s->config, wall_ms(), &s->envelope, &s->mail, &why);
 	if (rc != RC_OK) {
 		refuse_params(s, rc, &why);
+		return false;
+	}
+	if (s->mail.require_tls && !stream_is_tls(s->io)) { /* RFC 8689 4.2 */
+		smtp_error(s, 530, "5.7.4 REQUIRETLS needs TLS here, too");
 		return false;
 	}
 	if (!s->mail.smtputf8 && (!is_ascii(s->mail.from.local) || !is_ascii(s->mail.from.domain))) {

@@ -7,6 +7,7 @@
 enum {
 	SMTP_COMMAND_MAX = 510,        /* RFC 5321 4.5.3.1.4: 512 octets with CRLF */
 	SMTP_EXTENDED_MAX = 2046,      /* MAIL and RCPT: 512 and what RFC 1870, 3461, 6152, 6531 add to it */
+	SMTP_AUTH_MAX = 12286,         /* RFC 4954 4: "The maximum length of [a base64 line] is 12288 octets" with CRLF */
 	SMTP_HELO_MAX = 255,           /* RFC 5321 4.5.3.1.2 */
 	SMTP_ENVELOPE_MAX = 16384,     /* arena of one transaction */
 	SMTP_PIECE_MAX = 262144,       /* of a body, read at once */
@@ -29,6 +30,12 @@ struct smtp_session {
 	unsigned errors, bad_rcpts, mails;
 	char helo[SMTP_HELO_MAX + 1];
 	bool esmtp;                    /* EHLO or LHLO, not HELO */
+
+	/* submission */
+	bool logged_in;
+	bool hush;                     /* AUTH was said: a line that is no command may be a credential, and is not told to `refused` */
+	unsigned before_login, bad_logins;
+	int64_t began;                 /* loop's time */
 
 	/* the transaction */
 	struct arena envelope;
@@ -56,6 +63,11 @@ void smtp_hang_up(struct smtp_session *s, enum rc end, int code, const char *fmt
 int smtp_code_of(enum rc rc);
 void smtp_text_of(enum rc rc, int code, const struct why *why, const char *fallback, char out[240]);
 void smtp_tarpit(struct smtp_session *s);
+
+/* ---- submission (login.c) ---- */
+static inline bool smtp_must_login(const struct smtp_session *s) { return s->config->kind == SMTP_SUBMISSION && !s->logged_in; }
+void smtp_do_auth(struct smtp_session *s, struct str arg);
+void smtp_auth_extension(struct smtp_session *s);  /* "250-AUTH ..." where it can work */
 
 /* ---- the transaction (envelope.c) ---- */
 void smtp_do_mail(struct smtp_session *s, struct str arg);

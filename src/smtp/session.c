@@ -1,4 +1,5 @@
 #include "smtp/internal.h"
+#include "smtp/params.h"
 
 #include "os/loop.h"
 
@@ -17,6 +18,22 @@ static bool helo_ok(struct str name)
 	return name.n && name.n <= SMTP_HELO_MAX;
 }
 
+/* Offered before login, too: hardly any client says EHLO again after it. */
+static void submission_extensions(struct smtp_session *s)
+{
+	const struct smtp_config *c = s->config;
+	if (c->max_hold_s) { /* RFC 4865 3: the longest interval, and the date that it leads to */
+		char date[SMTP_DATE_LEN + 1];
+		smtp_date_format(wall_ms() + (int64_t)c->max_hold_s * 1000, date);
+		stream_writef(s->io, "250-FUTURERELEASE %llu %s\r\n", (unsigned long long)c->max_hold_s, date);
+	}
+	stream_writef(s->io, "250-DELIVERBY\r\n250-MT-PRIORITY\r\n");
+	/* RFC 8689 2: "MUST NOT advertise ... if the connection is not protected by TLS" */
+	if (stream_is_tls(s->io))
+		stream_writef(s->io, "250-REQUIRETLS\r\n");
+	smtp_auth_extension(s);
+}
+
 static void extensions(struct smtp_session *s)
 {
 	const struct smtp_config *c = s->config;
@@ -32,6 +49,8 @@ static void extensions(struct smtp_session *s)
 		stream_writef(s->io, "250-DSN\r\n");
 	if (stream_can_tls(s->io) && !stream_is_tls(s->io))
 		stream_writef(s->io, "250-STARTTLS\r\n");
+	if (c->kind == SMTP_SUBMISSION)
+		submission_extensions(s);
 	/* RFC 9422 3: values have at most six digits */
 	unsigned rcpts = c->max_recipients ? c->max_recipients : SMTP_RCPT_DEFAULT;
 	stream_writef(s->io, "250-LIMITS RCPTMAX=%u", rcpts > 999999 ? 999999 : rcpts);
@@ -161,7 +180,8 @@ static const struct verb {
 	{ STR_INIT("HELP"), do_help, ANY_TIME, ON_BOTH, ARG_ANY, SMTP_COMMAND_MAX },
 	{ STR_INIT("QUIT"), do_quit, ANY_TIME, ON_BOTH, ARG_NONE, SMTP_COMMAND_MAX },
 	{ STR_INIT("EXPN"), do_absent, ANY_TIME, ON_BOTH, ARG_ANY, SMTP_COMMAND_MAX },
-	{ STR_INIT("AUTH"), do_absent, ANY_TIME, ON_BOTH, ARG_ANY, SMTP_EXTENDED_MAX },
+	{ STR_INIT("AUTH"), smtp_do_auth, ANY_TIME, ON_SMTP, ARG_ANY, SMTP_AUTH_MAX },
+	{ STR_INIT("AUTH"), do_absent, ANY_TIME, ON_LMTP, ARG_ANY, SMTP_EXTENDED_MAX },
 	{ STR_INIT("ETRN"), do_absent, ANY_TIME, ON_BOTH, ARG_ANY, SMTP_COMMAND_MAX },
 	{ STR_INIT("TURN"), do_absent, ANY_TIME, ON_BOTH, ARG_ANY, SMTP_COMMAND_MAX },
 	{ STR_INIT("GET"), do_foreign, ANY_TIME, ON_BOTH, ARG_ANY, SMTP_EXTENDED_MAX },
@@ -178,7 +198,7 @@ static void do_help(struct smtp_session *s, struct str arg)
 	(void)arg;
 	stream_writef(s->io, "214 2.0.0");
 	for (size_t i = 0; i < VERBS; i++)
-		if (verbs[i].on & side_of(s) && verbs[i].run != do_absent && verbs[i].run != do_foreign)
+		if (verbs[i].on & side_of(s) && verbs[i].run != do_absent && verbs[i].run != do_foreign && (verbs[i].run != smtp_do_auth || s->config->kind == SMTP_SUBMISSION))
 			stream_writef(s->io, " %.*s", PSTR(verbs[i].name));
 	stream_writef(s->io, "\r\n");
 }
@@ -212,6 +232,11 @@ static void command(struct smtp_session *s, struct str line)
 	str_cut(line, ' ', &name, &arg);
 	arg = str_trim(arg);
 	const struct verb *v = find_verb(s, name);
+	/* Whoever goes on with AUTH although it was refused says names and passwords where a command belongs. */
+	if (v && v->run == smtp_do_auth)
+		s->command = v->name, s->hush = true;
+	else if (!v && (s->hush || smtp_must_login(s)))
+		s->command = STR("-");
 	if (!v)
 		smtp_error(s, 500, line.n > SMTP_COMMAND_MAX ? "5.5.2 line too long" : "5.5.2 unknown command");
 	else if (line.n > v->line_max && v->run == smtp_do_bdat)
@@ -228,6 +253,16 @@ static void command(struct smtp_session *s, struct str line)
 		v->run(s, arg);
 }
 
+/* How long the next command may take. Before login all of them together have prelogin_ms. */
+static unsigned patience(const struct smtp_session *s)
+{
+	const struct smtp_config *c = s->config;
+	if (!smtp_must_login(s) || !c->prelogin_ms)
+		return c->command_ms;
+	int64_t left = c->prelogin_ms - (fiber_self() ? loop_now(fiber_loop()) - s->began : 0);
+	return left <= 1 ? 1 : left < c->command_ms ? (unsigned)left : c->command_ms;
+}
+
 /* Waits for a command, answers what went out first, and reads it. False: the session is over. */
 static bool next_command(struct smtp_session *s, struct str *out_line, bool *out_broken)
 {
@@ -237,22 +272,25 @@ static bool next_command(struct smtp_session *s, struct str *out_line, bool *out
 	if (!stream_pending(s->io)) {
 		rc = stream_flush(s->io);
 		if (rc == RC_OK)
-			rc = stream_wait(s->io, s->config->command_ms);
-		if (rc == RC_LATE)
+			rc = stream_wait(s->io, patience(s));
+		if (rc == RC_LATE && smtp_must_login(s) && s->config->prelogin_ms)
+			smtp_hang_up(s, RC_LATE, 421, "4.4.2 no login within %u s", s->config->prelogin_ms / 1000);
+		else if (rc == RC_LATE)
 			smtp_hang_up(s, RC_LATE, 421, "4.4.2 nothing came for %u s", s->config->command_ms / 1000);
 		if (rc == RC_AGAIN) /* RFC 5321 3.8: 421 is the answer of a server that must shut down */
 			smtp_hang_up(s, RC_BUSY, 421, "4.3.2 shutting down");
 	}
-	stream_limit(s->io, s->config->command_ms); /* for the whole line, however it trickles */
+	size_t max = smtp_must_login(s) ? SMTP_AUTH_MAX : SMTP_EXTENDED_MAX;
+	stream_limit(s->io, patience(s)); /* for the whole line, however it trickles */
 	if (rc == RC_OK)
-		rc = stream_line(s->io, SMTP_EXTENDED_MAX, out_line);
+		rc = stream_line(s->io, max, out_line);
 	stream_limit(s->io, 0);
 	if (rc == RC_OK)
 		return true;
 	if (s->state == SMTP_GONE)
 		return false;
 	if (rc == RC_LIMIT && stream_error(s->io) == RC_OK)
-		smtp_error(s, 500, "5.5.2 line too long, at most %d octets", SMTP_EXTENDED_MAX + 2);
+		smtp_error(s, 500, "5.5.2 line too long, at most %zu octets", max + 2);
 	else if (rc == RC_SYNTAX && stream_error(s->io) == RC_OK)
 		smtp_error(s, 500, "5.5.2 bare CR or LF in a command; lines end with CR LF");
 	else {
@@ -280,13 +318,18 @@ static void greet(struct smtp_session *s)
 
 enum rc smtp_serve(struct stream *stream, const struct smtp_config *config, const struct smtp_hooks *hooks)
 {
-	struct smtp_session s = { .io = stream, .config = config, .hooks = hooks, .state = SMTP_GREET, .command = STR("") };
+	struct smtp_session s = { .io = stream, .config = config, .hooks = hooks, .state = SMTP_GREET, .command = STR(""), .logged_in = config->logged_in };
+	s.began = fiber_self() ? loop_now(fiber_loop()) : 0;
 	stream_timeout(stream, config->command_ms);
 	greet(&s);
 	while (s.state != SMTP_GONE) {
 		struct str line;
 		bool broken;
-		if (next_command(&s, &line, &broken) && !broken)
+		if (!next_command(&s, &line, &broken) || broken)
+			continue;
+		if (smtp_must_login(&s) && config->max_before_login && ++s.before_login > config->max_before_login)
+			smtp_hang_up(&s, RC_DENIED, 421, "4.7.0 %u commands and no login", config->max_before_login);
+		else
 			command(&s, line);
 	}
 	smtp_end_transaction(&s);

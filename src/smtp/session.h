@@ -25,6 +25,14 @@ struct smtp_config {
 	bool tls_required;          /* 530 5.7.0 before STARTTLS for MAIL */
 	bool utf8;                  /* offer SMTPUTF8 */
 	bool dsn;                   /* offer DSN; its parameters are understood in any case. Only where the reports are sent, too */
+
+	/* SMTP_SUBMISSION only: nothing is taken before AUTH (530), and AUTH wants TLS (538). */
+	bool plaintext_login;       /* AUTH without TLS: loopback in the demo */
+	bool logged_in;             /* by other means, before the greeting (a Unix socket's peer): AUTH is neither offered nor taken */
+	bool scram;                 /* offer SCRAM-SHA-256, and -PLUS where the stream gives a channel binding */
+	unsigned max_before_login;  /* commands before login, then 421; 0 = no such limit */
+	unsigned prelogin_ms;       /* patience with all that comes before login; 0 = command_ms each time */
+	uint64_t max_hold_s;        /* FUTURERELEASE: seconds; 0 = not offered */
 };
 
 struct smtp_mail {                 /* valid until the transaction ends */
@@ -66,7 +74,14 @@ struct smtp_hooks {
 	/* Instead of commit, once, after a begin that was RC_OK: refused, RSET, QUIT or a lost connection. Never after commit. */
 	void (*body_abort)(void *house);
 	void (*reset)(void *house);           /* the transaction is over, whatever the outcome: forget it. Once for each `mail` that was RC_OK */
-	void (*refused)(void *house, int code, const char *text, struct str command); /* every 4xx/5xx that was sent, for log and counters; may be NULL */
+	void (*refused)(void *house, int code, const char *text, struct str command); /* every 4xx/5xx that was sent, for log and counters; may be NULL. `command` never
+	                                                                                 holds what may be a credential */
+	/* SMTP_SUBMISSION: AUTH by a password. RC_OK: logged in, for the rest of the connection. RC_DENIED, RC_NOTFOUND: 535 and the same words for both; everything else 454. */
+	enum rc (*login)(void *house, struct str user, struct str password, const char *mechanism, struct why *why);
+	/* AUTH by SCRAM-SHA-256 (RFC 5802 3), where config.scram: salt, iterations and our part of the nonce (printable, without comma; at most 64 octets); then the proof
+	 * against ServerSignature. Outcomes as those of `login`. */
+	enum rc (*scram_begin)(void *house, struct str user, struct buf *out_salt, uint32_t *out_iterations, struct buf *out_nonce, struct why *why);
+	enum rc (*scram_prove)(void *house, struct str user, struct str auth_message, struct str proof, struct buf *out_signature, struct why *why);
 };
 
 /* Serves one connection until it ends, and says why it ended: RC_OK = QUIT, RC_CLOSED = the peer is gone, RC_LATE = silence (421 4.4.2), RC_BUSY = shut

@@ -238,7 +238,7 @@ static bool play_once(const struct dialog_cast *cast, const char *name, struct s
 	if (!cast->begin(cast->arg))
 		return false;
 	take_settings(&p);
-	struct stream_memory m = { .in = STR(""), .out = &p.out, .fail_at = -1, .more = more, .arg = &p };
+	struct stream_memory m = { .in = STR(""), .out = &p.out, .fail_at = -1, .more = more, .arg = &p, .binding = STR("this channel") };
 	m.can_tls = cast->can_tls && cast->can_tls(cast->arg);
 	m.is_tls = cast->is_tls && cast->is_tls(cast->arg);
 	(void)snprintf(m.facts.peer_ip, sizeof m.facts.peer_ip, "%s", cast->peer_ip ? cast->peer_ip : "192.0.2.1");

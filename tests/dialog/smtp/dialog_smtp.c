@@ -15,7 +15,7 @@ static bool set_number(struct smtp_house *h, struct str name, uint64_t n)
 {
 	struct { struct str name; unsigned *to; } numbers[] = {
 		{ STR("max_recipients"), &h->config.max_recipients }, { STR("max_mails"), &h->config.max_mails }, { STR("max_errors"), &h->config.max_errors },
-		{ STR("max_bad_rcpt"), &h->config.max_bad_rcpt }, { STR("tarpit_ms"), &h->config.tarpit_ms },
+		{ STR("max_bad_rcpt"), &h->config.max_bad_rcpt }, { STR("max_before_login"), &h->config.max_before_login }, { STR("prelogin_ms"), &h->config.prelogin_ms }, { STR("tarpit_ms"), &h->config.tarpit_ms },
 	};
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		if (str_eq(name, numbers[i].name)) {
@@ -26,6 +26,8 @@ static bool set_number(struct smtp_house *h, struct str name, uint64_t n)
 		h->write_fails_after = (long)n;
 	else if (str_eq(name, STR("max_size")))
 		h->config.max_size = n;
+	else if (str_eq(name, STR("max_hold_s")))
+		h->config.max_hold_s = n;
 	else
 		return false;
 	return true;
@@ -38,12 +40,15 @@ static bool set(void *arg, struct str option)
 	uint64_t n;
 	if (str_cut(option, '=', &name, &value))
 		return str_u64(value, UINT32_MAX, &n) && set_number(h, name, n);
-	struct { struct str name; bool *on; } flags[] = { { STR("tls"), &h->tls_offered }, { STR("tls_on"), &h->tls_on }, { STR("tls_required"), &h->config.tls_required } };
+	struct { struct str name; bool *on; } flags[] = { { STR("tls"), &h->tls_offered }, { STR("tls_on"), &h->tls_on }, { STR("tls_required"), &h->config.tls_required },
+		{ STR("scram"), &h->config.scram }, { STR("plaintext"), &h->config.plaintext_login }, { STR("logged_in"), &h->config.logged_in } };
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
 		if (str_eq(option, flags[i].name))
 			return *flags[i].on = true;
 	if (str_eq(option, STR("lmtp")))
 		h->config.kind = SMTP_LMTP;
+	else if (str_eq(option, STR("submission")))
+		h->config.kind = SMTP_SUBMISSION;
 	else if (str_eq(option, STR("no utf8")))
 		h->config.utf8 = false;
 	else if (str_eq(option, STR("no dsn")))
@@ -91,7 +96,9 @@ static bool holds(void *arg, struct str claim, struct buf *truth)
 		buf_num(truth, h->bodies.len);
 		return str_u64(value, HOUSE_BODY_MAX, &n) && n == h->bodies.len;
 	}
-	if (str_eq(what, STR("from")))
+	if (str_eq(what, STR("login")))
+		buf_add(truth, str_z(h->login));
+	else if (str_eq(what, STR("from")))
 		buf_add(truth, str_z(h->from));
 	else if (str_eq(what, STR("saw")))
 		buf_add(truth, str_z(h->seen));

@@ -1,5 +1,7 @@
 #include "dialog/smtp/house.h"
 
+#include "base/codec.h"
+#include "os/loop.h"
 #include <stdio.h>
 
 static void breach(struct smtp_house *h, const char *what)
@@ -35,12 +37,23 @@ static enum rc on_mail(void *arg, const struct smtp_mail *mail, struct why *why)
 		FAIL(why, RC_DENIED, "5.7.1 not from you");
 	if (str_starts(mail->from.local, STR("slow")))
 		FAIL(why, RC_BUSY, "come back in a minute");
+	if (h->config.kind == SMTP_SUBMISSION && !h->login[0] && !h->config.logged_in)
+		breach(h, "MAIL without a login");
 	h->in_mail = true;
 	h->rcpts = 0;
 	h->mails++;
 	(void)snprintf(h->from, sizeof h->from, "%.*s@%.*s", PSTR(mail->from.local), PSTR(mail->from.domain));
 	(void)snprintf(h->seen, sizeof h->seen, "size=%llu 8bit=%d binary=%d utf8=%d envid=%.*s ret=%.*s helo=%.*s esmtp=%d", (unsigned long long)mail->size,
 	               mail->body_8bit, mail->body_binary, mail->smtputf8, PSTR(mail->envid), PSTR(mail->ret), PSTR(mail->helo), mail->esmtp);
+	size_t n = strlen(h->seen);
+	if (mail->hold_until_ms)
+		n += (size_t)snprintf(h->seen + n, sizeof h->seen - n, " held=%lld", (long long)(mail->hold_until_ms - wall_ms()) / 1000);
+	if (mail->by)
+		n += (size_t)snprintf(h->seen + n, sizeof h->seen - n, " by=%lld%s%s", (long long)mail->by_s, mail->by_return ? "R" : "N", mail->by_trace ? "T" : "");
+	if (mail->has_priority)
+		n += (size_t)snprintf(h->seen + n, sizeof h->seen - n, " priority=%d", mail->mt_priority);
+	if (mail->require_tls)
+		(void)snprintf(h->seen + n, sizeof h->seen - n, " requiretls");
 	return RC_OK;
 }
 
@@ -157,8 +170,54 @@ static void on_refused(void *arg, int code, const char *text, struct str command
 	h->last_code = code;
 }
 
+static enum rc on_login(void *arg, struct str user, struct str password, const char *mechanism, struct why *why)
+{
+	struct smtp_house *h = arg;
+	if (h->login[0] || h->config.logged_in)
+		breach(h, "a second login");
+	if (!user.n || !password.n)
+		breach(h, "a login without a name or a password");
+	if (str_eq(user, STR("busy@example.org")))
+		FAIL(why, RC_BUSY, "4.7.0 too many failed logins from your network");
+	if (!str_eq(user, STR("tim@example.org")) || !str_eq(password, STR("pencil sharpener")))
+		FAIL(why, RC_DENIED, "wrong address or password");
+	(void)snprintf(h->login, sizeof h->login, "%s %.*s", mechanism, PSTR(user));
+	return RC_OK;
+}
+
+/* RFC 7677 3 */
+static enum rc on_scram_begin(void *arg, struct str user, struct buf *salt, uint32_t *iterations, struct buf *nonce, struct why *why)
+{
+	struct smtp_house *h = arg;
+	if (!h->config.scram)
+		breach(h, "SCRAM that is not offered");
+	if (str_eq(user, STR("busy")))
+		FAIL(why, RC_BUSY, "4.7.0 too many logins");
+	buf_add(salt, STR("[m\x99h\x9d\x12" "5\x8e\xec\xa0K\x14\x12" "6\xfa\x81"));
+	buf_add(nonce, STR("%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"));
+	*iterations = 4096;
+	return RC_OK;
+}
+
+static enum rc on_scram_prove(void *arg, struct str user, struct str auth_message, struct str proof, struct buf *signature, struct why *why)
+{
+	static const struct str said = STR_INIT("n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
+	                                        "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0");
+	static const struct str right = STR_INIT("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="), v = STR_INIT("6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+	struct smtp_house *h = arg;
+	char room[64];
+	struct buf text = { .p = room, .cap = sizeof room, .max = sizeof room };
+	base64_add(&text, proof);
+	bool plus = str_eq(user, STR("plus")) && str_eq(proof, STR("++++++++++++++++++++++++++++++++"));
+	if (!plus && !(str_eq(user, STR("user")) && str_eq(auth_message, said) && str_eq(buf_str(&text), right)))
+		FAIL(why, RC_DENIED, "wrong address or password");
+	(void)snprintf(h->login, sizeof h->login, "SCRAM %.*s", PSTR(user));
+	return base64_decode(v, false, signature);
+}
+
 const struct smtp_hooks smtp_house_hooks = {
 	.connect = on_connect, .hello = on_hello, .mail = on_mail, .rcpt = on_rcpt, .body_begin = on_begin, .body_write = on_write,
+	.login = on_login, .scram_begin = on_scram_begin, .scram_prove = on_scram_prove,
 	.body_commit = on_commit, .body_abort = on_abort, .reset = on_reset, .refused = on_refused,
 };
 

@@ -7,6 +7,9 @@
  *   nobody*     RCPT: no such address          full*   RCPT: over quota, temporary      busy*   RCPT: try later
  *   later*      commit: temporary failure      never*  commit: refused                  odd*    commit: says nothing of it
  *
+ * Who submits logs in as tim@example.org with "pencil sharpener"; "busy@..." is put off. SCRAM knows the user of RFC 7677 3 with that example's nonce and proof, and
+ * "plus", who proves with 32 times "+".
+ *
  * A sender "bad*@..." is refused at MAIL, "slow*@..." is put off. */
 enum { HOUSE_RCPTS = 64, HOUSE_BODY_MAX = 4 << 20 };
 
@@ -21,6 +24,7 @@ struct smtp_house {
 	unsigned commits, mails, resets, aborts, begins, refusals, hellos;
 	int last_code;
 	struct buf body, bodies;       /* of the open transaction; of all committed ones, one after the other */
+	char login[400];               /* "MECHANISM user" */
 	char from[400], rcpt[HOUSE_RCPTS][400], seen[1200];
 	size_t rcpts;
 	bool in_mail, in_body;

@@ -22,7 +22,7 @@ static void parameters(struct str in)
 	struct smtp_mail mail = { .envid = STR_INIT(""), .ret = STR_INIT("") };
 	struct smtp_rcpt rcpt = { .orcpt = STR_INIT(""), .orcpt_type = STR_INIT("") };
 	arena_init(&a, 4096);
-	enum rc rc = smtp_mail_params(in, &config, &a, &mail, &why);
+	enum rc rc = smtp_mail_params(in, &config, 0, &a, &mail, &why);
 	assert(rc == RC_OK || rc == RC_NOMEM || why.text[0] == '5');
 	assert(rc != RC_OK || (mail.envid.n <= 100 && printable(mail.envid) && mail.size <= 1000 && (!mail.ret.n || mail.ret.n == 4)));
 	rc = smtp_rcpt_params(in, true, &a, &rcpt, &why);

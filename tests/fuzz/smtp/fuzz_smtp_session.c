@@ -4,9 +4,12 @@
 
 /* A whole session over memory. The first octet picks options, the second the packet size; the rest is what the client says. Must hold:
  * the house's contract is kept (the house itself watches), what is committed was sent and in that order, nothing is told to be stored that was
- * not, and the packets' size changes no octet of any answer. Built for SMTP and, with FUZZ_LMTP, for LMTP. */
+ * not, and the packets' size changes no octet of any answer. Built for SMTP and, with FUZZ_LMTP or FUZZ_SUBMISSION, for LMTP and for submission with all of AUTH. */
 #ifndef FUZZ_LMTP
 #define FUZZ_LMTP 0
+#endif
+#ifndef FUZZ_SUBMISSION
+#define FUZZ_SUBMISSION 0
 #endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -20,14 +23,19 @@ static void run(struct run *r, uint8_t options, size_t chunk, struct str in)
 {
 	smtp_house_init(&r->house);
 	buf_init(&r->out, 16 << 20);
-	r->house.config.kind = FUZZ_LMTP ? SMTP_LMTP : SMTP_RELAY_IN;
+	r->house.config.kind = FUZZ_LMTP ? SMTP_LMTP : FUZZ_SUBMISSION ? SMTP_SUBMISSION : SMTP_RELAY_IN;
+	r->house.config.scram = options & 1;
+	r->house.config.plaintext_login = options & 8;
+	r->house.config.max_before_login = options & 16 ? 8 : 0;
+	r->house.config.max_hold_s = 1000;
 	r->house.config.utf8 = options & 1;
 	r->house.config.max_size = options & 2 ? 100 : 100000;
 	r->house.config.tls_required = options & 4;
 	r->house.config.max_errors = options & 8 ? 5 : 0;
 	r->house.config.max_bad_rcpt = options & 16 ? 2 : 0;
 	r->house.write_fails_after = options & 32 ? 64 : -1;
-	struct stream_memory m = { .in = in, .chunk = chunk, .out = &r->out, .fail_at = -1, .can_tls = options & 64 };
+	struct stream_memory m = { .in = in, .chunk = chunk, .out = &r->out, .fail_at = -1, .can_tls = options & 64, .is_tls = FUZZ_SUBMISSION && options & 128,
+		.binding = STR("fuzz") };
 	struct stream *io = stream_of_memory(m);
 	if (!io)
 		return;

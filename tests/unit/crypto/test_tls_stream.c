@@ -16,6 +16,7 @@ struct scene {
 	char got[64];                  /* the first line the server read under TLS */
 	char answer[64];               /* what the client read */
 	bool verified;
+	struct { unsigned char exporter[32], end_point[64]; unsigned exporter_n, end_point_n; } bound[2]; /* the server's and the client's view */
 	unsigned slept, ended, clients;
 };
 
@@ -31,6 +32,21 @@ static void end(struct scene *s)
 {
 	if (++s->ended == s->clients * 2)
 		loop_stop(s->loop);
+}
+
+static unsigned binding_of(struct stream *st, enum stream_binding kind, unsigned char *out)
+{
+	struct buf b = { .p = (char *)out, .cap = kind == STREAM_TLS_EXPORTER ? 32 : 64, .max = kind == STREAM_TLS_EXPORTER ? 32 : 64 };
+	return stream_binding(st, kind, &b) == RC_OK ? (unsigned)b.len : 0;
+}
+
+/* RFC 9266 and RFC 5929 as OpenSSL's client sees them. */
+static void bindings_of_client(struct scene *s, SSL *c)
+{
+	X509 *leaf = SSL_get0_peer_certificate(c);
+	assert_int_equal(SSL_export_keying_material(c, s->bound[1].exporter, 32, "EXPORTER-Channel-Binding", 24, (const unsigned char *)"", 0, 1), 1);
+	s->bound[1].exporter_n = 32;
+	assert_int_equal(X509_digest(leaf, EVP_sha256(), s->bound[1].end_point, &s->bound[1].end_point_n), 1); /* the demo's authority signs with SHA-256 */
 }
 
 static void serve(void *arg)
@@ -51,6 +67,8 @@ static void serve(void *arg)
 		stream_writef(st, "you said %.*s\r\n", PSTR(line));
 		assert_int_equal(stream_flush(st), RC_OK);
 		assert_string_equal(stream_facts(st)->tls_version, "TLSv1.3");
+		s->bound[0].exporter_n = binding_of(st, STREAM_TLS_EXPORTER, s->bound[0].exporter);
+		s->bound[0].end_point_n = binding_of(st, STREAM_TLS_SERVER_END_POINT, s->bound[0].end_point);
 		assert_int_equal(stream_line(st, 1000, &line), RC_CLOSED); /* the client goes */
 	}
 	stream_free(&st);
@@ -79,6 +97,8 @@ static void dial(void *arg)
 	while ((r = SSL_do_handshake(c)) != 1 && step(c, fd, r))
 		;
 	s->verified = r == 1 && SSL_get_verify_result(c) == X509_V_OK;
+	if (r == 1)
+		bindings_of_client(s, c);
 	if (r == 1 && SSL_write(c, "hello\r\n", 7) == 7) {
 		while ((r = SSL_read(c, s->answer, sizeof s->answer - 1)) <= 0 && step(c, fd, r))
 			;
@@ -116,6 +136,17 @@ static void a_handshake_suspends_its_fiber_while_the_key_is_asked_for(void **sta
 	assert_int_equal(s.slept, 1);
 	assert_string_equal(s.got, "hello");
 	assert_string_equal(s.answer, "you said hello\r\n");
+}
+
+static void both_ends_agree_on_what_binds_a_login_to_their_session(void **state)
+{
+	struct scene s = { 0 }, other = { 0 };
+	play(&s);
+	play(&other);
+	assert_int_equal(s.bound[0].exporter_n, 32);
+	assert_int_equal(s.bound[0].end_point_n, 32);
+	assert_memory_equal(&s.bound[0], &s.bound[1], sizeof s.bound[0]);
+	assert_memory_not_equal(s.bound[0].exporter, other.bound[0].exporter, 32);
 }
 
 static void what_came_in_the_clear_behind_starttls_is_never_obeyed(void **state)
@@ -178,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_handshake_suspends_its_fiber_while_the_key_is_asked_for),
+		cmocka_unit_test(both_ends_agree_on_what_binds_a_login_to_their_session),
 		cmocka_unit_test(what_came_in_the_clear_behind_starttls_is_never_obeyed),
 		cmocka_unit_test(many_handshakes_wait_for_the_key_at_once),
 	};

@@ -80,7 +80,7 @@ static void mail_parameters_are_taken_or_refused(void **state)
 		struct smtp_mail mail = { 0 };
 		struct why why = { 0 };
 		arena_init(&a, 4096);
-		if (smtp_mail_params(cases[i].in, &config, &a, &mail, &why) != cases[i].rc || strcmp(why.text, cases[i].why) != 0)
+		if (smtp_mail_params(cases[i].in, &config, 0, &a, &mail, &why) != cases[i].rc || strcmp(why.text, cases[i].why) != 0)
 			fail_msg("%.*s: %s", PSTR(cases[i].in), why.text);
 		arena_done(&a);
 	}
@@ -96,7 +96,7 @@ static void an_envid_of_a_hundred_octets_passes_and_one_more_does_not(void **sta
 		struct smtp_mail mail = { 0 };
 		struct why why = { 0 };
 		arena_init(&a, 4096);
-		assert_int_equal(smtp_mail_params(str_of(text, 7 + n), &config, &a, &mail, &why), n == 100 ? RC_OK : RC_SYNTAX);
+		assert_int_equal(smtp_mail_params(str_of(text, 7 + n), &config, 0, &a, &mail, &why), n == 100 ? RC_OK : RC_SYNTAX);
 		arena_done(&a);
 	}
 }
@@ -109,9 +109,51 @@ static void a_full_arena_is_no_memory_and_no_answer(void **state)
 	struct smtp_rcpt rcpt = { 0 };
 	struct why why = { 0 };
 	arena_init(&a, 1);
-	assert_int_equal(smtp_mail_params(STR(" ENVID=abc"), &config, &a, &mail, &why), RC_NOMEM);
+	assert_int_equal(smtp_mail_params(STR(" ENVID=abc"), &config, 0, &a, &mail, &why), RC_NOMEM);
 	assert_int_equal(smtp_rcpt_params(STR(" ORCPT=rfc822;abc"), false, &a, &rcpt, &why), RC_NOMEM);
 	arena_done(&a);
+}
+
+static void dates_are_those_of_rfc_3339(void **state)
+{
+	(void)state;
+	static const struct { struct str in; int64_t ms; } cases[] = {
+		{ STR_INIT("1985-04-12T23:20:50.52Z"), 482196050000 },      /* RFC 3339 5.8 */
+		{ STR_INIT("1996-12-19T16:39:57-08:00"), 851042397000 },
+		{ STR_INIT("1990-12-31T23:59:60Z"), 662688000000 },
+		{ STR_INIT("1990-12-31T15:59:60-08:00"), 662688000000 },
+		{ STR_INIT("2000-02-29T00:00:00z"), 951782400000 },
+		{ STR_INIT("2026-11-30t09:00:00+00:00"), 1796029200000 },
+		{ STR_INIT("1900-01-01T00:00:00Z"), -1 },
+		{ STR_INIT("2100-02-29T00:00:00Z"), -1 },
+		{ STR_INIT("2026-13-01T00:00:00Z"), -1 },
+		{ STR_INIT("2026-11-31T00:00:00Z"), -1 },
+		{ STR_INIT("2026-11-30T24:00:00Z"), -1 },
+		{ STR_INIT("2026-11-30 09:00:00Z"), -1 },
+		{ STR_INIT("2026-11-30T09:00:00"), -1 },
+		{ STR_INIT("2026-11-30T09:00:00.Z"), -1 },
+		{ STR_INIT("2026-11-30T09:00:00+1:00"), -1 },
+		{ STR_INIT("2026-11-30T09:00:00Zx"), -1 },
+		{ STR_INIT("1970-01-01T00:00:00+23:59"), -1 },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int64_t ms = -1;
+		enum rc rc = smtp_date_parse(cases[i].in, &ms);
+		if (rc != (cases[i].ms < 0 ? RC_SYNTAX : RC_OK) || (rc == RC_OK && ms != cases[i].ms))
+			fail_msg("%.*s: %lld", PSTR(cases[i].in), (long long)ms);
+	}
+}
+
+static void what_is_formatted_as_a_date_reads_back(void **state)
+{
+	(void)state;
+	for (int64_t ms = 0; ms < 253402300800000; ms += 86399999000 / 3) {
+		char text[SMTP_DATE_LEN + 1];
+		int64_t back;
+		smtp_date_format(ms, text);
+		if (smtp_date_parse(str_z(text), &back) != RC_OK || back != ms / 1000 * 1000)
+			fail_msg("%lld: %s", (long long)ms, text);
+	}
 }
 
 int run_params_tests(void)
@@ -122,6 +164,8 @@ int run_params_tests(void)
 		cmocka_unit_test(mail_parameters_are_taken_or_refused),
 		cmocka_unit_test(an_envid_of_a_hundred_octets_passes_and_one_more_does_not),
 		cmocka_unit_test(a_full_arena_is_no_memory_and_no_answer),
+		cmocka_unit_test(dates_are_those_of_rfc_3339),
+		cmocka_unit_test(what_is_formatted_as_a_date_reads_back),
 	};
 	return cmocka_run_group_tests_name("smtp parameters", tests, NULL, NULL);
 }
