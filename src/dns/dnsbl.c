@@ -1,5 +1,6 @@
 #include "dns/dnsbl.h"
 
+enum { REASON_MAX = 200 };
 enum answer { ANSWER_NO, ANSWER_LISTED, ANSWER_REFUSED };
 
 static bool is_private(struct str ip)
@@ -11,6 +12,8 @@ static bool is_private(struct str ip)
 	static const uint8_t loopback[16] = { [15] = 1 };
 	return memcmp(b, loopback, 16) == 0 || (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
 }
+
+bool dnsbl_asks_about(struct str ip) { return (ip.n == 4 || ip.n == 16) && !is_private(ip); }
 
 /* RFC 5782 2.1: listed is an A record in 127.0.0.0/8. Lists answer 127.255.255.x to those they do not serve ("open resolver", "over quota", "typing
  * error"), and a seized or parked zone answers anything: neither is a listing. */
@@ -41,13 +44,19 @@ static struct str reason(const struct dns *d, struct str zone, struct str ip, st
 	struct dns_answer x;
 	dns_reverse_name(ip, zone, name);
 	dns_ask(d, DNS_TXT, str_z(name), a, &x);
-	return x.status == DNS_OK && x.records ? str_head(x.record[0].data, 200) : STR("");
+	if (x.status != DNS_OK || !x.records)
+		return STR("");
+	struct str text = str_head(x.record[0].data, REASON_MAX);
+	char *shown = arena_new(a, text.n + 1); /* it goes into an answer and a header field: printable ASCII, whatever the list says */
+	for (size_t i = 0; shown && i < text.n; i++)
+		shown[i] = text.p[i] < 0x20 || text.p[i] > 0x7e ? '?' : text.p[i];
+	return shown ? str_of(shown, text.n) : STR("");
 }
 
 void dnsbl_ask(const struct dns *d, const struct str *zone, size_t zone_n, struct str ip, struct arena *a, struct dnsbl_listing *out)
 {
 	*out = (struct dnsbl_listing){ .zone = STR(""), .reason = STR("") };
-	if ((ip.n != 4 && ip.n != 16) || is_private(ip))
+	if (!dnsbl_asks_about(ip))
 		return;
 	for (size_t i = 0; i < zone_n && i < DNSBL_ZONES_MAX; i++) {
 		enum answer x = one(d, zone[i], ip, a, out->code);

@@ -12,6 +12,7 @@ struct dnsbl_listing {
 };
 /* Asks each of at most DNSBL_ZONES_MAX zones about an address of 4 or 16 octets, until one lists it: one question each, and one for the reason.
  * Addresses of loopback and private networks are not asked about, but 127.0.0.2 is: RFC 5782 5's test entry. */
+bool dnsbl_asks_about(struct str ip);
 void dnsbl_ask(const struct dns *d, const struct str *zone, size_t zone_n, struct str ip, struct arena *a, struct dnsbl_listing *out);
 /* RFC 5782 5: a list that works lists 127.0.0.2 and does not list 127.0.0.1. DNS_TEMPFAIL when it does not answer. */
 enum dnsbl_health { DNSBL_WORKS, DNSBL_LISTS_EVERYTHING, DNSBL_LISTS_NOTHING, DNSBL_SILENT };

@@ -205,6 +205,17 @@ static void put_dmarc(struct writer *w, const struct auth_facts *f, const struct
 	put_optional(w, "policy.override", f->override);
 }
 
+/* RFC 8601 2.7.7 lets methods that are not registered begin with "x-"; the properties are those of dnswl (RFC 8904 3). */
+static void put_listing(struct writer *w, const struct dnsbl_listing *l)
+{
+	char code[16];
+	put_result(w, "x-dnsbl", AUTH_FAIL);
+	put_pair(w, "dns.zone", l->zone);
+	(void)snprintf(code, sizeof code, "%u.%u.%u.%u", l->code[0], l->code[1], l->code[2], l->code[3]);
+	put_pair(w, "policy.ip", str_z(code));
+	put_optional(w, "policy.txt", str_head(l->reason, REASON_MAX));
+}
+
 static void put_all(struct writer *w, const struct auth_facts *f)
 {
 	AUTO(buf_done) struct buf id = { .max = 4096 };
@@ -216,6 +227,8 @@ static void put_all(struct writer *w, const struct auth_facts *f)
 	}
 	if (f->iprev_done)
 		put_iprev(w, f);
+	for (size_t i = 0; i < f->listings; i++)
+		put_listing(w, &f->listing[i]);
 	if (f->spf_helo && !(f->spf && f->spf->of_helo))
 		put_spf(w, f, f->spf_helo);
 	if (f->spf)

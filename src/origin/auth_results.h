@@ -1,4 +1,5 @@
 #pragma once
+#include "dns/dnsbl.h"
 #include "origin/dmarc.h"
 
 /* Authentication-Results (RFC 8601): ours, and theirs that must go. */
@@ -13,6 +14,7 @@ struct auth_facts {                    /* NULL = not evaluated, left out */
 	const char *disposition;       /* what we did: "none", "quarantine", "reject"; NULL = not said (policy.* property) */
 	enum auth iprev; struct str iprev_name; bool iprev_done;
 	struct str override;           /* "" = none; "trusted_forwarder", "mailing_list", ... as in reports */
+	const struct dnsbl_listing *listing; size_t listings; /* blocklists that list the client */
 	struct str auth_user;          /* submission: the login name; "" = none */
 };
 /* "Authentication-Results: id;\r\n\tspf=pass …\r\n", folded, every value quoted where it must be. */

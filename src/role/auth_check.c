@@ -38,6 +38,7 @@ struct auth_check {
 	enum auth iprev;
 	struct str iprev_name;
 	struct auth_verdict verdict;
+	const struct dnsbl_listing *listing; size_t listings;
 	bool have_spf, have_dkim, have_dmarc, have_iprev;
 };
 
@@ -88,6 +89,9 @@ void auth_house_free(struct auth_house **h)
 	mem_free(*h);
 	*h = NULL;
 }
+
+struct dns auth_house_dns(const struct auth_house *h) { return h->dns; }
+bool auth_house_trusts(const struct auth_house *h, const uint8_t ip[16]) { return auth_is_forwarder(&h->rules, ip); }
 
 /* ---- one message ---- */
 
@@ -246,6 +250,12 @@ void auth_check_end(struct auth_check *c, struct str header, const struct auth_v
 	count(c);
 }
 
+void auth_check_listings(struct auth_check *c, const struct dnsbl_listing *listing, size_t n)
+{
+	c->listing = listing;
+	c->listings = n;
+}
+
 void auth_check_fields(const struct auth_check *c, struct buf *out)
 {
 	struct auth_evidence e;
@@ -259,7 +269,8 @@ void auth_check_fields(const struct auth_check *c, struct buf *out)
 	}
 	struct auth_facts f = { .authserv = c->query.receiver, .client_ip = str_z(c->ip_text), .mail_from = mail_from.failed ? STR("") : buf_str(&mail_from),
 		.helo = c->query.helo, .spf = e.spf, .dkim = e.dkim, .dmarc = e.dmarc, .disposition = c->verdict.disposition, .iprev = c->iprev,
-		.iprev_name = c->iprev_name, .iprev_done = c->have_iprev, .override = str_z(c->verdict.override), .auth_user = STR("") };
+		.iprev_name = c->iprev_name, .iprev_done = c->have_iprev, .override = str_z(c->verdict.override), .auth_user = STR(""),
+		.listing = c->listing, .listings = c->listings };
 	auth_results_make(&f, out);
 	if (c->have_spf && c->h->e->config->authentication_received_spf)
 		spf_received(&c->query, &c->spf, out);

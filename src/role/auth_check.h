@@ -1,4 +1,5 @@
 #pragma once
+#include "dns/dnsbl.h"
 #include "role/auth_policy.h"
 #include "role/role.h"
 
@@ -9,6 +10,9 @@ MUST_USE enum rc auth_house_new(struct role_env *e, struct auth_house **out, str
 void auth_house_free(struct auth_house **h);       /* all fibers are gone */
 void auth_house_reload(struct auth_house *h);      /* the configuration has changed */
 
+struct dns auth_house_dns(const struct auth_house *h);                      /* the cache that every evaluation shares */
+bool auth_house_trusts(const struct auth_house *h, const uint8_t ip[16]);   /* in authentication.trusted_forwarders */
+
 struct auth_check;                     /* one message */
 struct auth_client { const char *ip; struct str helo, local, domain; }; /* local and domain "" = the null sender */
 /* NULL: nothing is to be evaluated, or no memory (RC_NOMEM). Everything is copied. */
@@ -18,6 +22,8 @@ MUST_USE enum rc auth_check_header(struct auth_check *c, struct str header);
 void auth_check_body(struct auth_check *c, struct str run);
 /* Waits for what is under way and judges; `header` once more. Suspends. `out` lives as long as the check. */
 void auth_check_end(struct auth_check *c, struct str header, const struct auth_verdict **out);
+/* Which blocklists list the client, to be said in Authentication-Results; borrowed until the check is dropped. */
+void auth_check_listings(struct auth_check *c, const struct dnsbl_listing *listing, size_t n);
 /* After the end: Authentication-Results, and Received-SPF where it is wanted, ready to be put in front. */
 void auth_check_fields(const struct auth_check *c, struct buf *out);
 /* After the end: what the ledger wants to know (auth_fact.h). */

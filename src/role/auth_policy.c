@@ -80,7 +80,7 @@ enum rc auth_rules_read(const struct config *c, struct arena *a, struct auth_rul
 
 /* ---- whom we believe ---- */
 
-static bool is_forwarder(const struct auth_rules *r, const uint8_t *ip)
+bool auth_is_forwarder(const struct auth_rules *r, const uint8_t *ip)
 {
 	for (size_t i = 0; ip && i < r->forwarder_n; i++)
 		if (net_range_has(&r->forwarders[i], ip))
@@ -183,7 +183,7 @@ static void defer(const struct auth_evidence *e, struct auth_verdict *out)
 /* The policy asks for something. Who lets the message in all the same? */
 static bool let_in(const struct auth_rules *r, const struct auth_evidence *e, struct arena *a, struct auth_verdict *out)
 {
-	if (is_forwarder(r, e->ip))
+	if (auth_is_forwarder(r, e->ip))
 		overridden(out, "trusted_forwarder", "its network is in authentication.trusted_forwarders");
 	else if (chain_speaks(r, e, a))
 		overridden(out, "mailing_list", "a trusted ARC sealer saw the author proven");
@@ -210,7 +210,7 @@ static void follow(const struct auth_rules *r, const struct dmarc_result *d, str
 /* Nothing proves the sender, and something could not be asked: the next try may know more. */
 static bool in_doubt(const struct auth_rules *r, const struct auth_evidence *e)
 {
-	if (!r->defer || r->mode == AUTH_MODE_REPORT || is_forwarder(r, e->ip))
+	if (!r->defer || r->mode == AUTH_MODE_REPORT || auth_is_forwarder(r, e->ip))
 		return false;
 	if (r->mode != AUTH_MODE_OFF && e->dmarc && e->dmarc->result == AUTH_TEMPERROR)
 		return true;

@@ -15,6 +15,8 @@ struct auth_rules {                    /* the section `authentication`, taken ap
 /* RC_SYNTAX: an unknown word or network, RC_LIMIT: too many. Everything is copied into `a`. */
 MUST_USE enum rc auth_rules_read(const struct config *c, struct arena *a, struct auth_rules *out, struct why *why);
 
+bool auth_is_forwarder(const struct auth_rules *r, const uint8_t *ip); /* 16 octets, IPv4 mapped; NULL: no */
+
 struct auth_evidence {                 /* NULL = not evaluated */
 	const uint8_t *ip;             /* 16 octets, IPv4 mapped; NULL = unknown */
 	const struct spf_result *spf;

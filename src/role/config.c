@@ -3,6 +3,7 @@
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "role/auth_policy.h"
+#include "role/edge_blocklist.h"
 #include "role/report_rules.h"
 #include <stddef.h>
 
@@ -341,6 +342,7 @@ enum rc config_check(const struct config *c, struct why *why)
 	if (!one_of(c->account_mode, "organisation", "private"))
 		FAIL(why, RC_SYNTAX, "account.mode must be organisation or private");
 	TRY(check_authentication(c, why));
+	TRY(blocklist_rules_check(c, why));
 	TRY(report_rules_check(c, why));
 	TRY(check_root_key(c, why));
 	return check_listeners(c, why);

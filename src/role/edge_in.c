@@ -113,6 +113,10 @@ static enum rc judge_sender(struct edge_session *s, bool *out_junk, struct why *
 		return RC_OK;
 	auth_check_end(s->auth, str_head(edge_raw(s), s->header), &v);
 	auth_check_evidence(s->auth, &e);
+	if (s->blocklists) {
+		const struct blocklist_found *f = blocklist_wait(s->blocklists);
+		auth_check_listings(s->auth, f->listing, f->n);
+	}
 	log_sender(s, &e, v);
 	note_dmarc(s, &e, v);
 	if (e.dmarc && e.dmarc->result == AUTH_PASS)

@@ -16,6 +16,7 @@ static enum rc look_up_admin(struct role_env *e, const struct edge_known **out)
 		room[i] = ascii_lower(admin.p[i]);
 	return edge_address_find(e, &((struct edge_house *)e->state)->addresses, str_of(room, admin.n), out, &why);
 }
+
 static struct edge_rcpt *rcpt_new(struct edge_session *s)
 {
 	if (s->rcpt_n == s->rcpt_cap) {
@@ -29,6 +30,21 @@ static struct edge_rcpt *rcpt_new(struct edge_session *s)
 		s->rcpt_cap = cap;
 	}
 	return &s->rcpts[s->rcpt_n];
+}
+
+/* A list that says nothing in time lists nobody. RFC 5321 4.5.1: postmaster is reachable, for who is listed by mistake has to ask somebody. */
+static enum rc ask_blocklists(struct edge_session *s, struct str local, struct why *why)
+{
+	const char *ip = stream_facts(s->v->stream)->peer_ip;
+	bool stranger = s->v->proto == LISTEN_SMTP || s->v->proto == LISTEN_SMTPS;
+	if (!s->blocklists_begun && stranger && blocklist_new(s->h->auth, s->v->e, ip, s->v->sid, &s->blocklists) != RC_OK)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	s->blocklists_begun = true;
+	const struct blocklist_found *f = s->blocklists ? blocklist_wait(s->blocklists) : NULL;
+	if (!f || !f->refuse || str_ieq(local, STR("postmaster")))
+		return RC_OK;
+	const struct dnsbl_listing *l = &f->listing[0];
+	FAIL(why, RC_DENIED, "5.7.1 %s is listed by %.*s%s%.*s", ip, PSTR(str_head(l->zone, 60)), l->reason.n ? ": " : "", PSTR(str_head(l->reason, 75)));
 }
 
 /* `k` NULL: a reporting address. */
@@ -68,8 +84,10 @@ enum rc edge_on_rcpt(void *house, const struct smtp_mail *mail, const struct smt
 		rc = RC_OK;
 	/* What comes to a reporting address is read, whoever else would get it; the domain is ours in both cases. */
 	bool report = (rc == RC_OK || rc == RC_NOTFOUND) && report_address_is(s->v->e->config, to->to.local, to->to.domain);
-	if (report)
+	if (report) {
+		TRY(ask_blocklists(s, to->to.local, why));
 		return add_rcpt(s, text, NULL, why);
+	}
 	if (rc == RC_DENIED)
 		FAIL(why, rc, "5.7.1 we do not relay for %.*s", PSTR(str_head(to->to.domain, 100)));
 	if (rc == RC_NOTFOUND || (rc == RC_OK && k->disabled))
@@ -78,5 +96,7 @@ enum rc edge_on_rcpt(void *house, const struct smtp_mail *mail, const struct smt
 		FAIL(why, RC_BUSY, "4.3.0 the directory does not answer, try again");
 	if (k->quota && k->used + mail->size >= k->quota)
 		FAIL(why, RC_LIMIT, "5.2.2 the mailbox of %.*s is full", PSTR(str_head(text, 120)));
-	return add_rcpt(s, text, k, why);
+	struct edge_known kept = *k; /* the lists may keep us waiting */
+	TRY(ask_blocklists(s, to->to.local, why));
+	return add_rcpt(s, text, &kept, why);
 }

@@ -4,6 +4,7 @@
 #include "role/auth_policy.h"
 #include "role/door.h"
 #include "role/edge_address.h"
+#include "role/edge_blocklist.h"
 #include "role/sealer.h"
 #include "smtp/session.h"
 
@@ -35,6 +36,8 @@ struct edge_session {                  /* one connection */
 	struct str message;            /* what is delivered: our fields and the message, within `body` */
 	struct auth_check *auth;       /* NULL: the sender is not evaluated */
 	struct str from_local, from_domain;
+	struct blocklist_check *blocklists; /* of the connection; NULL: not asked */
+	bool blocklists_begun;
 	struct str verified;           /* the author's domain, when DMARC has passed */
 	uint64_t counted;              /* of `held` */
 	struct str from;

@@ -77,6 +77,7 @@ static void serve(struct door_visit *v)
 	arena_init(&s.a, EDGE_ARENA);
 	enum rc rc = smtp_serve(v->stream, &sc, &hooks);
 	on_reset(&s);
+	blocklist_drop(&s.blocklists);
 	log_event(LEVEL_DEBUG, EV_CLOSE, F("sid", v->sid), F("proto", listener_proto_names[v->proto]), F("ip", stream_facts(v->stream)->peer_ip),
 	          F("reason", rc_name(rc)), F("dur_ms", loop_now(v->e->loop) - v->since));
 }

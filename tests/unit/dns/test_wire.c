@@ -142,7 +142,7 @@ static void a_blocklist_lists_refuses_or_is_silent(void **state)
 	static const struct { struct str ip; bool listed; unsigned refused; const char *reason; } cases[] = {
 		{ STR_INIT("\x7f\0\0\2"), true, 0, "test" }, { STR_INIT("\300\0\2\1"), true, 0, "" }, { STR_INIT("\300\0\2\2"), false, 1, "" },
 		{ STR_INIT("\300\0\2\3"), false, 1, "" },     { STR_INIT("\300\0\2\4"), false, 0, "" }, { STR_INIT("\300\0\2\5"), false, 1, "" },
-		{ STR_INIT("\12\0\0\1"), false, 0, "" },
+		{ STR_INIT("\12\0\0\1"), false, 0, "" },           { STR_INIT("\300\0\2\6"), true, 0, "a?b?c" },
 	};
 	struct dns_table *t;
 	struct arena a;
@@ -150,7 +150,7 @@ static void a_blocklist_lists_refuses_or_is_silent(void **state)
 	(void)state;
 	arena_init(&a, 1 << 16);
 	assert_int_equal(dns_table_new(&t), RC_OK);
-	assert_int_equal(dns_table_read(t, STR("2.0.0.127 A 127.0.0.2\n TXT test\n1.2.0.192 A 127.0.0.4\n2.2.0.192 A 127.255.255.254\n3.2.0.192 A 192.0.2.99\n; TIMEOUT 5.2.0.192 A\n"
+	assert_int_equal(dns_table_read(t, STR("2.0.0.127 A 127.0.0.2\n TXT test\n1.2.0.192 A 127.0.0.4\n2.2.0.192 A 127.255.255.254\n3.2.0.192 A 192.0.2.99\n; TIMEOUT 5.2.0.192 A\n6.2.0.192 A 127.0.0.2\n TXT \"a\\010b\\255c\"\n"
 	                                          "1.0.0.10 A 127.0.0.2\n"), zone, NULL), RC_OK);
 	struct dns d = dns_table_dns(t);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

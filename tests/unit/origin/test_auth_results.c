@@ -24,6 +24,17 @@ static void a_field_says_what_was_found(void **state)
 		"\tdmarc=pass header.from=example.org polrec.p=reject\r\n\tpolrec.domain=example.org policy.disposition=none\r\n\tpolicy.override=mailing_list\r\n"));
 }
 
+static void a_listing_names_its_zone_code_and_text(void **state)
+{
+	AUTO(buf_done) struct buf out = { .max = 10000 };
+	struct dnsbl_listing l[2] = { { .listed = true, .zone = STR("bl.example"), .code = { 127, 0, 0, 4 }, .reason = STR("sends spam") },
+		                      { .listed = true, .zone = STR("two.example"), .code = { 127, 0, 0, 2 }, .reason = STR("") } };
+	struct auth_facts f = { .authserv = STR("mx.example.net"), .listing = l, .listings = 2 };
+	auth_results_make(&f, &out);
+	SAME(buf_str(&out), STR("Authentication-Results: mx.example.net;\r\n\tx-dnsbl=fail dns.zone=bl.example policy.ip=127.0.0.4\r\n\tpolicy.txt=\"sends spam\";\r\n"
+		"\tx-dnsbl=fail dns.zone=two.example policy.ip=127.0.0.2\r\n"));
+}
+
 static void nothing_evaluated_is_none(void **state)
 {
 	AUTO(buf_done) struct buf out = { .max = 10000 };
@@ -48,12 +59,15 @@ static void what_we_write_we_read(void **state)
 	struct dmarc_result dmarc = { .result = AUTH_FAIL, .from = evil, .why = evil, .record = { .found = true, .at = evil } };
 	struct auth_facts f = { .authserv = STR("mx.example.net"), .client_ip = evil, .mail_from = evil, .helo = evil, .spf = &spf, .dkim = &dkim, .dmarc = &dmarc,
 		.iprev = AUTH_PASS, .iprev_name = evil, .iprev_done = true, .override = evil, .auth_user = evil };
+	struct dnsbl_listing listing = { .listed = true, .zone = evil, .code = { 127, 0, 0, 2 }, .reason = evil };
 	struct auth_claim c[40];
 	struct str id;
+	f.listing = &listing;
+	f.listings = 1;
 	auth_results_value(&f, &out);
 	size_t n = auth_results_read(buf_str(&out), &a, &id, c, 40);
 	SAME(id, STR("mx.example.net"));
-	assert_int_equal(n, 13);
+	assert_int_equal(n, 16);
 	for (size_t i = 0; i < n; i++) {
 		if (str_eq(c[i].method, STR("dmarc")))
 			SAME(c[i].result, STR("fail"));
@@ -147,7 +161,7 @@ static void ten_thousand_open_comments_cost_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_field_says_what_was_found), cmocka_unit_test(nothing_evaluated_is_none), cmocka_unit_test(what_we_write_we_read),
+		cmocka_unit_test(a_field_says_what_was_found), cmocka_unit_test(a_listing_names_its_zone_code_and_text), cmocka_unit_test(nothing_evaluated_is_none), cmocka_unit_test(what_we_write_we_read),
 		cmocka_unit_test(the_examples_of_the_rfc_are_read), cmocka_unit_test(what_cannot_be_read_claims_nothing),
 		cmocka_unit_test(ours_is_seen_through_every_disguise), cmocka_unit_test(ten_thousand_open_comments_cost_nothing),
 	};
