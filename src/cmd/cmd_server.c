@@ -33,7 +33,7 @@ static enum status reload(struct ctl *ctl, void *arg)
 	if (c->json)
 		say_json("{\"reloaded\":true}");
 	else
-		say("configuration and certificates are in force");
+		say("configuration, certificates and zones are in force");
 	return STATUS_OK;
 }
 enum status run_reload(struct call *c) { return ctl_verb(c, reload); }

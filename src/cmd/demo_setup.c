@@ -4,6 +4,7 @@
 #include "os/file.h"
 #include "role/demo_setup.h"
 #include "role/dns_demo.h"
+#include "role/dns_want.h"
 #include "role/wire.h"
 #include <jansson.h>
 
@@ -28,6 +29,12 @@ static void put_listeners(const struct demo *d, struct buf *b)
 	buf_add(b, STR("}\n"));
 }
 
+/* Keys that the demo's own zone shows at once may sign at once. */
+static void put_dns(const struct demo *d, struct buf *b)
+{
+	buf_addf(b, "dns {\n  forwarder = \"none\"\n  zones = \"%.1500s/demo.zone\"\n}\ndkim {\n  check = \"1 min\"\n  settle = 0\n}\n", d->state);
+}
+
 static void put_config(const struct demo *d, struct buf *b)
 {
 	buf_add(b, STR("# Written by `letterlock demo` at each start.\nconfig_version = 1\n"));
@@ -40,7 +47,7 @@ static void put_config(const struct demo *d, struct buf *b)
 	if (dns)
 		buf_addf(b, "dns {\n%.1500s\n}\n", dns);
 	else
-		buf_addf(b, "dns {\n  forwarder = \"none\"\n  zones = \"%.1500s/demo.zone\"\n}\n", d->state);
+		put_dns(d, b);
 	/* `make bench` measures with and without it. */
 	const char *authentication = getenv("LETTERLOCK_AUTHENTICATION");
 	if (authentication)
@@ -58,6 +65,20 @@ static void put_config(const struct demo *d, struct buf *b)
 		buf_addf(b, "process {\n  epoch_messages = %llu\n}\n", (unsigned long long)epochs);
 }
 
+static enum rc write_zone(const struct demo *d, int dir, const struct dkim_row *keys, size_t n, struct why *why)
+{
+	char cert[DEMO_PATH + 32];
+	AUTO(buf_done) struct buf zone = { .max = 1 << 16 };
+	AUTO(arena_done) struct arena a = { .max = 1 << 12 };
+	struct dns_demo demo = { .imaps = d->ports[DEMO_IMAPS], .pop3s = d->ports[DEMO_POP3S], .tlsa = STR(""), .keys = keys, .key_n = n };
+	(void)snprintf(cert, sizeof cert, "%s/cert.pem", d->state);
+	(void)dns_tlsa_of(cert, STR("mail.demo.test"), &a, &demo.tlsa); /* without it the zone has one record less */
+	dns_demo_zone(&demo, &zone);
+	if (zone.failed)
+		FAIL(why, RC_LIMIT, "the demo's zone is larger than 64 KiB: too many DKIM keys");
+	return file_put(dir, "demo.zone", buf_str(&zone), 0600, why);
+}
+
 enum rc demo_write_files(struct demo *d, struct why *why)
 {
 	AUTO(fd_close) int dir = -1;
@@ -67,9 +88,7 @@ enum rc demo_write_files(struct demo *d, struct why *why)
 	if (text.failed)
 		FAIL(why, RC_LIMIT, "the state directory's path is too long");
 	TRY(dir_open(d->state, &dir, why));
-	AUTO(buf_done) struct buf zone = { .max = 1 << 16 };
-	dns_demo_zone(&zone);
-	TRY(file_put(dir, "demo.zone", buf_str(&zone), 0600, why));
+	TRY(write_zone(d, dir, NULL, 0, why));
 	return file_put(dir, "letterlock.conf", buf_str(&text), 0600, why);
 }
 
@@ -166,6 +185,44 @@ static enum rc wait_until_ready(struct ctl *c, struct why *why)
 	FAIL(why, RC_LATE, "not every process is ready after %d s; letterlock.log in the state directory says why", READY_MS / 1000);
 }
 
+/* Keys of both domains; made beside the accounts, for they take their time. */
+static void key_maker(void *arg)
+{
+	struct making *m = arg;
+	for (size_t i = 0; m->rc == RC_OK && i < sizeof domains / sizeof *domains; i++) {
+		struct msg_DKIM_KEYS q = { .op = DKIM_OP_FIRST, .domain = str_z(domains[i]), .selector = STR("") };
+		struct why why = { 0 };
+		enum rc rc = ctl_ask(m->ctl, ROLE_VAULT, MSG_DKIM_KEYS, &q, NULL, NULL, &why);
+		if (rc != RC_OK && rc != RC_EXISTS) {
+			m->rc = rc;
+			m->why = why;
+		}
+	}
+	m->running--;
+	wake_all(&m->done);
+}
+
+/* The keys' records into the zone, which the server reads again. */
+static enum rc publish_keys(struct making *m, struct why *why)
+{
+	AUTO(fd_close) int dir = -1;
+	struct msg_DKIM_LIST_answer answer;
+	struct ipc_reply reply = { 0 };
+	struct dkim_row *keys;
+	size_t n = 0;
+	TRY(dir_open(m->demo->state, &dir, why));
+	TRY(ctl_ask(m->ctl, ROLE_VAULT, MSG_DKIM_LIST, &(struct msg_DKIM_LIST){ .domain = STR("") }, &answer, &reply, why));
+	enum rc rc = dkim_wire_get(answer.keys, &m->names, &keys, &n);
+	if (rc == RC_OK)
+		rc = write_zone(m->demo, dir, keys, n, why);
+	ipc_reply_done(&reply);
+	TRY(rc);
+	struct msg_CTL_RELOAD_answer reloaded;
+	rc = ctl_ask(m->ctl, ROLE_MASTER, MSG_CTL_RELOAD, &(struct msg_CTL_RELOAD){ 0 }, &reloaded, &reply, why);
+	ipc_reply_done(&reply);
+	return rc;
+}
+
 static enum rc make_all(struct making *m, struct why *why)
 {
 	TRY(wait_until_ready(m->ctl, why));
@@ -183,15 +240,20 @@ static enum rc make_all(struct making *m, struct why *why)
 	if (!map_get(&m->there, str_z(address)))
 		TRY(make_one(m, address, why));
 	m->next++;
+	bool own_dns = !getenv("LETTERLOCK_DNS");
+	if (own_dns && fiber_start(ctl_loop(m->ctl), key_maker, m, NULL) == RC_OK)
+		m->running++;
 	for (unsigned i = 0; i < MAKERS; i++) {
 		if (fiber_start(ctl_loop(m->ctl), maker, m, NULL) == RC_OK)
 			m->running++;
 	}
 	while (m->running)
 		TRY(wait_on(&m->done, NO_DEADLINE));
-	if (m->rc != RC_OK)
+	if (m->rc != RC_OK) {
 		*why = m->why;
-	return m->rc;
+		return m->rc;
+	}
+	return own_dns ? publish_keys(m, why) : RC_OK;
 }
 
 static enum status make(struct ctl *ctl, void *arg)

@@ -9,7 +9,7 @@
 const struct verb verbs[] = {
 	{ "serve", NULL, NULL, 0, 0, "Run the server in the foreground", { "serve", "serve --config /etc/letterlock/letterlock.conf" }, run_serve,
 	  { { "one-process", NULL, "every role in this process, without sandboxes: for debugging, never for service" } }, true },
-	{ "reload", NULL, NULL, 0, 0, "Have the running server read configuration and certificates again", { "reload", "reload --json" }, run_reload },
+	{ "reload", NULL, NULL, 0, 0, "Have the running server read configuration, certificates and the files of dns.zones again", { "reload", "reload --json" }, run_reload },
 	{ "stop", NULL, NULL, 0, 0, "Stop the running server; sessions may finish", { "stop", "stop --config /etc/letterlock/letterlock.conf" }, run_stop },
 	{ "status", NULL, NULL, 0, 0, "What is running, since when, and how it is", { "status", "status --json" }, run_status },
 	{ "sandbox-test", NULL, NULL, 0, 0, "Ask each running process, by pid, to try to break out of its sandbox; exit 4 if one can",

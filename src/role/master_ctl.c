@@ -4,12 +4,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "role/report_rules.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { PEM_MAX = 256 * 1024, ZONES_MAX = 64 << 20, ZONES_LIST = 16 };
 
 static struct proc *proc_of(struct ipc_peer *p) { return ipc_peer_note(p); }
 
@@ -162,7 +165,7 @@ static void on_ctl_reload(void *house, struct ipc_peer *from, struct ipc_call *c
 	(void)from, (void)msg;
 	fd_close(&fd);
 	enum rc rc = master_reload(house, &why);
-	ipc_answer(call, rc, &why, &(struct msg_CTL_RELOAD_answer){ .report = STR("configuration and certificates are in force") });
+	ipc_answer(call, rc, &why, &(struct msg_CTL_RELOAD_answer){ .report = STR("configuration, certificates and zones are in force") });
 }
 
 static void on_ctl_stop(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -209,7 +212,7 @@ ipc_handler *const master_on[MSG_COUNT] = {
 
 /* ---- certificates and configuration ---- */
 
-static enum rc read_path(struct str path, struct buf *out, struct why *why)
+static enum rc read_path(struct str path, size_t most, struct buf *out, struct why *why)
 {
 	char z[4096];
 	if (path.n >= sizeof z)
@@ -219,17 +222,17 @@ static enum rc read_path(struct str path, struct buf *out, struct why *why)
 	AUTO(fd_close) int fd = open(z, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		FAIL_SYS(why, "%s cannot be read: %s", z, strerror(errno));
-	return fd_read_all(fd, 256 * 1024, out, why);
+	return fd_read_all(fd, most, out, why);
 }
 
 static enum rc put_pair(const struct config_tls *t, struct buf *out, struct why *why)
 {
 	struct buf chain, key;
-	buf_init(&chain, 256 * 1024);
-	buf_init(&key, 256 * 1024);
-	enum rc rc = read_path(t->cert, &chain, why);
+	buf_init(&chain, PEM_MAX);
+	buf_init(&key, PEM_MAX);
+	enum rc rc = read_path(t->cert, PEM_MAX, &chain, why);
 	if (rc == RC_OK)
-		rc = read_path(t->key, &key, why);
+		rc = read_path(t->key, PEM_MAX, &key, why);
 	if (rc == RC_OK) {
 		buf_run(out, buf_str(&chain));
 		buf_run(out, buf_str(&key));
@@ -257,6 +260,34 @@ enum rc master_load_tls(struct master *m, const struct config *c, struct why *wh
 		log_event(LEVEL_ERROR, EV_TLS_BAD, F("reason", why->text), F("errno", why->sys));
 	buf_wipe(&pairs);
 	return rc;
+}
+
+/* The files of dns.zones for the resolver, which can open none any more. Read now, in force with keep_zones(). */
+static enum rc load_zones(struct master *m, const struct config *c, struct why *why)
+{
+	struct buf packed AUTO(buf_done);
+	struct str path[ZONES_LIST];
+	size_t n = report_words(c->dns_zones, path, ZONES_LIST);
+	buf_init(&packed, ZONES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		struct buf text AUTO(buf_done);
+		buf_init(&text, ZONES_MAX);
+		TRY(read_path(path[i], ZONES_MAX - 65536, &text, why));
+		buf_run(&packed, path[i]);
+		buf_run(&packed, buf_str(&text));
+	}
+	if (packed.failed)
+		FAIL(why, RC_LIMIT, "the files of dns.zones are larger than %d MiB together", ZONES_MAX >> 20);
+	return n ? ipc_ask_role(m->node, ROLE_RESOLVER, MSG_ZONES_LOAD, &(struct msg_ZONES_LOAD){ .zones = buf_str(&packed) }, NULL, NULL, true, why) : RC_OK;
+}
+
+/* A resolver that was started again meanwhile has read the new files itself. */
+static enum rc keep_zones(struct master *m, const struct config *c, struct why *why)
+{
+	if (!c->dns_zones.n)
+		return RC_OK;
+	enum rc rc = ipc_ask_role(m->node, ROLE_RESOLVER, MSG_ZONES_LOAD, &(struct msg_ZONES_LOAD){ .keep = 1, .zones = STR("") }, NULL, NULL, true, why);
+	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 /* What the running processes were started with: a reload that left it as it is would be answered with an untruth, and a process that is
@@ -288,7 +319,7 @@ static const char *needs_restart(const struct config *a, const struct config *b)
 	return same ? NULL : "listen";
 }
 
-/* A new configuration and its certificates are checked first; while either is wrong, the old ones stay in force. */
+/* A new configuration, its certificates and zones are checked first; while one of them is wrong, the old ones stay in force. */
 enum rc master_reload(struct master *m, struct why *why)
 {
 	struct config *fresh = mem_new(sizeof *fresh);
@@ -299,7 +330,11 @@ enum rc master_reload(struct master *m, struct why *why)
 	if (fixed)
 		rc = why_fail(why, RC_DENIED, 0, __FILE__, "%s changes only with a restart", fixed);
 	if (rc == RC_OK)
+		rc = load_zones(m, fresh, why);
+	if (rc == RC_OK)
 		rc = master_load_tls(m, fresh, why);
+	if (rc == RC_OK)
+		rc = keep_zones(m, fresh, why);
 	if (rc != RC_OK) {
 		config_done(fresh);
 		mem_free(fresh);

@@ -39,6 +39,17 @@ static struct str home_of(struct str hostname)
 	return dot < hostname.n && str_find(rest, '.') < rest.n ? rest : hostname;
 }
 
+static struct str address_of(struct str local, struct str domain, char room[400])
+{
+	int n = snprintf(room, 400, "%.*s@%.*s", PSTR(str_head(local, 64)), PSTR(str_head(domain, 253)));
+	return str_of(room, n > 0 && n < 400 ? (size_t)n : 0);
+}
+
+struct str report_address_at(struct str value, struct str domain, char room[400])
+{
+	return str_eq(report_domain_of(value), any_domain) ? address_of(local_of(value), domain, room) : value;
+}
+
 struct str report_from(const struct config *c, char room[400])
 {
 	if (c->reports_from.n)
@@ -48,10 +59,7 @@ struct str report_from(const struct config *c, char room[400])
 		local = STR("dmarc-reports");
 		domain = any_domain;
 	}
-	if (str_eq(domain, any_domain))
-		domain = home_of(c->server_hostname);
-	int n = snprintf(room, 400, "%.*s@%.*s", PSTR(str_head(local, 64)), PSTR(str_head(domain, 253)));
-	return str_of(room, n > 0 && n < 400 ? (size_t)n : 0);
+	return str_eq(domain, any_domain) ? address_of(local, home_of(c->server_hostname), room) : address_of(local, domain, room);
 }
 
 struct str report_org(const struct config *c) { return c->reports_org_name.n ? c->reports_org_name : c->server_hostname; }

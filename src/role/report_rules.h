@@ -10,6 +10,8 @@ static inline uint32_t day_of_ms(int64_t ms) { return ms > 0 ? (uint32_t)(ms / D
 
 /* Is "local@domain" an address that reports come to? The domain must be one of ours; who asks knows that. Letters in any case. */
 bool report_address_is(const struct config *c, struct str local, struct str domain);
+/* A value of that kind at one of our domains; "" = none. Lives in `room` or the value. */
+struct str report_address_at(struct str value, struct str domain, char room[400]);
 /* Where our reports come from: reports.from, else reports.dmarc_address at the domain that the server's name is in. "" = it does not fit. */
 struct str report_from(const struct config *c, char room[400]);
 struct str report_org(const struct config *c);

@@ -311,6 +311,13 @@ static void on_report_show(void *env, struct ipc_peer *from, struct ipc_call *ca
 	buf_done(&text);
 }
 
+static void reload(struct role_env *e)
+{
+	struct ledger_house *h = e->state;
+	if (h && h->dkim)
+		dkim_clock_hurry(h->dkim);
+}
+
 static ipc_handler *const on[MSG_COUNT] = { [MSG_REPORT_IN] = on_report_in, [MSG_REPORT_SEND] = on_report_send, [MSG_REPORT_SHOW] = on_report_show, [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
 
 const struct role_ops role_ledger = {
@@ -320,6 +327,7 @@ const struct role_ops role_ledger = {
 	.paths = paths,
 	.open = open_ledger,
 	.start = start,
+	.reload = reload,
 	.close = close_ledger,
 	.on = on,
 };

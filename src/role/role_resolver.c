@@ -1,5 +1,6 @@
 #include "role/role.h"
 
+#include "base/cursor.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "dns/rdata.h"
@@ -15,7 +16,7 @@ enum { ANSWER_MAX = 131072, ARENA_MAX = 2 << 20, FILE_MAX = 16 << 20, FILE_ROOM 
 
 struct resolver {
 	struct ub_house *ub;            /* NULL: local zones only */
-	struct dns_table *zones;
+	struct dns_table *zones, *next; /* next: read, not in force yet (a reload takes all or nothing) */
 	struct dns local;
 	unsigned under_way;
 };
@@ -47,18 +48,32 @@ static enum rc read_file(struct str path, struct buf *out, struct why *why)
 	return fd_read_all(fd, FILE_MAX, out, why);
 }
 
+static enum rc read_zone(struct dns_table *t, struct str path, struct str text, struct why *why)
+{
+	struct why inner = { 0 };
+	if (dns_table_read(t, text, STR(""), &inner) != RC_OK)
+		FAIL(why, RC_SYNTAX, "dns.zones: %.*s: %.80s", PSTR(str_head(path, 100)), inner.text);
+	return RC_OK;
+}
+
+static void put_in_force(struct resolver *r, struct dns_table *take_t)
+{
+	dns_table_free(&r->zones); /* an answer holds copies only */
+	r->zones = take_t;
+	r->local = dns_table_dns(take_t);
+}
+
 static enum rc read_zones(struct resolver *r, const struct config *c, struct why *why)
 {
 	struct str path[LIST_MAX];
+	struct dns_table *t;
 	size_t n = words(c->dns_zones, path);
-	TRY(dns_table_new(&r->zones));
-	r->local = dns_table_dns(r->zones);
+	TRY(dns_table_new(&t));
+	put_in_force(r, t);
 	for (size_t i = 0; i < n; i++) {
 		AUTO(buf_done) struct buf text = { .max = FILE_ROOM };
-		struct why inner = { 0 };
 		TRY(read_file(path[i], &text, why));
-		if (dns_table_read(r->zones, buf_str(&text), STR(""), &inner) != RC_OK)
-			FAIL(why, RC_SYNTAX, "dns.zones: %.*s: %.120s", PSTR(str_head(path[i], 60)), inner.text);
+		TRY(read_zone(t, path[i], buf_str(&text), why));
 	}
 	return RC_OK;
 }
@@ -82,6 +97,7 @@ static void close_resolver(struct role_env *e)
 		return;
 	ub_close(&r->ub);
 	dns_table_free(&r->zones);
+	dns_table_free(&r->next);
 	mem_free(r);
 	e->state = NULL;
 }
@@ -237,7 +253,41 @@ static void on_resolve_at(void *env, struct ipc_peer *from, struct ipc_call *cal
 	leave(e, call, &answer, &a);
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_RESOLVE] = on_resolve, [MSG_RESOLVE_AT] = on_resolve_at };
+/* The files again, read by master: this process can open none. */
+static enum rc load_zones(struct resolver *r, struct str packed, struct why *why)
+{
+	struct cursor c = cursor_of(packed);
+	TRY(dns_table_new(&r->next));
+	while (c.in.n) {
+		struct str path = cursor_run(&c, c.in.n), text = cursor_run(&c, c.in.n);
+		if (c.failed)
+			FAIL(why, RC_SYNTAX, "dns.zones: cut short");
+		TRY(read_zone(r->next, path, text, why));
+	}
+	return RC_OK;
+}
+
+static void on_zones_load(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct resolver *r = ((struct role_env *)env)->state;
+	const struct msg_ZONES_LOAD *m = msg;
+	struct why why = { 0 };
+	enum rc rc = RC_OK;
+	(void)from;
+	fd_close(&fd);
+	if (m->keep && r->next) {
+		put_in_force(r, r->next);
+		r->next = NULL;
+	} else {
+		dns_table_free(&r->next);
+		rc = m->keep ? RC_NOTFOUND : load_zones(r, m->zones, &why);
+		if (rc != RC_OK)
+			dns_table_free(&r->next);
+	}
+	ipc_answer(call, rc, &why, NULL);
+}
+
+static ipc_handler *const on[MSG_COUNT] = { [MSG_RESOLVE] = on_resolve, [MSG_RESOLVE_AT] = on_resolve_at, [MSG_ZONES_LOAD] = on_zones_load };
 
 const struct role_ops role_resolver = {
 	.role = ROLE_RESOLVER,
