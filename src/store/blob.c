@@ -4,16 +4,14 @@
 #include "base/mem.h"
 #include "os/loop.h"
 #include "store/crc.h"
-#include <pthread.h>
+#include "store/pack.h"
 #include <string.h>
-#define ZSTD_STATIC_LINKING_ONLY /* literalCompressionMode */
-#include <zstd.h>
 
 /* header: magic 4, version u16, zero u16, blob id 16, owner u64, plain length u64, chunks u32, CRC32C u32 of the header and table,
  * then per chunk u32 stored length; then the chunks, each: u8 kind, AEAD(...); then CRC32C u32 of everything before it. */
-enum { FIXED_LEN = 48, KIND_PLAIN = 0, KIND_ZSTD = 1, CHUNK_EXTRA = 1 + TAG_LEN, CRC_LEN = 4, CRC_AT = 44, AAD_LEN = CRC_AT + 1 };
+enum { FIXED_LEN = 48, CHUNK_EXTRA = 1 + TAG_LEN, CRC_LEN = 4, CRC_AT = 44, AAD_LEN = CRC_AT + 1 };
 #define MAGIC "LLB1"
-#define FORMAT 1
+enum { FORMAT_ZSTD = 1, FORMAT = 2 }; /* version 1 knows no LZ4 */
 #define PLAIN_MAX (1ull << 30)
 
 /* 48 bits of Unix milliseconds, then 80 random ones: ids of one hour lie together in the index. */
@@ -23,54 +21,6 @@ enum rc blob_id_new(struct blob_id *out)
 	for (unsigned i = 0; i < 6; i++)
 		out->b[i] = (uint8_t)(now >> (40 - 8 * i));
 	return random_bytes(out->b + 6, sizeof out->b - 6);
-}
-
-/* ---- compression contexts, one pair per thread ---- */
-struct codecs { ZSTD_CCtx *c; ZSTD_DCtx *d; };
-static pthread_key_t codecs_key;
-static pthread_once_t codecs_once = PTHREAD_ONCE_INIT;
-
-static void codecs_free(void *p)
-{
-	struct codecs *k = p;
-	(void)ZSTD_freeCCtx(k->c);
-	(void)ZSTD_freeDCtx(k->d);
-	mem_free(k);
-}
-
-static void codecs_setup(void) { (void)pthread_key_create(&codecs_key, codecs_free); }
-
-/* Mail is short and is read far less often than it comes: level 1's own settings spend half of a delivery's sealing on the last tenth of
- * the ratio. Long matches and steps of sixteen leave 0.59 instead of 0.49, in half the time. Entropy coding stays
- * on, which is what base64 needs (zstd would leave it out at such steps). A zstd that does not know a setting goes without it. */
-static void tune(ZSTD_CCtx *c)
-{
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, 1);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_strategy, ZSTD_fast);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_hashLog, 12);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, 7);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_targetLength, 32);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
-}
-
-static struct codecs *codecs(void)
-{
-	(void)pthread_once(&codecs_once, codecs_setup);
-	struct codecs *k = pthread_getspecific(codecs_key);
-	if (k)
-		return k;
-	k = mem_new(sizeof *k);
-	if (!k)
-		return NULL;
-	k->c = ZSTD_createCCtx();
-	k->d = ZSTD_createDCtx();
-	if (k->c)
-		tune(k->c);
-	if (!k->c || !k->d || pthread_setspecific(codecs_key, k) != 0) {
-		codecs_free(k);
-		return NULL;
-	}
-	return k;
 }
 
 static void be32(char *p, uint32_t v)
@@ -100,7 +50,7 @@ static size_t chunk_plain_len(const struct blob_header *h, uint32_t i)
 static void header_bytes(const struct blob_header *h, struct buf *out)
 {
 	buf_add(out, STR(MAGIC));
-	buf_u16(out, FORMAT);
+	buf_u16(out, h->version);
 	buf_u16(out, 0);
 	buf_add(out, str_of(h->id.b, sizeof h->id.b));
 	buf_u64(out, h->owner);
@@ -121,17 +71,15 @@ static enum rc chunk_aad(const struct blob_header *h, uint8_t kind, char out[AAD
 	return failed ? RC_NOMEM : RC_OK;
 }
 
-static enum rc seal_chunk(struct aead *a, const struct blob_header *h, uint32_t i, struct str plain, struct codecs *z, char *scratch, struct buf *out)
+static enum rc seal_chunk(struct aead *a, const struct blob_header *h, uint32_t i, struct str plain, char *scratch, struct buf *out)
 {
-	uint8_t kind = KIND_PLAIN;
-	/* Worth it only where it saves a fifth: zstd gives up by itself when the smaller space does not suffice. */
-	size_t packed = plain.n < 64 ? 0 : ZSTD_compress2(z->c, scratch, plain.n - plain.n / 5, plain.p, plain.n);
-	if (packed && !ZSTD_isError(packed)) {
-		kind = KIND_ZSTD;
-		plain = str_of(scratch, packed);
-	}
+	enum packing kind;
+	size_t packed;
 	char aad[AAD_LEN];
-	TRY(chunk_aad(h, kind, aad));
+	TRY(pack_chunk(plain, scratch, &kind, &packed));
+	if (kind != PACKED_NOT)
+		plain = str_of(scratch, packed);
+	TRY(chunk_aad(h, (uint8_t)kind, aad));
 	if (!buf_room(out, plain.n + CHUNK_EXTRA))
 		return RC_LIMIT;
 	out->p[out->len] = (char)kind;
@@ -140,7 +88,7 @@ static enum rc seal_chunk(struct aead *a, const struct blob_header *h, uint32_t 
 	return RC_OK;
 }
 
-static enum rc seal_all(struct aead *a, struct blob_header *h, struct str plain, struct codecs *z, char *scratch, struct buf *out)
+static enum rc seal_all(struct aead *a, struct blob_header *h, struct str plain, char *scratch, struct buf *out)
 {
 	size_t start = out->len;
 	h->header_len = FIXED_LEN + 4 * (size_t)h->chunks;
@@ -151,7 +99,7 @@ static enum rc seal_all(struct aead *a, struct blob_header *h, struct str plain,
 	out->len = start + h->header_len;
 	for (uint32_t i = 0; i < h->chunks; i++) {
 		size_t before = out->len;
-		TRY(seal_chunk(a, h, i, str_head(str_skip(plain, (size_t)i * BLOB_CHUNK), BLOB_CHUNK), z, scratch, out));
+		TRY(seal_chunk(a, h, i, str_head(str_skip(plain, (size_t)i * BLOB_CHUNK), BLOB_CHUNK), scratch, out));
 		be32(out->p + start + FIXED_LEN + 4 * (size_t)i, (uint32_t)(out->len - before));
 	}
 	uint32_t crc = crc32c(0, str_of(out->p + start, CRC_AT));
@@ -164,15 +112,14 @@ enum rc blob_seal(const struct secret *body_key, const struct blob_id *id, uint6
 {
 	if (plain.n > PLAIN_MAX)
 		return RC_LIMIT;
-	struct blob_header h = { .id = *id, .owner = owner, .plain_len = plain.n, .chunks = chunk_count(plain.n) };
-	struct codecs *z = codecs();
+	struct blob_header h = { .version = FORMAT, .id = *id, .owner = owner, .plain_len = plain.n, .chunks = chunk_count(plain.n) };
 	size_t room = plain.n < BLOB_CHUNK ? plain.n : BLOB_CHUNK;
-	char *scratch = z ? mem_raw(room) : NULL;
+	char *scratch = mem_raw(room);
 	struct aead *a = NULL;
 	enum rc rc = scratch ? aead_new(body_key, &a) : RC_NOMEM;
 	size_t start = out->len;
 	if (rc == RC_OK)
-		rc = seal_all(a, &h, plain, z, scratch, out);
+		rc = seal_all(a, &h, plain, scratch, out);
 	if (rc != RC_OK)
 		out->len = start;
 	if (scratch)
@@ -193,7 +140,8 @@ enum rc blob_header_parse(struct str first, struct blob_header *out, size_t *out
 	struct blob_header h = { 0 };
 	if (!str_eq(cursor_take(&c, 4), STR(MAGIC)))
 		FAIL(why, RC_DAMAGED, "not a sealed body (magic)");
-	if (cursor_u16(&c) != FORMAT || cursor_u16(&c) != 0)
+	h.version = cursor_u16(&c);
+	if (h.version < FORMAT_ZSTD || h.version > FORMAT || cursor_u16(&c) != 0)
 		FAIL(why, RC_DAMAGED, "sealed body of an unknown format version");
 	memcpy(h.id.b, cursor_take(&c, BLOB_ID_LEN).p, BLOB_ID_LEN);
 	h.owner = cursor_u64(&c);
@@ -245,16 +193,7 @@ enum rc blob_stored_len(struct str header, const struct blob_header *h, uint64_t
 	return RC_OK;
 }
 
-static enum rc unpack(struct str packed, char *to, size_t n)
-{
-	struct codecs *z = codecs();
-	if (!z)
-		return RC_NOMEM;
-	size_t got = ZSTD_decompressDCtx(z->d, to, n, packed.p, packed.n);
-	return ZSTD_isError(got) || got != n ? RC_DAMAGED : RC_OK;
-}
-
-static enum rc open_packed(struct aead *a, uint32_t i, struct str aad, struct str sealed, char *to, size_t n)
+static enum rc open_packed(struct aead *a, uint32_t i, enum packing how, struct str aad, struct str sealed, char *to, size_t n)
 {
 	size_t packed = sealed.n - TAG_LEN;
 	char *scratch = mem_raw(packed);
@@ -262,7 +201,7 @@ static enum rc open_packed(struct aead *a, uint32_t i, struct str aad, struct st
 		return RC_NOMEM;
 	enum rc rc = aead_open_with(a, i, aad, sealed, (uint8_t *)scratch);
 	if (rc == RC_OK)
-		rc = unpack(str_of(scratch, packed), to, n);
+		rc = unpack_chunk(how, str_of(scratch, packed), to, n);
 	mem_wipe(scratch, packed);
 	mem_free(scratch);
 	return rc;
@@ -272,20 +211,20 @@ enum rc blob_chunk_open(const struct secret *body_key, const struct blob_header 
 {
 	if (i >= h->chunks || stored.n < CHUNK_EXTRA || stored.n > BLOB_CHUNK + CHUNK_EXTRA)
 		return RC_DAMAGED;
-	uint8_t kind = (uint8_t)stored.p[0];
+	enum packing kind = (uint8_t)stored.p[0], most = h->version == FORMAT_ZSTD ? PACKED_ZSTD : PACKED_LZ4;
 	size_t n = chunk_plain_len(h, i);
 	struct str sealed = str_skip(stored, 1);
-	if (kind > KIND_ZSTD || (kind == KIND_PLAIN && sealed.n != n + TAG_LEN))
+	if (kind > most || (kind == PACKED_NOT && sealed.n != n + TAG_LEN))
 		return RC_DAMAGED;
 	if (!buf_room(out, n + 1)) /* + 1: never a NULL for an empty chunk */
 		return RC_LIMIT;
 	char aad[AAD_LEN];
-	TRY(chunk_aad(h, kind, aad));
+	TRY(chunk_aad(h, (uint8_t)kind, aad));
 	struct aead *a = NULL;
 	TRY(aead_new(body_key, &a));
 	char *to = out->p + out->len;
-	enum rc rc = kind == KIND_PLAIN ? aead_open_with(a, i, str_of(aad, sizeof aad), sealed, (uint8_t *)to)
-	                                : open_packed(a, i, str_of(aad, sizeof aad), sealed, to, n);
+	enum rc rc = kind == PACKED_NOT ? aead_open_with(a, i, str_of(aad, sizeof aad), sealed, (uint8_t *)to)
+	                                : open_packed(a, i, kind, str_of(aad, sizeof aad), sealed, to, n);
 	aead_free(&a);
 	if (rc == RC_OK)
 		out->len += n;

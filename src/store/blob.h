@@ -3,7 +3,7 @@
 #include "crypto/crypto.h"
 
 /* A message body at rest, as it stands in a segment: a header in the clear (magic, format version, blob id, key owner, plain length),
- * then AEAD chunks of 64 KiB plain text, each zstd-compressed before sealing where that saves at least a fifth. A range is
+ * then AEAD chunks of 64 KiB plain text, each packed before sealing where that saves at least a fifth (pack.h). A range is
  * read by opening only the chunks it needs. Pure functions on memory; docs/storage.md describes the bytes. */
 enum { BLOB_ID_LEN = 16, BLOB_CHUNK = 64 * 1024 };
 struct blob_id { uint8_t b[BLOB_ID_LEN]; };
@@ -13,7 +13,7 @@ MUST_USE enum rc blob_id_new(struct blob_id *out);
 MUST_USE enum rc blob_seal(const struct secret *body_key, const struct blob_id *id, uint64_t owner, struct str plain, struct buf *out);
 
 /* Reading. The reader is given the blob's stored bytes piecewise: ask where a plain offset lies, read that stored range, open it. */
-struct blob_header { struct blob_id id; uint64_t owner, plain_len; uint32_t chunks; size_t header_len; };
+struct blob_header { uint16_t version; struct blob_id id; uint64_t owner, plain_len; uint32_t chunks; size_t header_len; };
 /* From the first octets (BLOB_HEAD_MAX suffices for small blobs; RC_AGAIN: give at least *out_need octets). */
 enum { BLOB_HEAD_MAX = 4096 };
 MUST_USE enum rc blob_header_parse(struct str first, struct blob_header *out, size_t *out_need, struct why *why);

@@ -1,6 +1,6 @@
 /* Bodies: what the header parser, the chunk table and the chunk opener do with bytes of anybody's. Three ways in, by the first octet:
  * the bytes as a stored body; as a segment walked from body to body; and sealed under our own key as the inside of a chunk, so that
- * what comes after the seal (the kind octet, zstd) is reached, too. */
+ * what comes after the seal (the kind octet, zstd, LZ4) is reached, too. */
 #include "store/blob.h"
 
 #include <stdlib.h>

@@ -1,12 +1,14 @@
 #include "unit/store/kit.h"
 
 #include "store/crc.h"
+#include "store/pack.h"
 #include "store/record.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include "unit/crypto/hex.h"
 
 static struct secret key_a = { { 1 } }, key_b = { { 2 } };
 
@@ -58,6 +60,86 @@ static void bodies_of_every_size_come_back_and_stay_within_the_promised_length(v
 		buf_done(&back);
 		free(plain);
 	}
+}
+
+/* What a chunk is packed by stands before its seal. */
+static enum packing packing_of(struct str sealed)
+{
+	struct blob_header h;
+	size_t need;
+	assert_int_equal(blob_header_parse(sealed, &h, &need, NULL), RC_OK);
+	return (enum packing)sealed.p[h.header_len];
+}
+
+static void text_is_packed_by_lz4_base64_by_zstd_and_noise_not_at_all(void **state)
+{
+	static const struct { const char *what; enum packing packing; unsigned most; } rows[] = {
+		{ "text", PACKED_LZ4, 30 }, { "base64", PACKED_ZSTD, 77 }, { "noise", PACKED_NOT, 101 } };
+	static char plain[40000], noise[30000];
+	struct blob_id id;
+	assert_int_equal(blob_id_new(&id), RC_OK);
+	assert_int_equal(random_bytes(noise, sizeof noise), RC_OK);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct buf sealed, back, b64;
+		buf_init(&sealed, 1 << 20);
+		buf_init(&back, 1 << 20);
+		buf_init(&b64, 1 << 20);
+		make_plain(plain, sizeof plain, rows[i].packing == PACKED_NOT);
+		base64_add(&b64, str_of(noise, sizeof noise));
+		for (size_t k = 76; rows[i].packing == PACKED_ZSTD && k + 2 < b64.len; k += 78)
+			memcpy(b64.p + k, "\r\n", 2); /* lines, as mail has them */
+		struct str in = rows[i].packing == PACKED_ZSTD ? buf_str(&b64) : str_of(plain, sizeof plain);
+		assert_int_equal(blob_seal(&key_a, &id, 7, in, &sealed), RC_OK);
+		assert_int_equal(packing_of(buf_str(&sealed)), rows[i].packing);
+		assert_true(sealed.len <= in.n * rows[i].most / 100);
+		assert_int_equal(open_all(&key_a, buf_str(&sealed), &back), RC_OK);
+		assert_true(str_eq(buf_str(&back), in));
+		buf_done(&sealed);
+		buf_done(&back);
+		buf_done(&b64);
+	}
+}
+
+/* Made by the program before it knew LZ4: 600 octets of make_plain() under the key 7, blob id 1 2 3, owner 9. */
+static const char version_1[] = "4c4c423100010000010203000000000000000000000000000000000000000009000000000000025800000001e32890790000008a012c23c7f4153723"
+	"fc199e5abe866b572c0f4e6d54dc6823d9cd9e7b05cbae2765cff46289c0df4db636ab69663004cbcfce0600f7cc8656417502da4148e1ad6ef655fc"
+	"cf64e961079ba4e959333dacba18b156e8b0f004f8c4613192b33ccca5b6b431669f526b5a2ed662980ca7680339cc17c6befb5ec5c5bb0f37f8c74d"
+	"65035d68ade6c35a095c4edf5ad8";
+
+static void a_body_of_the_first_format_is_read(void **state)
+{
+	static const struct secret key = { { 7 } };
+	static const struct blob_id id = { { 1, 2, 3 } };
+	char plain[600];
+	struct buf back;
+	struct str stored = hex(version_1);
+	make_plain(plain, sizeof plain, false);
+	buf_init(&back, 4096);
+	assert_int_equal(blob_check(stored, &id, NULL), RC_OK);
+	assert_int_equal(packing_of(stored), PACKED_ZSTD);
+	assert_int_equal(open_all(&key, stored, &back), RC_OK);
+	assert_true(str_eq(buf_str(&back), str_of(plain, sizeof plain)));
+	buf_done(&back);
+}
+
+static void a_packing_that_a_format_does_not_know_is_damage(void **state)
+{
+	static const struct secret key = { { 7 } };
+	struct blob_header h;
+	struct buf chunk, out;
+	size_t need;
+	char aad[45];
+	struct str stored = hex(version_1);
+	buf_init(&chunk, 4096);
+	buf_init(&out, 4096);
+	assert_int_equal(blob_header_parse(stored, &h, &need, NULL), RC_OK);
+	memcpy(aad, stored.p, 44);
+	aad[44] = PACKED_LZ4;
+	buf_byte(&chunk, PACKED_LZ4);
+	assert_int_equal(aead_seal(&key, 0, str_of(aad, sizeof aad), STR("\x1f" "a\1\0\xff\xff\xff"), &chunk), RC_OK);
+	assert_int_equal(blob_chunk_open(&key, &h, 0, buf_str(&chunk), &out), RC_DAMAGED);
+	buf_done(&chunk);
+	buf_done(&out);
 }
 
 static void a_wrong_key_opens_no_chunk(void **state)
@@ -286,6 +368,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bodies_of_every_size_come_back_and_stay_within_the_promised_length),
+		cmocka_unit_test(text_is_packed_by_lz4_base64_by_zstd_and_noise_not_at_all),
+		cmocka_unit_test(a_body_of_the_first_format_is_read), cmocka_unit_test(a_packing_that_a_format_does_not_know_is_damage),
 		cmocka_unit_test(a_wrong_key_opens_no_chunk),
 		cmocka_unit_test(every_flipped_bit_of_a_body_is_seen_without_a_key),
 		cmocka_unit_test(a_header_in_pieces_says_how_much_it_needs),
