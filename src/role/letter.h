@@ -38,9 +38,12 @@ struct letter_rcpt {                   /* a row's sealed part */
 	struct str tls;                /* "TLSv1.3 verified (DANE)", "none" */
 	uint8_t remote;                /* the reply is the receiver's, not ours */
 };
+/* Texts for people (subject, from; reply, host, tls) are cut off at their limits, at a whole character; anything else that is too long (addresses
+ * past 1,024 octets, a prefix past 512 KiB) is RC_LIMIT. */
 void letter_pack(const struct letter *l, struct buf *out);
 MUST_USE enum rc letter_unpack(struct str packed, struct arena *a, struct letter *out); /* RC_SYNTAX; runs are copied into `a` */
 MUST_USE enum rc letter_seal(const uint8_t queue_public[PUB_LEN], const struct blob_id *blob, const struct letter *l, struct buf *out);
+/* RC_DAMAGED: sealed to another key or for another body. */
 MUST_USE enum rc letter_open(struct unsealer *queue, const struct blob_id *blob, struct str sealed, struct arena *a, struct letter *out);
 MUST_USE enum rc letter_rcpt_seal(const struct secret *row_key, uint32_t version, uint32_t n, const struct letter_rcpt *r, struct buf *out);
 MUST_USE enum rc letter_rcpt_open(const struct secret *row_key, uint32_t version, uint32_t n, struct str sealed, struct arena *a, struct letter_rcpt *out);

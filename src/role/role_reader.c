@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "os/file.h"
+#include "role/reader_queue.h"
 #include "role/wire.h"
 #include <time.h>
 
@@ -9,6 +10,7 @@
 enum { ANSWER_MAX = 16 << 20, ROWS_MAX = 4 << 20, INDEX_WAIT_MS = 3000, INDEX_STEP_MS = 3 };
 
 static struct view *view_of(void *env) { return ((struct role_env *)env)->state; }
+struct view *role_view_of(void *env) { return view_of(env); }
 
 static size_t paths(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX])
 {
@@ -291,11 +293,12 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_ADDRESS] = on_address,       [MSG_ACCOUNT_GET] = on_account, [MSG_ACCOUNTS] = on_accounts, [MSG_DOMAINS] = on_domains,
 	[MSG_BOXES] = on_boxes,           [MSG_BOX_STATUS] = on_box_status, [MSG_BOX_OPEN] = on_box_open, [MSG_ROWS] = on_rows,
 	[MSG_CHANGES] = on_changes,       [MSG_EPOCHS] = on_epochs,       [MSG_PLACE] = on_place,           [MSG_BOX_SPECIAL] = on_box_special,
+	[MSG_QUEUE_SCAN] = reader_on_queue_scan, [MSG_LETTER] = reader_on_letter, [MSG_NOTES] = reader_on_notes,
 };
 
 const struct role_ops role_reader = {
 	.role = ROLE_READER,
-	.talks_to = R_EDGE | R_ACCESS,
+	.talks_to = R_EDGE | R_ACCESS | R_RELAY,
 	.needs = SANDBOX_FILES | SANDBOX_LMDB | SANDBOX_MEMFD,
 	.paths = paths,
 	.open = open_reader,

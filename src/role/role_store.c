@@ -3,16 +3,19 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
-#include "role/wire.h"
+#include "role/store_queue.h"
+#include "role/wire_queue.h"
 
 /* The role `store`: the only writer. It never sees plain text; every verb runs in its own fiber and shares the group's commit. */
 struct watch { struct watch *next; uint64_t account, box; };
 struct store_house {
 	struct store *s;
 	struct ticker *care;
+	struct queue_news news;
 };
 
 static struct store *store_of(void *env) { return ((struct store_house *)((struct role_env *)env)->state)->s; }
+struct store *role_store_of(void *env) { return store_of(env); }
 
 static size_t paths(const struct role_env *e, struct sandbox_path out[ROLE_PATHS_MAX])
 {
@@ -112,6 +115,8 @@ static enum rc open_store(struct role_env *e, struct why *why)
 	(void)snprintf(dir, sizeof dir, "%.*s", PSTR(e->config->server_data_dir));
 	TRY(store_open(e->loop, &(struct store_options){ .dir = dir, .patient = !e->embedded }, &h->s, why));
 	store_on_change(h->s, changed, e);
+	h->news.e = e;
+	store_on_queue(h->s, store_queue_news, &h->news);
 	return RC_OK;
 }
 
@@ -139,32 +144,43 @@ static void on_deliver(void *env, struct ipc_peer *from, struct ipc_call *call, 
 	struct arena a;
 	struct store_copy *copies = NULL;
 	struct store_epoch *epochs = NULL;
-	size_t n = 0, epoch_n = 0;
+	struct queue_put *puts = NULL;
+	struct sent_note sent;
+	size_t n = 0, epoch_n = 0, put_n = 0;
 	struct why why = { 0 };
-	struct buf out;
+	struct buf out, letters;
 	(void)from;
 	fd_close(&fd);
 	arena_init(&a, 64 << 20);
 	buf_init(&out, 1 << 20);
+	buf_init(&letters, 65536);
 	struct blob_id id = { { 0 } };
 	enum rc rc = m->blob.n == sizeof id.b ? wire_get_copies(m->copies, &a, &copies, &n) : RC_SYNTAX;
 	if (rc == RC_OK)
 		rc = wire_get_epochs(m->epochs, &a, &epochs, &epoch_n);
+	if (rc == RC_OK && m->puts.n)
+		rc = wire_get_puts(m->puts, &a, &puts, &put_n);
+	if (rc == RC_OK && m->sent.n)
+		rc = wire_get_sent(m->sent, &a, &sent);
 	struct store_copy_result *results = rc == RC_OK ? arena_new(&a, n * sizeof *results) : NULL;
-	if (rc == RC_OK && !results)
+	uint64_t *numbers = rc == RC_OK ? arena_new(&a, put_n * sizeof *numbers) : NULL;
+	if (rc == RC_OK && a.full)
 		rc = RC_NOMEM;
 	if (rc == RC_OK) {
 		memcpy(id.b, m->blob.p, sizeof id.b);
-		rc = store_deliver(store_of(e), m->delivery, &id, m->body, epochs, epoch_n, copies, n, results, &why);
+		rc = store_deliver_out(store_of(e), m->delivery, &id, m->body, epochs, epoch_n, copies, n, puts, put_n, m->sent.n ? &sent : NULL, results,
+		                       numbers, &why);
 	}
 	if (rc == RC_OK) {
 		wire_put_results(&out, results, n);
-		rc = out.failed ? RC_NOMEM : RC_OK;
+		wire_put_ids(&letters, numbers, put_n);
+		rc = out.failed || letters.failed ? RC_NOMEM : RC_OK;
 	}
 	if (rc == RC_FULL)
 		log_event(LEVEL_ERROR, EV_STORE_FULL, F("reason", why.text));
-	ipc_answer(call, rc, &why, &(struct msg_DELIVER_answer){ .results = buf_str(&out) });
+	ipc_answer(call, rc, &why, &(struct msg_DELIVER_answer){ .results = buf_str(&out), .letters = buf_str(&letters) });
 	buf_done(&out);
+	buf_done(&letters);
 	arena_done(&a);
 }
 
@@ -305,6 +321,7 @@ static void answer_directory(void *env, struct ipc_call *call, enum rc rc, const
 	if (rc == RC_OK) {
 		ipc_each(e->node, ROLE_EDGE, tell_news, &m);
 		ipc_each(e->node, ROLE_ACCESS, tell_news, &m);
+		ipc_each(e->node, ROLE_RELAY, tell_news, &m);
 	}
 	ipc_answer(call, rc, why, NULL);
 }
@@ -436,11 +453,12 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_DOMAIN_CATCH_ALL] = on_domain_catch_all, [MSG_ACCOUNT_ADD] = on_account_add, [MSG_ACCOUNT_SET] = on_account_set,
 	[MSG_ACCOUNT_REMOVE] = on_account_remove, [MSG_ACCOUNT_ALIAS] = on_account_alias, [MSG_STORE_PIN] = on_pin,
 	[MSG_STORE_UNPIN] = on_unpin,         [MSG_STORE_STATS] = on_stats,           [MSG_STORE_COMPACT] = on_compact,
+	[MSG_QUEUE_CHANGE] = store_on_queue_change, [MSG_QUEUE_FORGET] = store_on_queue_forget, [MSG_NOTE_PUT] = store_on_note_put,
 };
 
 const struct role_ops role_store = {
 	.role = ROLE_STORE,
-	.talks_to = R_EDGE | R_ACCESS,
+	.talks_to = R_EDGE | R_ACCESS | R_RELAY,
 	.needs = SANDBOX_FILES | SANDBOX_LMDB | SANDBOX_THREADS | SANDBOX_MEMFD,
 	.paths = paths,
 	.open = open_store,

@@ -195,6 +195,40 @@ static void on_hash_key(void *env, struct ipc_peer *from, struct ipc_call *call,
 	mem_wipe(key, sizeof key);
 }
 
+static void on_queue_key(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct secret key = { 0 };
+	uint8_t public_key[PUB_LEN];
+	struct why why = { 0 };
+	(void)from, (void)msg;
+	fd_close(&fd);
+	enum rc rc = vault_queue_key(house_of(env)->v, &key, public_key, &why);
+	struct msg_QUEUE_KEY_answer a = { .private_key = str_of(key.k, sizeof key.k), .public_key = str_of(public_key, sizeof public_key) };
+	ipc_answer(call, rc, &why, &a);
+	secret_done(&key);
+}
+
+static void on_queue_public(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	uint8_t public_key[PUB_LEN];
+	struct why why = { 0 };
+	(void)from, (void)msg;
+	fd_close(&fd);
+	enum rc rc = vault_queue_key(house_of(env)->v, NULL, public_key, &why);
+	ipc_answer(call, rc, &why, &(struct msg_QUEUE_PUBLIC_answer){ .public_key = str_of(public_key, sizeof public_key) });
+}
+
+static void on_srs_key(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct secret key = { 0 };
+	struct why why = { 0 };
+	(void)from, (void)msg;
+	fd_close(&fd);
+	enum rc rc = vault_srs_key(house_of(env)->v, &key, &why);
+	ipc_answer(call, rc, &why, &(struct msg_SRS_KEY_answer){ .key = str_of(key.k, sizeof key.k) });
+	secret_done(&key);
+}
+
 static void on_ledger_key(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct secret key = { 0 };
@@ -270,6 +304,9 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_TLS_LOAD] = on_tls_load,
 	[MSG_TLS_CHAINS] = on_tls_chains,
 	[MSG_HASH_KEY] = on_hash_key,
+	[MSG_QUEUE_KEY] = on_queue_key,
+	[MSG_QUEUE_PUBLIC] = on_queue_public,
+	[MSG_SRS_KEY] = on_srs_key,
 	[MSG_LEDGER_KEY] = on_ledger_key,
 	[MSG_AUDIT_SIGN] = on_audit_sign,
 	[MSG_ACCOUNT_KEYS] = on_account_keys,
@@ -284,7 +321,7 @@ static ipc_handler *const on[MSG_COUNT] = {
 
 const struct role_ops role_vault = {
 	.role = ROLE_VAULT,
-	.talks_to = R_EDGE | R_ACCESS | R_LEDGER,
+	.talks_to = R_EDGE | R_ACCESS | R_LEDGER | R_RELAY,
 	.needs = SANDBOX_FILES | SANDBOX_LMDB | SANDBOX_THREADS | SANDBOX_MEMFD,
 	.paths = paths,
 	.open = open_vault,

@@ -2,7 +2,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "role/wire.h"
+#include "role/wire_queue.h"
 
 /* Invariants.
  * 1. An epoch key seals only here, and `used` never goes back: no nonce repeats under a key.
@@ -114,7 +114,8 @@ struct delivery {
 	struct arena a;
 	struct msg_SCAN_answer found;
 	struct ipc_reply found_reply;
-	struct buf body, sealed, copies, epochs;
+	struct buf body, sealed, copies, epochs, puts, sent;
+	const struct seal_out *out;     /* NULL: nothing goes out */
 	struct blob_id blob;
 	struct secret body_key;
 	uint64_t id;
@@ -127,6 +128,8 @@ static void delivery_done(struct delivery *d)
 	buf_done(&d->sealed);
 	buf_done(&d->copies);
 	buf_done(&d->epochs);
+	buf_done(&d->puts);
+	buf_done(&d->sent);
 	secret_done(&d->body_key);
 	arena_done(&d->a);
 }
@@ -202,6 +205,14 @@ static enum rc seal_copies(struct sealer *s, struct delivery *d, struct record_c
 	return rc;
 }
 
+static enum rc seal_out(struct delivery *d, size_t message_n)
+{
+	TRY(sealer_seal_letters(d->out, &d->body_key, &d->blob, message_n, &d->a, &d->puts));
+	if (d->out->sent)
+		wire_put_sent(&d->sent, d->out->sent);
+	return d->puts.failed || d->sent.failed ? RC_NOMEM : RC_OK;
+}
+
 static enum rc seal_all(struct sealer *s, struct delivery *d, struct str message, int64_t internal_ms, const struct seal_target *t, size_t n)
 {
 	struct store_copy *copies = arena_new(&d->a, n * sizeof *copies);
@@ -210,12 +221,17 @@ static enum rc seal_all(struct sealer *s, struct delivery *d, struct str message
 	if (!copies || !epochs)
 		return RC_NOMEM;
 	TRY(random_bytes(d->body_key.k, sizeof d->body_key.k));
-	TRY(delivery_id(&d->id));
+	d->id = d->out ? d->out->delivery : 0;
+	if (!d->id)
+		TRY(delivery_id(&d->id));
 	TRY(blob_id_new(&d->blob));
-	/* One body, one key: it belongs to the first; every copy's record carries the key. */
-	TRY(blob_seal(&d->body_key, &d->blob, t[0].account, message, &d->body));
+	/* One body, one key: it belongs to the first; every copy's record carries the key, and so does every letter. */
+	TRY(blob_seal(&d->body_key, &d->blob, n ? t[0].account : d->out->letters[0].letter.account, message, &d->body));
+	if (d->out)
+		TRY(seal_out(d, message.n));
 	struct record_clear clear = { .internal_ms = internal_ms, .save_ms = wall_ms(), .blob = d->blob };
-	TRY(seal_copies(s, d, &clear, t, n, copies, epochs, &epoch_n));
+	if (n)
+		TRY(seal_copies(s, d, &clear, t, n, copies, epochs, &epoch_n));
 	for (size_t i = 0; i < n; i++)
 		copies[i].size = message.n;
 	size_t total = 0;
@@ -243,44 +259,64 @@ static void mark_stored(struct sealer *s, struct delivery *d)
 static enum rc commit(struct sealer *s, struct delivery *d, size_t n, struct store_copy_result *results, struct why *why)
 {
 	struct msg_DELIVER q = { .delivery = d->id, .blob = str_of(d->blob.b, sizeof d->blob.b), .body = buf_str(&d->body),
-		.epochs = buf_str(&d->epochs), .copies = buf_str(&d->copies) };
+		.epochs = buf_str(&d->epochs), .copies = buf_str(&d->copies), .puts = buf_str(&d->puts), .sent = buf_str(&d->sent) };
 	struct msg_DELIVER_answer a;
 	struct ipc_reply reply = { 0 };
 	struct store_copy_result *got;
-	size_t got_n = 0;
+	uint64_t *letters = NULL;
+	size_t got_n = 0, letter_n = 0, want = d->out ? d->out->letter_n : 0;
 	/* Asking again is harmless: the store knows the delivery id. */
 	enum rc rc = ipc_ask_role(s->e->node, ROLE_STORE, MSG_DELIVER, &q, &a, &reply, true, why);
 	if (rc == RC_OK)
 		rc = wire_get_results(a.results, &d->a, &got, &got_n);
-	if (rc == RC_OK && got_n != n)
+	if (rc == RC_OK)
+		rc = wire_get_ids(a.letters, &d->a, &letters, &letter_n);
+	if (rc == RC_OK && (got_n != n || letter_n != want))
 		rc = why_fail(why, RC_SYNTAX, 0, __FILE__, "4.3.0 the store's answer does not fit");
 	if (rc == RC_OK) {
-		memcpy(results, got, n * sizeof *results);
+		if (n)
+			memcpy(results, got, n * sizeof *results);
+		if (want && d->out->out_letters)
+			memcpy(d->out->out_letters, letters, want * sizeof *letters);
 		mark_stored(s, d);
 	}
 	ipc_reply_done(&reply);
 	return rc;
 }
 
-enum rc sealer_deliver(struct sealer *s, struct str message, int64_t internal_ms, const struct seal_target *targets, size_t n,
-                       struct store_copy_result *results, uint32_t *out_defects, struct why *why)
+enum rc sealer_deliver_out(struct sealer *s, struct str message, int64_t internal_ms, const struct seal_target *targets, size_t n,
+                           const struct seal_out *out, struct store_copy_result *results, uint32_t *out_defects, struct why *why)
 {
-	struct delivery d = { 0 };
+	struct delivery d = { .out = out };
 	struct msg_SCAN q = { .message = message };
+	enum rc rc = RC_OK;
+	*out_defects = 0;
+	if (n == 0 && (!out || out->letter_n == 0))
+		FAIL(why, RC_LIMIT, "4.3.0 a delivery to nobody");
 	arena_init(&d.a, COPIES_ROOM);
 	buf_init(&d.body, BODY_ROOM);
 	buf_init(&d.sealed, COPIES_ROOM);
 	buf_init(&d.copies, COPIES_ROOM);
 	buf_init(&d.epochs, 1 << 20);
-	enum rc rc = ipc_ask_role(s->e->node, ROLE_SCAN, MSG_SCAN, &q, &d.found, &d.found_reply, true, why);
+	buf_init(&d.puts, COPIES_ROOM);
+	buf_init(&d.sent, 1 << 20);
+	if (n) {
+		rc = ipc_ask_role(s->e->node, ROLE_SCAN, MSG_SCAN, &q, &d.found, &d.found_reply, true, why);
+		*out_defects = rc == RC_OK ? d.found.defects : 0;
+	}
 	if (rc == RC_OK) {
-		*out_defects = d.found.defects;
 		rc = seal_all(s, &d, message, internal_ms, targets, n);
 		if (rc != RC_OK)
-			(void)why_fail(why, rc, 0, __FILE__, "4.3.0 no memory to seal the message");
+			(void)why_fail(why, rc, 0, __FILE__, rc == RC_LIMIT ? "5.3.4 too long to be sealed" : "4.3.0 no memory to seal the message");
 	}
 	if (rc == RC_OK)
 		rc = commit(s, &d, n, results, why);
 	delivery_done(&d);
 	return rc;
+}
+
+enum rc sealer_deliver(struct sealer *s, struct str message, int64_t internal_ms, const struct seal_target *targets, size_t n,
+                       struct store_copy_result *results, uint32_t *out_defects, struct why *why)
+{
+	return sealer_deliver_out(s, message, internal_ms, targets, n, NULL, results, out_defects, why);
 }

@@ -67,6 +67,15 @@ void batch_lend(struct batch *b, enum table t, struct str key, struct str value)
 	}
 }
 
+void batch_append(struct batch *b, enum table t, struct str key, struct str value)
+{
+	struct op *o = add(b, OP_PUT, t, key);
+	if (o) {
+		o->value = value;
+		o->append = true;
+	}
+}
+
 void batch_delete(struct batch *b, enum table t, struct str key) { (void)add(b, OP_DELETE, t, key); }
 
 void batch_copy(struct batch *b, enum table t, struct str from, struct str to, size_t at, struct str patch, bool optional)

@@ -10,6 +10,6 @@ struct op {
 	struct str key, value, to;      /* OP_COPY: value is the patch; OP_BLOB: key is the id */
 	size_t at;
 	int32_t delta;
-	bool optional, lent;
+	bool optional, lent, append;
 	struct notice notice;
 };

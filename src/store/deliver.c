@@ -1,6 +1,6 @@
 #include "store/verb.h"
 
-/* Delivery: one body, any number of copies, one batch. A retry after a lost answer finds the first answer under the delivery's id. */
+/* Delivery: one body, any number of copies and letters to go out, one batch. A retry after a lost answer finds the first answer under the delivery's id. */
 enum { COPIES_MAX = 10000, HOUR_MS = 3600 * 1000, RESULT_LEN = 1 + 4 + 4 + 8 + 8, PRUNE_EVERY = 64, PRUNE_STEP = 128, FLAGS_ALL = 31 };
 
 struct delivery {
@@ -12,6 +12,10 @@ struct delivery {
 	const struct store_copy *copies;
 	size_t n;
 	struct store_copy_result *out;
+	const struct queue_put *puts;
+	size_t put_n;
+	const struct sent_note *sent;
+	uint64_t *letters;              /* out */
 	struct why *why;                /* a single copy's refusal, for people */
 };
 
@@ -20,7 +24,7 @@ static uint64_t hour_of(int64_t ms) { return (uint64_t)(ms / HOUR_MS); }
 static enum rc read_results(struct str v, struct delivery *d)
 {
 	struct cursor c = cursor_of(v);
-	if (v.n != d->n * RESULT_LEN)
+	if (v.n != d->n * RESULT_LEN + d->put_n * sizeof(uint64_t))
 		return RC_SYNTAX;
 	for (size_t i = 0; i < d->n; i++) {
 		struct store_copy_result *r = &d->out[i];
@@ -30,6 +34,8 @@ static enum rc read_results(struct str v, struct delivery *d)
 		r->modseq = cursor_u64(&c);
 		r->box = cursor_u64(&c);
 	}
+	for (size_t i = 0; i < d->put_n; i++)
+		d->letters[i] = cursor_u64(&c);
 	return RC_OK;
 }
 
@@ -55,7 +61,7 @@ static bool prune_row(void *arg, const struct engine_row *r)
 static enum rc put_delivery(struct tx *t, const struct delivery *d)
 {
 	struct buf b;
-	buf_init(&b, COPIES_MAX * RESULT_LEN);
+	buf_init(&b, COPIES_MAX * RESULT_LEN + PUTS_MAX * sizeof(uint64_t));
 	for (size_t i = 0; i < d->n; i++) {
 		const struct store_copy_result *r = &d->out[i];
 		buf_u8(&b, (uint8_t)r->rc);
@@ -64,6 +70,8 @@ static enum rc put_delivery(struct tx *t, const struct delivery *d)
 		buf_u64(&b, r->modseq);
 		buf_u64(&b, r->box);
 	}
+	for (size_t i = 0; i < d->put_n; i++)
+		buf_u64(&b, d->letters[i]);
 	struct key k = key_pair(hour_of(t->now), d->id);
 	batch_put(&t->batch, TABLE_DELIVERY, key_str(&k), buf_str(&b));
 	bool failed = b.failed;
@@ -150,10 +158,13 @@ static enum rc deliver(struct tx *t, void *arg, struct why *why)
 		d->out[i].rc = rc;
 		stored += rc == RC_OK;
 	}
-	if (stored == 0)
+	if (stored == 0 && d->put_n == 0)
 		return RC_OK;
+	if (d->sent)
+		TRY(tx_sent(t, d->sent, why));
 	TRY(put_epochs(t, d));
-	batch_blob(&t->batch, d->blob, stored);
+	TRY(tx_queue_put(t, d->blob, d->puts, d->put_n, d->letters, why));
+	batch_blob(&t->batch, d->blob, stored + (int32_t)d->put_n);
 	if (d->id)
 		TRY(put_delivery(t, d));
 	return engine_blob_put(t->s->engine, d->blob, d->body, why);
@@ -161,7 +172,7 @@ static enum rc deliver(struct tx *t, void *arg, struct why *why)
 
 static enum rc check_copies(const struct delivery *d, struct why *why)
 {
-	if (d->n == 0 || d->n > COPIES_MAX)
+	if ((d->n == 0 && d->put_n == 0) || d->n > COPIES_MAX)
 		FAIL(why, RC_LIMIT, "a delivery has 1 to %d copies", COPIES_MAX);
 	for (size_t i = 0; i < d->n; i++) {
 		struct record_clear clear;
@@ -173,13 +184,21 @@ static enum rc check_copies(const struct delivery *d, struct why *why)
 	return RC_OK;
 }
 
-enum rc store_deliver(struct store *s, uint64_t delivery, const struct blob_id *blob, struct str sealed_body, const struct store_epoch *epochs,
-                      size_t epoch_n, const struct store_copy *copies, size_t n, struct store_copy_result *out, struct why *why)
+enum rc store_deliver_out(struct store *s, uint64_t delivery, const struct blob_id *blob, struct str sealed_body, const struct store_epoch *epochs,
+                          size_t epoch_n, const struct store_copy *copies, size_t n, const struct queue_put *puts, size_t put_n,
+                          const struct sent_note *sent, struct store_copy_result *out, uint64_t *out_letters, struct why *why)
 {
-	struct delivery d = { delivery, blob, sealed_body, epochs, epoch_n, copies, n, out, why };
+	struct delivery d = { delivery, blob, sealed_body, epochs, epoch_n, copies, n, out, puts, put_n, sent, out_letters, why };
 	TRY(check_copies(&d, why));
+	TRY(queue_check_puts(puts, put_n, sent, why));
 	TRY(blob_check(sealed_body, blob, why)); /* what is kept must be what verify would accept */
 	enum rc rc = verb_run(s, deliver, &d, why);
 	engine_blob_drop(s->engine, blob);
 	return rc;
+}
+
+enum rc store_deliver(struct store *s, uint64_t delivery, const struct blob_id *blob, struct str sealed_body, const struct store_epoch *epochs,
+                      size_t epoch_n, const struct store_copy *copies, size_t n, struct store_copy_result *out, struct why *why)
+{
+	return store_deliver_out(s, delivery, blob, sealed_body, epochs, epoch_n, copies, n, NULL, 0, NULL, out, NULL, why);
 }

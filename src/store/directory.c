@@ -1,4 +1,5 @@
 #include "store/folder.h"
+#include "store/queue_row.h"
 
 /* Domains, accounts and their addresses. */
 enum { REMOVE_STEP = 512, ROWS_STEP = 4096, REMOVE_TRIES = 1 << 20 };
@@ -278,6 +279,7 @@ static enum rc remove_step(struct tx *t, void *arg, struct why *why)
 	TRY(drop_rows(t, TABLE_CHANGE, key_change(r->id, 0), key_change(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_EPOCH, key_pair(r->id, 0), key_pair(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_SUBSCRIPTION, key_name_first(r->id), key_name_end(r->id), &r->left));
+	TRY(drop_rows(t, TABLE_KNOWN, key_known_first(r->id), key_known_end(r->id), &r->left)); /* letters of its that wait go out all the same */
 	TRY(drop_rows(t, TABLE_BOX, key_box(r->id, 0), key_box_end(r->id), &r->left)); /* folders whose row was damaged */
 	if (!r->left) {
 		struct key k = key_account(r->id);

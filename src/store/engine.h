@@ -45,6 +45,7 @@ void batch_done(struct batch *b);
 void batch_expect(struct batch *b, enum table t, struct str key, struct str value); /* "" = absent */
 void batch_put(struct batch *b, enum table t, struct str key, struct str value);
 void batch_lend(struct batch *b, enum table t, struct str key, struct str value);   /* put; `value` is borrowed until the commit has returned */
+void batch_append(struct batch *b, enum table t, struct str key, struct str value); /* as batch_lend; likely the table's last key: fills its pages */
 void batch_delete(struct batch *b, enum table t, struct str key);                   /* absent: fine */
 /* Puts under `to` what stands under `from`, with `patch` written over it at `at`. RC_DAMAGED at commit when `from` is absent or fails its
  * checksum, which fails the whole group: look first, or say `optional`, which then copies nothing. */

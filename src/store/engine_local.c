@@ -399,7 +399,7 @@ static enum rc apply(struct engine *e, const struct op *o, struct why *why)
 	case OP_PUT:
 		if (o->lent && comes_late(o->table))
 			return late_add(e, o, why);
-		return index_error(index_put(e->index, e->txn, o->table, o->key, o->value), "index: put", why);
+		return index_error((o->append ? index_append : index_put)(e->index, e->txn, o->table, o->key, o->value), "index: put", why);
 	case OP_DELETE: return apply_delete(e, o, why);
 	case OP_COPY: return apply_copy(e, o, why);
 	case OP_BLOB: return apply_blob(e, o, why);

@@ -16,9 +16,10 @@
  * 2. A row is either in TABLE_QUEUE (ready or held) or in TABLE_QUEUE_DONE, never in both; the move is one transaction.
  * 3. What queue_change() answered RC_OK is durable. */
 
-enum queue_state { QUEUE_READY = 1 /* due at due_ms; deferred = ready with attempts > 0 */, QUEUE_HELD = 2, QUEUE_DONE = 3 };
+enum queue_state { QUEUE_UNREADABLE = 0 /* read only: its bytes are damaged; version 0, all else zero */,
+                   QUEUE_READY = 1 /* due at due_ms; deferred = ready with attempts > 0 */, QUEUE_HELD = 2, QUEUE_DONE = 3 };
 enum queue_end { QUEUE_END_NONE, QUEUE_SENT = 1, QUEUE_BOUNCED = 2, QUEUE_EXPIRED = 3, QUEUE_DROPPED = 4 };
-enum { QUEUE_LETTER_MAX = 1 << 20, QUEUE_ROW_MAX = 8192, QUEUE_ROWS_MAX = 100000 /* of one letter */ };
+enum { QUEUE_LETTER_MAX = 1 << 20, QUEUE_ROW_MAX = 8192, QUEUE_ROWS_MAX = 100000 /* of one letter */, QUEUE_CHANGES_MAX = 100000 /* of one call */ };
 
 /* A row's head is in the clear (times, counts and a keyed hash only); `sealed` is not. */
 struct queue_row {
@@ -49,8 +50,10 @@ MUST_USE enum rc store_deliver_out(struct store *s, uint64_t delivery, const str
                                    const struct sent_note *sent, struct store_copy_result *out, uint64_t *out_letters, struct why *why);
 
 /* The day's counters of an account that submits: checked and counted in the same transaction. Over a limit: RC_DENIED, nothing stored, `why` =
- * "4.7.1 ..." (till the day's end, UTC) naming which limit, its size, and until when. `known` are keyed hashes of the recipients' addresses; those that the
- * account has not written to before (in TABLE_KNOWN) count against max_first. 0 = no such limit. */
+ * "4.7.1 ..." (till the day's end, UTC) naming which limit, its size, and until when. Counted only where
+ * something is stored. RC_NOTFOUND: no such account. `known` are keyed hashes of the recipients' addresses; those that the account has not
+ * written to before (in TABLE_KNOWN) count against max_first. 0 = no such limit. Old rows go: counters with the next day's first letter,
+ * addresses when nothing was written there for more than a year. */
 struct sent_note { uint64_t account; uint32_t messages, recipients; uint32_t max_messages, max_recipients, max_first; const uint64_t *known; size_t known_n; };
 
 /* ---- relay's changes: each row by itself; results in place ---- */
@@ -59,23 +62,29 @@ struct queue_change {
 	struct str done;               /* state QUEUE_DONE: what stays for the history instead of row.sealed (sealed; may be the same) */
 	enum rc rc;                    /* out: RC_OK, RC_CONFLICT, RC_NOTFOUND */
 };
+/* RC_OK also for a change that is there already as asked for (its answer was lost). created_ms stays as it was. Of two changes of one row in one
+ * list the second is RC_CONFLICT. A row that cannot be read (QUEUE_UNREADABLE, version 0) can only be done. RC_SYNTAX: a change that cannot be
+ * (no such state, done without an end, too long): nothing happens. */
 MUST_USE enum rc queue_change(struct store *s, struct queue_change *list, size_t n, struct why *why);
-/* Rows done before `before_ms` are forgotten, at most `max` of them; *out_more: there are more. */
+/* Rows done before `before_ms` are forgotten, at most `max` of them in one call and with a bounded look at others; *out_more: call again. */
 MUST_USE enum rc queue_forget(struct store *s, int64_t before_ms, size_t max, bool *out_more, struct why *why);
 
 /* ---- small sealed or hashed things that the relay keeps here: MTA-STS policies, suppressed recipients, pauses, per-destination state ---- */
 /* A named value in TABLE_NOTE: key <= 200 octets (hash what must not be read), value <= 256 KiB; "" deletes. */
 MUST_USE enum rc note_put(struct store *s, struct str key, struct str value, struct why *why);
 
-/* After each commit that added letters: the highest number. From the loop's thread. */
+/* After a commit that added letters: their numbers, ascending, not each of them and perhaps in several calls; the last is the highest. From
+ * the loop's thread. */
 void store_on_queue(struct store *s, void (*fn)(void *arg, uint64_t letter), void *arg);
 
 /* ---- reading (view) ---- */
 struct view;
-/* Rows from (letter, n) on, packed one after the other (queue_row_put) until `max_bytes`; next = where to go on, letter 0 = all done. `table_done`: those that are done. */
+/* Rows from (letter, n) on, packed one after the other (queue_row_put) until `max_bytes`; next = where to go on, letter 0 = all done. `table_done`: those that are done.
+ * A row whose bytes are damaged comes as QUEUE_UNREADABLE. At least one row, whatever max_bytes. */
 MUST_USE enum rc view_queue(struct view *v, bool table_done, uint64_t letter, uint32_t n, size_t max_bytes, struct buf *out, uint64_t *out_letter, uint32_t *out_n, struct why *why);
 struct queue_letter { struct blob_id blob; uint32_t rows_left; struct str sealed; };
 MUST_USE enum rc view_letter(struct view *v, uint64_t letter, struct arena *a, struct queue_letter *out, struct why *why); /* RC_NOTFOUND */
+/* Notes whose key begins with `prefix` and lies behind `after` (""), in order; at least one, whatever max_bytes. What is damaged is left out. */
 MUST_USE enum rc view_notes(struct view *v, struct str prefix, struct str after, size_t max_bytes, struct buf *out /* (run key, run value)* */, bool *out_more, struct why *why);
 
 void queue_row_put(struct buf *out, const struct queue_row *r);

@@ -17,7 +17,7 @@ MUST_USE enum rc segment_open(int segments_dir, uint32_t segment, int *out_fd, s
 MUST_USE enum rc segment_fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why *why);
 MUST_USE enum rc segment_pull(int fd, uint64_t off, size_t n, struct buf *out); /* the same on a worker, which may wait for the disk */
 /* Offline care, on a store that nobody serves (or a backup). Each damaged thing is reported once. */
-struct verify_report { uint64_t accounts, boxes, messages, blobs, segments, bytes, damaged; };
+struct verify_report { uint64_t accounts, boxes, messages, blobs, segments, bytes, letters, queued, damaged; };
 MUST_USE enum rc store_verify(const char *dir, void (*damage)(void *arg, const char *what), void *arg, struct verify_report *out, struct why *why);
 /* Copies index and segments of a pinned, running store to `to` (a new directory). */
 MUST_USE enum rc store_backup(const char *dir, const char *to, struct why *why);

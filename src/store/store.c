@@ -5,6 +5,11 @@
 static void on_change(void *arg, uint64_t account, uint64_t box, uint64_t modseq)
 {
 	struct store *s = arg;
+	if (account == QUEUE_NOTICE) {
+		if (s->on_queue)
+			s->on_queue(s->on_queue_arg, modseq);
+		return;
+	}
 	if (s->on_change)
 		s->on_change(s->on_change_arg, account, box, modseq);
 }
@@ -40,6 +45,12 @@ void store_on_change(struct store *s, void (*fn)(void *arg, uint64_t account, ui
 {
 	s->on_change = fn;
 	s->on_change_arg = arg;
+}
+
+void store_on_queue(struct store *s, void (*fn)(void *arg, uint64_t letter), void *arg)
+{
+	s->on_queue = fn;
+	s->on_queue_arg = arg;
 }
 
 enum rc store_compact(struct store *s, unsigned budget_ms, bool *out_more, struct why *why)

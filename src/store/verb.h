@@ -1,5 +1,6 @@
 #pragma once
 #include "store/layout.h"
+#include "store/queue.h"
 
 /* What the verbs share. A verb is a function that reads through a `tx`, collects its batch there and is run by verb_run(), again
  * when an expectation did not hold. Accounts and folders are loaded once per try, changed in memory, and put at the end. */
@@ -9,6 +10,10 @@ struct store {
 	uint64_t verbs;
 	void (*on_change)(void *arg, uint64_t account, uint64_t box, uint64_t modseq);
 	void *on_change_arg;
+	void (*on_queue)(void *arg, uint64_t letter);
+	void *on_queue_arg;
+	uint64_t forget_letter;         /* queue_forget() goes on behind this row; 0 = at the first */
+	uint32_t forget_n;
 };
 
 struct tx_account {
@@ -59,6 +64,13 @@ struct message { uint32_t uid; bool damaged; struct state_row state; };
 struct range_walk { const struct uid_range *r; size_t n, i; uint32_t next; }; /* starts as { r, n } */
 MUST_USE enum rc walk_collect(struct tx *t, uint64_t box, struct range_walk *w, struct message *out, size_t max, size_t *out_n);
 static inline bool walk_at_end(const struct range_walk *w) { return w->i >= w->n; }
+
+/* queue_put.c: what a delivery brings for the queue, and what it counts. The caller adds put_n references to the blob. */
+enum { PUTS_MAX = 8192 };
+#define QUEUE_NOTICE UINT64_MAX         /* a notice with this account tells the number of a new letter; no account has it */
+MUST_USE enum rc queue_check_puts(const struct queue_put *puts, size_t n, const struct sent_note *sent_or_null, struct why *why);
+MUST_USE enum rc tx_queue_put(struct tx *t, const struct blob_id *blob, const struct queue_put *puts, size_t n, uint64_t *out_letters, struct why *why);
+MUST_USE enum rc tx_sent(struct tx *t, const struct sent_note *sent, struct why *why); /* RC_DENIED: over a limit */
 
 /* directory.c: goes on with removing accounts whose removal was cut short. */
 MUST_USE enum rc directory_resume(struct store *s, struct why *why);

@@ -386,7 +386,8 @@ static enum rc verify_all(struct verify *v)
 	TRY(verify_table(v, TABLE_CHANGE, change_row));
 	TRY(verify_table(v, TABLE_EPOCH, epoch_row));
 	TRY(verify_table(v, TABLE_DELIVERY, NULL));
-	for (enum table t = TABLE_QUEUE; t < TABLE_COUNT; t++)
+	TRY(verify_queue(v));
+	for (enum table t = TABLE_GROUP; t < TABLE_COUNT; t++)
 		TRY(verify_table(v, t, NULL));
 	judge_boxes(v);
 	judge_accounts(v);
@@ -414,6 +415,7 @@ enum rc store_verify(const char *dir, void (*damage)(void *arg, const char *what
 	mem_free(v.accounts.items);
 	mem_free(v.boxes.items);
 	mem_free(v.segments.items);
+	mem_free(v.letters.items);
 	mem_free(v.named.items);
 	return rc;
 }

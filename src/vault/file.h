@@ -11,7 +11,7 @@
  * 3. A change is durable when the call returns: record, sync, commit slot, sync. Two slots take turns; a torn one loses nothing.
  * 4. What lies past the last commit and does not open is a torn append that nobody was told about, and is overwritten. What lies
  *    before it and does not open is damage: reported, never dropped in silence, and never rewritten away. */
-enum vault_kind { KIND_ACCOUNT = 1, KIND_ORGANISATION, KIND_AUDIT, KIND_HASH, KIND_LEDGER, KIND_DKIM };
+enum vault_kind { KIND_ACCOUNT = 1, KIND_ORGANISATION, KIND_AUDIT, KIND_HASH, KIND_LEDGER, KIND_DKIM, KIND_QUEUE, KIND_SRS };
 enum { VAULT_VALUE_MAX = 64 * 1024 };
 extern const char vault_file_name[]; /* "keys" */
 

@@ -22,6 +22,7 @@ struct vault {
 	struct vault_file *file;
 	bool read_only;
 	struct secret *organisation, *audit, *hash, *ledger;
+	struct secret *queue, *srs;    /* NULL until they are asked for */
 	struct remember *remember;
 	struct limiter limiter;
 	struct waitlist decided;        /* a login is over: others of its network may go on */

@@ -78,6 +78,8 @@ void vault_close(struct vault **v)
 	secret_free(&(*v)->audit);
 	secret_free(&(*v)->hash);
 	secret_free(&(*v)->ledger);
+	secret_free(&(*v)->queue);
+	secret_free(&(*v)->srs);
 	remember_free(&(*v)->remember);
 	limiter_done(&(*v)->limiter);
 	map_done(&(*v)->attempts);
@@ -100,6 +102,29 @@ void vault_hash_key(struct vault *v, uint8_t out[16])
 enum rc vault_ledger_key(struct vault *v, struct secret *out)
 {
 	*out = *v->ledger;
+	return RC_OK;
+}
+
+enum rc vault_queue_key(struct vault *v, struct secret *out_private, uint8_t out_public[PUB_LEN], struct why *why)
+{
+	static const uint8_t base_point[PUB_LEN] = { 9 };
+	struct secret pub AUTO(secret_done) = { { 0 } };
+	if (!v->queue)
+		TRY(singleton(v, KIND_QUEUE, &v->queue, why));
+	enum rc rc = x25519(v->queue, base_point, &pub);
+	if (rc != RC_OK)
+		FAIL(why, rc, "the queue's key cannot be used");
+	memcpy(out_public, pub.k, PUB_LEN);
+	if (out_private)
+		*out_private = *v->queue;
+	return RC_OK;
+}
+
+enum rc vault_srs_key(struct vault *v, struct secret *out, struct why *why)
+{
+	if (!v->srs)
+		TRY(singleton(v, KIND_SRS, &v->srs, why));
+	*out = *v->srs;
 	return RC_OK;
 }
 

@@ -59,6 +59,11 @@ void vault_tickets(struct vault *v, struct buf *out);
 void vault_hash_key(struct vault *v, uint8_t out[16]);
 /* The key that seals the ledger's columns. */
 MUST_USE enum rc vault_ledger_key(struct vault *v, struct secret *out);
+/* The key owner of the outbound queue (X25519): to its public half letters are sealed, its private half is for `relay` alone. Made when it is
+ * first asked for; `out_private` may be NULL. Read-only: RC_NOTFOUND while there is none. */
+MUST_USE enum rc vault_queue_key(struct vault *v, struct secret *out_private, uint8_t out_public[PUB_LEN], struct why *why);
+/* The key under which forwarded mail's envelope senders are rewritten (SRS). Made when it is first asked for. */
+MUST_USE enum rc vault_srs_key(struct vault *v, struct secret *out, struct why *why);
 /* Signs an audit checkpoint (Ed25519, key made on first use). */
 MUST_USE enum rc vault_audit_sign(struct vault *v, struct str checkpoint, uint8_t out[64], uint8_t out_public[32], struct why *why);
 /* Every record opens under the root key (for `verify`). */

@@ -58,8 +58,10 @@ void kit_account(struct kit *k, uint64_t id, const char *address, uint64_t quota
 
 enum { COPIES = 64 };
 
-enum rc kit_deliver(struct kit *k, uint64_t delivery, struct str plain, const struct kit_copy *c, size_t n, struct store_copy_result *out)
+enum rc kit_deliver_out(struct kit *k, uint64_t delivery, struct str plain, const struct kit_copy *c, size_t n, const struct queue_put *puts, size_t put_n,
+                        const struct sent_note *sent, struct store_copy_result *out, uint64_t *letters)
 {
+	uint64_t owner = n ? c[0].account : 1;
 	struct blob_id id;
 	struct secret body_key;
 	struct buf body, records[COPIES], grams[COPIES], epoch;
@@ -69,8 +71,8 @@ enum rc kit_deliver(struct kit *k, uint64_t delivery, struct str plain, const st
 	OK(random_bytes(body_key.k, KEY_LEN));
 	buf_init(&body, (size_t)256 << 20);
 	buf_init(&epoch, 1024);
-	OK(blob_seal(&body_key, &id, c[0].account, plain, &body));
-	OK(epoch_seal(&k->epoch_key, c[0].account, k->epoch, k->owner_public, &epoch));
+	OK(blob_seal(&body_key, &id, owner, plain, &body));
+	OK(epoch_seal(&k->epoch_key, owner, k->epoch, k->owner_public, &epoch));
 	for (size_t i = 0; i < n; i++) {
 		struct record_clear clear = { .internal_ms = 1000, .save_ms = 2000, .blob = id, .owner = c[i].account, .epoch = k->epoch, .nonce = k->nonce++ };
 		struct record_secret secret = { STR("(envelope)"), STR("(structure)"), STR("(parts)"), STR("preview"), STR("fields"), body_key };
@@ -83,8 +85,8 @@ enum rc kit_deliver(struct kit *k, uint64_t delivery, struct str plain, const st
 			                         .keyword_n = c[i].keyword.n ? 1 : 0, .size = plain.n, .email_id = clear.email_id,
 			                         .record = buf_str(&records[i]), .grams = buf_str(&grams[i]) };
 	}
-	struct store_epoch e = { c[0].account, k->epoch, buf_str(&epoch) };
-	enum rc rc = store_deliver(k->s, delivery, &id, buf_str(&body), &e, 1, copies, n, out, &k->why);
+	struct store_epoch e = { owner, k->epoch, buf_str(&epoch) };
+	enum rc rc = store_deliver_out(k->s, delivery, &id, buf_str(&body), &e, n ? 1 : 0, copies, n, puts, put_n, sent, out, letters, &k->why);
 	for (size_t i = 0; i < n; i++) {
 		buf_done(&records[i]);
 		buf_done(&grams[i]);
@@ -92,6 +94,46 @@ enum rc kit_deliver(struct kit *k, uint64_t delivery, struct str plain, const st
 	buf_done(&body);
 	buf_done(&epoch);
 	return rc;
+}
+
+enum rc kit_deliver(struct kit *k, uint64_t delivery, struct str plain, const struct kit_copy *c, size_t n, struct store_copy_result *out)
+{
+	return kit_deliver_out(k, delivery, plain, c, n, NULL, 0, NULL, out, NULL);
+}
+
+uint64_t kit_letter(struct kit *k, size_t rows)
+{
+	struct queue_row *r = calloc(rows, sizeof *r);
+	struct queue_put put = { STR("a sealed letter"), r, rows };
+	uint64_t letter = 0;
+	for (size_t i = 0; i < rows; i++)
+		r[i] = (struct queue_row){ .state = QUEUE_READY, .priority = 4, .lane = i % 3, .created_ms = 1000, .due_ms = 1000, .expires_ms = 9000, .sealed = STR("sealed row") };
+	OK(kit_deliver_out(k, 0, STR("a message that goes out"), NULL, 0, &put, 1, NULL, NULL, &letter));
+	free(r);
+	return letter;
+}
+
+void kit_queue(struct kit *k, bool done, struct buf *out)
+{
+	struct view *v;
+	struct buf page;
+	uint64_t letter = 0;
+	uint32_t n = 0;
+	OK(view_open(k->dir, k->o.map_size, &v, &k->why));
+	buf_init(&page, 1 << 20);
+	buf_clear(out);
+	do {
+		struct queue_row r;
+		buf_clear(&page);
+		OK(view_queue(v, done, letter, n, 200, &page, &letter, &n, &k->why));
+		struct cursor c = cursor_of(buf_str(&page));
+		while (c.in.n) {
+			OK(queue_row_get(&c, &r));
+			buf_addf(out, "%s%llu.%u:%u:%u", out->len ? " " : "", (unsigned long long)r.letter, r.n, r.version, r.state);
+		}
+	} while (letter);
+	buf_done(&page);
+	view_close(&v);
 }
 
 static enum rc read_body(struct kit *k, const struct blob_place *p, const struct secret *key, struct buf *out)

@@ -378,6 +378,57 @@ static void keys_that_stay_are_the_same_after_a_restart(void **state)
 	vault_close(&v);
 }
 
+static void the_queues_keys_are_made_once_and_carried_by_a_backup(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	struct secret queue[3], srs[3];
+	uint8_t pub[3][PUB_LEN];
+	char copy[96];
+	struct buf sealed AUTO(buf_done), plain AUTO(buf_done);
+	(void)snprintf(copy, sizeof copy, "%s/copy", p->dir);
+	assert_int_equal(mkdir(copy, 0700), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(vault_queue_key(v, &queue[i], pub[i], &why), RC_OK);
+		assert_int_equal(vault_srs_key(v, &srs[i], &why), RC_OK);
+		assert_int_equal(verify(v).n, 0);
+		if (i == 1) {
+			int fd AUTO(fd_close) = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			assert_int_equal(vault_backup(v, fd, &why), RC_OK);
+			p->o.dir = copy;
+		}
+		vault_close(&v);
+		v = open_it(p);
+	}
+	for (int i = 1; i < 3; i++) {
+		assert_memory_equal(queue[0].k, queue[i].k, KEY_LEN);
+		assert_memory_equal(srs[0].k, srs[i].k, KEY_LEN);
+		assert_memory_equal(pub[0], pub[i], PUB_LEN);
+	}
+	assert_memory_not_equal(queue[0].k, srs[0].k, KEY_LEN);
+	buf_init(&sealed, 1000);
+	buf_init(&plain, 1000);
+	assert_int_equal(seal_to(pub[0], STR("x"), STR("for the queue"), &sealed), RC_OK); /* the halves belong together */
+	assert_int_equal(seal_open(&queue[0], pub[0], STR("x"), buf_str(&sealed), &plain), RC_OK);
+	vault_close(&v);
+}
+
+static void a_vault_that_is_only_read_makes_no_queue_key(void **state)
+{
+	struct place *p = *state;
+	struct vault *v = open_it(p);
+	struct why why = { 0 };
+	struct secret key;
+	uint8_t pub[PUB_LEN];
+	vault_close(&v);
+	p->o.read_only = true;
+	v = open_it(p);
+	assert_int_equal(vault_queue_key(v, NULL, pub, &why), RC_NOTFOUND);
+	assert_int_equal(vault_srs_key(v, &key, &why), RC_NOTFOUND);
+	vault_close(&v);
+}
+
 static void too_many_different_failures_make_a_network_wait_and_nobody_else(void **state)
 {
 	struct place *p = *state;
@@ -597,6 +648,8 @@ int main(void)
 		T(a_torn_append_is_dropped_and_nothing_else),
 		T(a_backup_opens_under_the_same_root_key),
 		T(keys_that_stay_are_the_same_after_a_restart),
+		T(the_queues_keys_are_made_once_and_carried_by_a_backup),
+		T(a_vault_that_is_only_read_makes_no_queue_key),
 		T(too_many_different_failures_make_a_network_wait_and_nobody_else),
 		T(logins_of_one_password_at_once_share_one_hash),
 		T(a_hundred_guesses_at_once_are_not_more_than_one_after_the_other),
