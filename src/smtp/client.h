@@ -38,9 +38,12 @@ unsigned smtp_client_rcpt_max(const struct smtp_client *c);  /* LIMITS RCPTMAX (
 unsigned smtp_client_mail_max(const struct smtp_client *c);  /* LIMITS MAILMAX; 0 = none */
 struct str smtp_client_name(const struct smtp_client *c);    /* what it calls itself in the EHLO answer */
 /* STARTTLS, the handshake by stream_starttls() (the stream carries the client's TLS provider), then EHLO again. What was pipelined behind the 220 in the clear
- * is an attack: RC_SYNTAX. RC_DENIED/RC_BUSY: it offered STARTTLS and will not; the session goes on in the clear if the caller wants it. A failed handshake: RC_CLOSED. */
+ * is an attack: RC_SYNTAX. RC_NOTFOUND: it does not offer STARTTLS. RC_DENIED/RC_BUSY: it offered STARTTLS and will not; the session goes on in the clear if the caller
+ * wants it. A failed handshake: RC_CLOSED, or RC_LATE. */
 MUST_USE enum rc smtp_client_starttls(struct smtp_client *c, struct smtp_reply *reply, struct why *why);
-MUST_USE enum rc smtp_client_auth(struct smtp_client *c, struct str user, struct str password, struct smtp_reply *reply, struct why *why); /* best of what is offered */
+/* AUTH by the best of what is offered: SCRAM-SHA-256, PLAIN, LOGIN; the last two only under TLS or where the path does not leave the machine. RC_NOTFOUND: nothing
+ * that we would take (nothing was sent). RC_DENIED with reply->code 0: a server that could not prove that it knows the password (SCRAM); the connection is dead. */
+MUST_USE enum rc smtp_client_auth(struct smtp_client *c, struct str user, struct str password, struct smtp_reply *reply, struct why *why);
 
 struct smtp_client_rcpt {
 	struct mail_address to;
@@ -61,10 +64,17 @@ struct smtp_client_mail {
 	enum rc (*rewind)(void *house);
 	void *house;
 };
-/* One transaction: MAIL, RCPTs, DATA or BDAT, pipelined where offered; each recipient's outcome in its `rc`. RC_OK: every recipient has its outcome (all may be refusals).
- * What the peer lacks decides as follows: 8BITMIME missing for 8-bit text, BINARYMIME for binary, SMTPUTF8 for such addresses or headers: RC_DENIED with 5.6.3/5.6.1/5.6.7
- * in `reply`, and nothing was sent (the caller bounces). DSN and DELIVERBY parameters are left out where not offered. Dot-stuffing, CRLF line ends: bare CR or LF in the message are never
- * sent by DATA as they are (RC_SYNTAX: the caller's bug). A last line without CRLF gets one. */
+/* One transaction: MAIL, RCPTs, DATA or BDAT, pipelined where offered; each recipient's outcome in its `rc`.
+ *   RC_OK: every recipient has its outcome (all may be refusals); `reply` is the last answer.
+ *   RC_DENIED, RC_BUSY: MAIL was refused, and so was everybody with it; or the server said 421 before the end (RC_BUSY): who has no outcome has RC_AGAIN.
+ *   all else: the connection ended; who has no outcome has RC_AGAIN.
+ * RC_OK in a recipient's `rc` stands only on a 2xx that came behind the whole message. A 552 for a RCPT is RC_BUSY (RFC 5321 4.5.3.1.10).
+ * What the peer lacks decides as follows: the message is larger than its SIZE (5.3.4), 8BITMIME missing for 8-bit text (5.6.3), BINARYMIME (with CHUNKING) for binary
+ * (5.6.1), SMTPUTF8 for the sender or the headers (5.6.7), REQUIRETLS (5.7.30): RC_DENIED with that in `reply` and everywhere, and nothing was sent (the caller bounces). A recipient
+ * beyond ASCII without SMTPUTF8, or one that cannot be said, is refused alone, by ourselves (`asked` is false). BODY is said where `body_8bit` or `body_binary`, SMTPUTF8 where
+ * `smtputf8` or an address needs it. DSN, DELIVERBY and MT-PRIORITY parameters are left out where not offered. BDAT is used wherever CHUNKING is offered.
+ * Lines end by CRLF: a bare CR or LF in the message is never sent (RC_SYNTAX: the caller's bug; the connection is dead), unless `body_binary`; a last line without
+ * CRLF gets one. `rewind` (may be NULL) is called before the first `more`. */
 MUST_USE enum rc smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *m, struct smtp_client_rcpt *rcpts, size_t n, struct smtp_reply *reply, struct why *why);
 /* Is the connection good for another transaction (RSET said where it is due)? */
 bool smtp_client_usable(const struct smtp_client *c);
