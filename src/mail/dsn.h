@@ -28,7 +28,9 @@ struct dsn {
 	bool full;                             /* RET=FULL: message/rfc822; else text/rfc822-headers */
 	bool utf8;                             /* message/global-delivery-status and friends (RFC 6533) where an address needs it */
 };
-/* The whole message, CRLF, Auto-Submitted: auto-replied, null-sender material. First paragraph: who, what, why in the receiver's words, what to do. At most 64 KiB of `original` when not full. */
+/* The whole message, CRLF, Auto-Submitted: auto-replied, null-sender material. First paragraph: who, what, why in the receiver's words, what to do. At most 64 KiB of `original`'s
+ * header when not full. RC_SYNTAX: from, to, reporting_mta or message_id are not what may stand in a header, `to` is beyond ASCII without `utf8`, or there is no recipient; every
+ * other text may be anything and is made harmless. RC_LIMIT: `out` is full. A status that is none, or does not fit the action, becomes the action's plain one. */
 MUST_USE enum rc dsn_format(const struct dsn *d, struct buf *out);
 /* "no such address there", "the mailbox is full" ...: what an enhanced status (or bare code) means for the person who sent it, and what to do about it. Static text. */
 struct dsn_words { const char *what, *act; };
