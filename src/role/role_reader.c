@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "role/reader_queue.h"
+#include "role/reader_route.h"
 #include "role/wire.h"
 #include <time.h>
 
@@ -294,6 +295,8 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_BOXES] = on_boxes,           [MSG_BOX_STATUS] = on_box_status, [MSG_BOX_OPEN] = on_box_open, [MSG_ROWS] = on_rows,
 	[MSG_CHANGES] = on_changes,       [MSG_EPOCHS] = on_epochs,       [MSG_PLACE] = on_place,           [MSG_BOX_SPECIAL] = on_box_special,
 	[MSG_QUEUE_SCAN] = reader_on_queue_scan, [MSG_LETTER] = reader_on_letter, [MSG_NOTES] = reader_on_notes,
+	[MSG_ROUTE] = reader_on_route,    [MSG_MAY_SEND] = reader_on_may_send, [MSG_RULES] = reader_on_rules, [MSG_ADDRESSES] = reader_on_addresses,
+	[MSG_GROUPS] = reader_on_groups,  [MSG_GROUP_GET] = reader_on_group_get, [MSG_WAYS] = reader_on_ways,
 };
 
 const struct role_ops role_reader = {

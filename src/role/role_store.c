@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "role/store_queue.h"
+#include "role/store_route.h"
 #include "role/wire_queue.h"
 
 /* The role `store`: the only writer. It never sees plain text; every verb runs in its own fiber and shares the group's commit. */
@@ -314,7 +315,7 @@ static void on_rollup(void *env, struct ipc_peer *from, struct ipc_call *call, c
 static void tell_news(void *arg, struct ipc_peer *p) { (void)!ipc_tell(p, MSG_DIRECTORY_NEWS, arg, -1); }
 
 /* Whoever caches addresses hears of it before the command line is answered. */
-static void answer_directory(void *env, struct ipc_call *call, enum rc rc, const struct why *why, uint64_t account)
+void role_store_answer_directory(void *env, struct ipc_call *call, enum rc rc, const struct why *why, uint64_t account)
 {
 	struct role_env *e = env;
 	struct msg_DIRECTORY_NEWS m = { .account = account };
@@ -332,7 +333,7 @@ static void on_domain_add(void *env, struct ipc_peer *from, struct ipc_call *cal
 	(void)from;
 	fd_close(&fd);
 	enum rc rc = domain_add(store_of(env), ((const struct msg_DOMAIN_ADD *)msg)->domain, &why);
-	answer_directory(env, call, rc, &why, 0);
+	role_store_answer_directory(env, call, rc, &why, 0);
 }
 
 static void on_domain_remove(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -341,7 +342,7 @@ static void on_domain_remove(void *env, struct ipc_peer *from, struct ipc_call *
 	(void)from;
 	fd_close(&fd);
 	enum rc rc = domain_remove(store_of(env), ((const struct msg_DOMAIN_REMOVE *)msg)->domain, &why);
-	answer_directory(env, call, rc, &why, 0);
+	role_store_answer_directory(env, call, rc, &why, 0);
 }
 
 static void on_domain_catch_all(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -351,7 +352,7 @@ static void on_domain_catch_all(void *env, struct ipc_peer *from, struct ipc_cal
 	(void)from;
 	fd_close(&fd);
 	enum rc rc = domain_catch_all(store_of(env), m->domain, m->address, &why);
-	answer_directory(env, call, rc, &why, 0);
+	role_store_answer_directory(env, call, rc, &why, 0);
 }
 
 static void account_verb(void *env, struct ipc_call *call, struct str packed, enum rc (*verb)(struct store *, const struct account *, struct why *))
@@ -367,7 +368,7 @@ static void account_verb(void *env, struct ipc_call *call, struct str packed, en
 	uint64_t id = rc == RC_OK ? acct.id : 0;
 	if (rc == RC_OK)
 		rc = verb(store_of(env), &acct, &why);
-	answer_directory(env, call, rc, &why, id);
+	role_store_answer_directory(env, call, rc, &why, id);
 	arena_done(&a);
 }
 
@@ -392,7 +393,7 @@ static void on_account_remove(void *env, struct ipc_peer *from, struct ipc_call 
 	(void)from;
 	fd_close(&fd);
 	enum rc rc = account_remove(store_of(env), m->account, &why);
-	answer_directory(env, call, rc, &why, m->account);
+	role_store_answer_directory(env, call, rc, &why, m->account);
 }
 
 static void on_account_alias(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -402,7 +403,7 @@ static void on_account_alias(void *env, struct ipc_peer *from, struct ipc_call *
 	(void)from;
 	fd_close(&fd);
 	enum rc rc = account_alias(store_of(env), m->account, m->address, m->add, &why);
-	answer_directory(env, call, rc, &why, m->account);
+	role_store_answer_directory(env, call, rc, &why, m->account);
 }
 
 /* ---- care, asked for ---- */
@@ -454,6 +455,8 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_ACCOUNT_REMOVE] = on_account_remove, [MSG_ACCOUNT_ALIAS] = on_account_alias, [MSG_STORE_PIN] = on_pin,
 	[MSG_STORE_UNPIN] = on_unpin,         [MSG_STORE_STATS] = on_stats,           [MSG_STORE_COMPACT] = on_compact,
 	[MSG_QUEUE_CHANGE] = store_on_queue_change, [MSG_QUEUE_FORGET] = store_on_queue_forget, [MSG_NOTE_PUT] = store_on_note_put,
+	[MSG_GROUP_ADD] = store_on_group_add, [MSG_GROUP_SET] = store_on_group_set,   [MSG_GROUP_REMOVE] = store_on_group_remove,
+	[MSG_GROUP_MEMBER] = store_on_group_member, [MSG_RULES_SET] = store_on_rules_set, [MSG_WAY_SET] = store_on_way_set, [MSG_WAY_REMOVE] = store_on_way_remove,
 };
 
 const struct role_ops role_store = {

@@ -1,44 +1,6 @@
 #include "role/wire.h"
 
-/* A list is a 32-bit count, then its elements. The count is believed only as far as the octets that follow could hold it. */
-static void put_count(struct buf *out, size_t n)
-{
-	if (n > UINT32_MAX)
-		out->failed = true;
-	else
-		buf_u32(out, (uint32_t)n);
-}
-
-static enum rc get_list(struct cursor *in, struct arena *a, size_t least, size_t size, void *out_list, size_t *out_n)
-{
-	uint32_t n = cursor_u32(in);
-	if (in->failed || n > in->in.n / least)
-		return RC_SYNTAX;
-	void *list = arena_new(a, n * size);
-	if (!list)
-		return RC_NOMEM;
-	memcpy(out_list, &list, sizeof list);
-	*out_n = n;
-	return RC_OK;
-}
-
-static bool get_bool(struct cursor *in)
-{
-	uint8_t v = cursor_u8(in);
-	if (v > 1)
-		in->failed = true;
-	return v == 1;
-}
-
-/* A copy in the arena, of at most `max` octets. */
-static struct str get_text(struct cursor *in, size_t max, struct arena *a) { return arena_str(a, cursor_run(in, max)); }
-
-static enum rc end_of(const struct cursor *in, const struct arena *a)
-{
-	if (!cursor_at_end(in))
-		return RC_SYNTAX;
-	return a->full ? RC_NOMEM : RC_OK;
-}
+#include "role/wire_inside.h"
 
 /* ---- accounts ---- */
 
@@ -74,10 +36,7 @@ enum rc wire_get_account(struct cursor *in, struct arena *a, struct account *out
 	v.disabled = get_bool(in);
 	v.address = get_text(in, WIRE_ADDRESS_MAX, a);
 	v.name = get_text(in, WIRE_NAME_MAX, a);
-	if (in->failed)
-		return RC_SYNTAX;
-	if (a->full)
-		return RC_NOMEM;
+	TRY(get_done(in, a));
 	*out = v;
 	return RC_OK;
 }
@@ -339,10 +298,7 @@ enum rc wire_get_box(struct cursor *in, struct arena *a, struct box_info *out)
 		return RC_SYNTAX;
 	for (size_t i = 0; i < KEYWORDS; i++)
 		v.keywords[i] = i < n ? get_text(in, WIRE_KEYWORD_MAX, a) : STR("");
-	if (in->failed)
-		return RC_SYNTAX;
-	if (a->full)
-		return RC_NOMEM;
+	TRY(get_done(in, a));
 	*out = v;
 	return RC_OK;
 }

@@ -1,3 +1,4 @@
+#include "store/address.h"
 #include "store/folder.h"
 #include "store/queue_row.h"
 
@@ -55,6 +56,7 @@ static enum rc remove_domain(struct tx *t, void *arg, struct why *why)
 		FAIL(why, RC_DENIED, "the domain still has addresses");
 	batch_expect(&t->batch, TABLE_DOMAIN, key_str(&k), raw);
 	batch_delete(&t->batch, TABLE_DOMAIN, key_str(&k));
+	TRY(gone_domain(t, d->domain));
 	batch_notice(&t->batch, 0, 0, 0);
 	return RC_OK;
 }
@@ -96,7 +98,7 @@ enum rc domain_catch_all(struct store *s, struct str domain, struct str address_
 }
 
 /* ---- accounts ---- */
-static enum rc claim_address(struct tx *t, struct str address, uint64_t account, bool alias, struct why *why)
+enum rc tx_address_claim(struct tx *t, struct str address, enum address_kind kind, uint64_t id, struct why *why)
 {
 	struct str raw, v;
 	char row[ADDRESS_ROW_LEN];
@@ -109,7 +111,7 @@ static enum rc claim_address(struct tx *t, struct str address, uint64_t account,
 		return rc;
 	batch_expect(&t->batch, TABLE_DOMAIN, key_str(&dk), raw); /* it may not be removed meanwhile */
 	batch_expect(&t->batch, TABLE_ADDRESS, key_str(&k), STR(""));
-	batch_put(&t->batch, TABLE_ADDRESS, key_str(&k), address_row_format(&(struct address_row){ alias, account }, row));
+	batch_put(&t->batch, TABLE_ADDRESS, key_str(&k), address_row_format(&(struct address_row){ (uint8_t)kind, id }, row));
 	return RC_OK;
 }
 
@@ -125,7 +127,7 @@ static enum rc add_account(struct tx *t, void *arg, struct why *why)
 	enum rc rc = tx_get(t, TABLE_ACCOUNT, k, &v);
 	if (rc != RC_NOTFOUND)
 		FAIL(why, rc == RC_OK ? RC_EXISTS : rc, "there is an account with this id");
-	TRY(claim_address(t, in->address, in->id, false, why));
+	TRY(tx_address_claim(t, in->address, ADDRESS_ACCOUNT, in->id, why));
 	batch_expect(&t->batch, TABLE_ACCOUNT, key_str(&k), STR(""));
 	struct tx_account *a = arena_new(&t->batch.mem, sizeof *a);
 	if (!a)
@@ -188,17 +190,18 @@ static enum rc alias(struct tx *t, void *arg, struct why *why)
 	struct str v;
 	TRY(tx_account(t, l->account, &a, why));
 	if (l->add) {
-		TRY(claim_address(t, l->address, l->account, true, why));
+		TRY(tx_address_claim(t, l->address, ADDRESS_ALIAS, l->account, why));
 	} else {
 		struct key k = key_address(l->address);
 		enum rc rc = tx_get(t, TABLE_ADDRESS, k, &v);
 		if (rc == RC_OK)
 			rc = address_row_parse(v, &row);
-		if (rc == RC_NOTFOUND || (rc == RC_OK && (row.account != l->account || !row.alias)))
+		if (rc == RC_NOTFOUND || (rc == RC_OK && (row.id != l->account || row.kind != ADDRESS_ALIAS)))
 			FAIL(why, RC_NOTFOUND, "no such alias of this account");
 		if (rc != RC_OK)
 			return rc;
 		batch_delete(&t->batch, TABLE_ADDRESS, key_str(&k));
+		TRY(gone_address(t, l->address));
 	}
 	a->changed = true;
 	batch_notice(&t->batch, l->account, 0, a->row.modseq);
@@ -217,14 +220,16 @@ enum rc account_alias(struct store *s, uint64_t id, struct str address, bool add
 
 /* ---- removal, in steps: first the addresses and the mark, so that nothing new arrives; then folder by folder ---- */
 struct removal { uint64_t id; bool left; };
-struct own_addresses { struct tx *t; uint64_t id; };
+struct own_addresses { struct tx *t; struct gone *gone; uint64_t id; };
 
 static bool drop_address(void *arg, const struct engine_row *r)
 {
 	struct own_addresses *o = arg;
 	struct address_row row;
-	if (!r->damaged && address_row_parse(r->value, &row) == RC_OK && row.account == o->id)
+	if (!r->damaged && address_row_parse(r->value, &row) == RC_OK && row.id == o->id && row.kind != ADDRESS_GROUP) {
 		batch_delete(&o->t->batch, TABLE_ADDRESS, r->key);
+		gone_add(o->gone, r->key);
+	}
 	return true;
 }
 
@@ -232,10 +237,15 @@ static enum rc mark_removed(struct tx *t, void *arg, struct why *why)
 {
 	struct removal *r = arg;
 	struct tx_account *a;
-	struct own_addresses own = { t, r->id };
+	struct gone gone = { .account = r->id };
+	struct own_addresses own = { t, &gone, r->id };
 	struct key from = { 4, { 0, 0, 0, ORG } }, to = { 4, { 0, 0, 0, ORG + 1 } };
 	TRY(tx_account_any(t, r->id, &a, why));
-	TRY(engine_scan(t->s->engine, TABLE_ADDRESS, key_str(&from), key_str(&to), SIZE_MAX, drop_address, &own, NULL));
+	enum rc rc = engine_scan(t->s->engine, TABLE_ADDRESS, key_str(&from), key_str(&to), SIZE_MAX, drop_address, &own, NULL);
+	gone.failed |= rc != RC_OK;
+	enum rc swept = gone_sweep(t, &gone);
+	TRY(rc);
+	TRY(swept);
 	a->row.removing = a->changed = true;
 	batch_notice(&t->batch, r->id, 0, a->row.modseq);
 	return RC_OK;

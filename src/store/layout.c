@@ -374,17 +374,17 @@ void segment_name(uint32_t n, char out[16]) { (void)snprintf(out, 16, "%08x.seg"
 struct str address_row_format(const struct address_row *r, char out[ADDRESS_ROW_LEN])
 {
 	struct pen p = { out, out + ADDRESS_ROW_LEN, false };
-	pen_int(&p, r->alias, 1);
-	pen_int(&p, r->account, 8);
+	pen_int(&p, r->kind, 1);
+	pen_int(&p, r->id, 8);
 	return str_of(out, ADDRESS_ROW_LEN);
 }
 
 enum rc address_row_parse(struct str v, struct address_row *out)
 {
 	struct cursor c = cursor_of(v);
-	uint8_t alias = cursor_u8(&c);
-	struct address_row r = { alias == 1, cursor_u64(&c) };
-	if (!cursor_at_end(&c) || alias > 1)
+	struct address_row r = { .kind = cursor_u8(&c) };
+	r.id = cursor_u64(&c);
+	if (!cursor_at_end(&c) || r.kind >= ADDRESS_KINDS)
 		return RC_DAMAGED;
 	*out = r;
 	return RC_OK;
@@ -481,4 +481,18 @@ struct str address_domain(struct str address)
 		if (address.p[i - 1] == '@')
 			return str_skip(address, i);
 	return STR("");
+}
+
+struct str address_base(struct str address, char out[ADDRESS_MAX], struct str *out_tag)
+{
+	struct str domain = address_domain(address), local = str_head(address, address.n - domain.n - (domain.n ? 1 : 0));
+	size_t plus = str_find(local, '+');
+	*out_tag = STR("");
+	if (plus == 0 || plus >= local.n || address.n > ADDRESS_MAX)
+		return address;
+	memcpy(out, local.p, plus);
+	out[plus] = '@';
+	memcpy(out + plus + 1, domain.p, domain.n);
+	*out_tag = str_skip(local, plus + 1);
+	return str_of(out, plus + 1 + domain.n);
 }

@@ -85,7 +85,8 @@ void segment_head(uint32_t n, char out[SEGMENT_HEAD_LEN]);
 MUST_USE enum rc segment_head_check(struct str head, uint32_t n);
 void segment_name(uint32_t n, char out[16]);
 
-struct address_row { bool alias; uint64_t account; };
+enum address_kind { ADDRESS_ACCOUNT, ADDRESS_ALIAS, ADDRESS_GROUP, ADDRESS_KINDS };
+struct address_row { uint8_t kind; uint64_t id; };  /* of the account, or the group */
 enum { ADDRESS_ROW_LEN = 1 + 8 };
 struct str address_row_format(const struct address_row *r, char out[ADDRESS_ROW_LEN]);
 MUST_USE enum rc address_row_parse(struct str v, struct address_row *out);
@@ -100,3 +101,5 @@ MUST_USE enum rc name_canonical(struct str name, char out[NAME_MAX_OCTETS], stru
 MUST_USE enum rc address_canonical(struct str address, char out[ADDRESS_MAX], struct str *out_address);
 MUST_USE enum rc domain_canonical(struct str domain, char out[DOMAIN_MAX], struct str *out_domain);
 struct str address_domain(struct str address);
+/* Without the plus-tag: from the first '+' of the local part, unless it stands first, to its end. *out_tag "" and the address itself: there is none. */
+struct str address_base(struct str address, char out[ADDRESS_MAX], struct str *out_tag);

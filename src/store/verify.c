@@ -183,7 +183,7 @@ static bool address_row(struct verify *v, struct str key, struct str value)
 	struct address_row row;
 	if (address_row_parse(value, &row) != RC_OK)
 		return false;
-	if (!verify_account(v, row.account) && !v->damaged_rows[TABLE_ACCOUNT])
+	if (row.kind != ADDRESS_GROUP && !verify_account(v, row.id) && !v->damaged_rows[TABLE_ACCOUNT])
 		say_row(v, TABLE_ADDRESS, key, "belongs to no account");
 	return true;
 }

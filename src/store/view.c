@@ -71,13 +71,14 @@ static enum rc get_account(struct view *v, uint64_t id, struct arena *a, struct 
 	return r.removing ? RC_NOTFOUND : account_out(&r, a, out);
 }
 
+/* RC_EXISTS: it is a group's. */
 static enum rc by_address(struct view *v, struct str address, struct arena *a, struct account *out)
 {
 	struct str raw;
 	struct address_row r;
 	TRY(view_get(v, TABLE_ADDRESS, key_address(address), &raw));
 	TRY(address_row_parse(raw, &r));
-	return get_account(v, r.account, a, out);
+	return r.kind == ADDRESS_GROUP ? RC_EXISTS : get_account(v, r.id, a, out);
 }
 
 static enum rc find_address(struct view *v, struct str address, struct arena *a, struct account *out, struct str *out_tag, struct why *why)
@@ -91,21 +92,17 @@ static enum rc find_address(struct view *v, struct str address, struct arena *a,
 	catch_all = arena_str(a, catch_all);
 	*out_tag = STR("");
 	rc = by_address(v, address, a, out);
-	if (rc != RC_NOTFOUND)
-		return rc;
-	struct str local = str_head(address, address.n - domain.n - 1);
-	size_t plus = str_find(local, '+');
-	if (plus > 0 && plus < local.n) {
-		char base[ADDRESS_MAX];
-		memcpy(base, local.p, plus);
-		base[plus] = '@';
-		memcpy(base + plus + 1, domain.p, domain.n);
-		rc = by_address(v, str_of(base, plus + 1 + domain.n), a, out);
+	if (rc == RC_NOTFOUND) {
+		char text[ADDRESS_MAX];
+		struct str tag, base = address_base(address, text, &tag);
+		rc = by_address(v, base, a, out);
 		if (rc == RC_OK)
-			*out_tag = arena_str(a, str_skip(local, plus + 1));
+			*out_tag = arena_str(a, tag);
 	}
 	if (rc == RC_NOTFOUND && catch_all.n)
 		rc = by_address(v, catch_all, a, out);
+	if (rc == RC_EXISTS)
+		FAIL(why, RC_NOTFOUND, "a group's address, not an account's");
 	if (rc == RC_NOTFOUND)
 		FAIL(why, rc, "no such address");
 	return rc == RC_OK && a->full ? RC_NOMEM : rc;
@@ -131,7 +128,6 @@ enum rc view_account(struct view *v, uint64_t id, struct arena *a, struct accoun
 	return RC_OK;
 }
 
-/* Rows from -> to, each given to `each`; it answers RC_OK, or RC_AGAIN to stop. */
 enum rc view_each(struct view *v, enum table t, struct key from, struct key to, view_row *each, void *arg)
 {
 	MDB_cursor *c;
@@ -148,12 +144,7 @@ enum rc view_each(struct view *v, enum table t, struct key from, struct key to, 
 	return err && err != MDB_NOTFOUND ? index_error(err, "index: scan", NULL) : RC_OK;
 }
 
-static struct key key_first(void) { return (struct key){ 4, { 0, 0, 0, ORG } }; }
-static struct key key_last(void) { return (struct key){ 4, { 0, 0, 0, ORG + 1 } }; }
-
-struct list { struct view *v; struct arena *a; void *items; size_t n, cap, max; };
-
-static void *list_add(struct list *l, size_t item)
+void *view_list_add(struct view_list *l, size_t item)
 {
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 16;
@@ -170,8 +161,8 @@ static void *list_add(struct list *l, size_t item)
 
 static enum rc domain_row(void *arg, const struct engine_row *r)
 {
-	struct list *l = arg;
-	struct str *d = list_add(l, sizeof *d);
+	struct view_list *l = arg;
+	struct str *d = view_list_add(l, sizeof *d);
 	if (!d)
 		return RC_NOMEM;
 	*d = arena_str(l->a, str_skip(r->key, 4));
@@ -180,9 +171,9 @@ static enum rc domain_row(void *arg, const struct engine_row *r)
 
 enum rc view_domains(struct view *v, struct arena *a, struct str **out, size_t *out_n, struct why *why)
 {
-	struct list l = { .v = v, .a = a };
+	struct view_list l = { .v = v, .a = a };
 	TRY(view_begin(v, why));
-	TRY(view_end(v, view_each(v, TABLE_DOMAIN, key_first(), key_last(), domain_row, &l)));
+	TRY(view_end(v, view_each(v, TABLE_DOMAIN, view_first(), view_last(), domain_row, &l)));
 	*out = l.items;
 	*out_n = l.n;
 	return RC_OK;
@@ -190,19 +181,19 @@ enum rc view_domains(struct view *v, struct arena *a, struct str **out, size_t *
 
 static enum rc address_row(void *arg, const struct engine_row *r)
 {
-	struct list *l = arg;
+	struct view_list *l = arg;
 	struct address_row row;
-	if (r->damaged || address_row_parse(r->value, &row) != RC_OK || row.alias)
+	if (r->damaged || address_row_parse(r->value, &row) != RC_OK || row.kind != ADDRESS_ACCOUNT)
 		return RC_OK;
 	if (l->n == l->max)
 		return RC_AGAIN;
 	struct account found, *slot;
-	enum rc rc = get_account(l->v, row.account, l->a, &found);
+	enum rc rc = get_account(l->v, row.id, l->a, &found);
 	if (rc == RC_NOTFOUND || rc == RC_DAMAGED)
 		return RC_OK;
 	if (rc != RC_OK)
 		return rc;
-	slot = list_add(l, sizeof *slot);
+	slot = view_list_add(l, sizeof *slot);
 	if (!slot)
 		return RC_NOMEM;
 	*slot = found;
@@ -213,8 +204,8 @@ enum rc view_accounts(struct view *v, struct str after_address, size_t max, stru
 {
 	char text[ADDRESS_MAX];
 	struct str after;
-	struct key from = key_first();
-	struct list l = { .v = v, .a = a, .max = max };
+	struct key from = view_first();
+	struct view_list l = { .v = v, .a = a, .max = max };
 	if (after_address.n) {
 		enum rc rc = address_canonical(after_address, text, &after);
 		if (rc != RC_OK)
@@ -223,7 +214,7 @@ enum rc view_accounts(struct view *v, struct str after_address, size_t max, stru
 		from.b[from.n++] = 0; /* behind it */
 	}
 	TRY(view_begin(v, why));
-	TRY(view_end(v, view_each(v, TABLE_ADDRESS, from, key_last(), address_row, &l)));
+	TRY(view_end(v, view_each(v, TABLE_ADDRESS, from, view_last(), address_row, &l)));
 	*out = l.items;
 	*out_n = l.n;
 	return RC_OK;
@@ -260,7 +251,7 @@ static enum rc box_out(struct view *v, uint64_t account, uint64_t id, const stru
 
 static enum rc subscription_row(void *arg, const struct engine_row *r)
 {
-	struct list *l = arg;
+	struct view_list *l = arg;
 	struct str raw;
 	struct key k = { .n = r->key.n };
 	if (r->damaged || r->key.n > sizeof k.b)
@@ -269,7 +260,7 @@ static enum rc subscription_row(void *arg, const struct engine_row *r)
 	enum rc rc = view_get(l->v, TABLE_NAME, k, &raw); /* both tables have the same keys */
 	if (rc != RC_NOTFOUND)
 		return rc == RC_DAMAGED ? RC_OK : rc;
-	struct str *name = list_add(l, sizeof *name);
+	struct str *name = view_list_add(l, sizeof *name);
 	if (!name)
 		return RC_NOMEM;
 	*name = arena_str(l->a, r->value);
@@ -278,11 +269,11 @@ static enum rc subscription_row(void *arg, const struct engine_row *r)
 
 static enum rc box_row(void *arg, const struct engine_row *r)
 {
-	struct list *l = arg;
+	struct view_list *l = arg;
 	struct box_row row;
 	if (r->damaged || box_parse(r->value, &row) != RC_OK)
 		return RC_OK; /* verify names it; the others are served */
-	struct box_info *b = list_add(l, sizeof *b);
+	struct box_info *b = view_list_add(l, sizeof *b);
 	return b ? box_out(l->v, key_first_of(r->key), key_second(r->key), &row, l->a, b) : RC_NOMEM;
 }
 
@@ -296,7 +287,7 @@ static int by_name(const void *a, const void *b)
 enum rc view_folders(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct str **out_names,
                      size_t *out_names_n, struct why *why)
 {
-	struct list l = { .v = v, .a = a }, names = { .v = v, .a = a };
+	struct view_list l = { .v = v, .a = a }, names = { .v = v, .a = a };
 	struct account who;
 	TRY(view_begin(v, why));
 	enum rc rc = get_account(v, account, a, &who);

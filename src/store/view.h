@@ -9,7 +9,7 @@ struct view;
 MUST_USE enum rc view_open(const char *dir, uint64_t map_size, struct view **out, struct why *why);
 void view_close(struct view **v);
 
-/* An address of ours -> account, or RC_NOTFOUND. Order: exact address, plus-address (local part up to the first '+', tag in *out_tag),
+/* An address of ours -> account, or RC_NOTFOUND (nobody's, or a group's: view_route()). Order: exact address, plus-address (local part up to the first '+', tag in *out_tag),
  * alias, the domain's catch-all. RC_DENIED: the domain is not ours (no relay). `a` holds what comes back. */
 MUST_USE enum rc view_address(struct view *v, struct str address, struct arena *a, struct account *out, struct str *out_tag, struct why *why);
 MUST_USE enum rc view_account(struct view *v, uint64_t id, struct arena *a, struct account *out, struct why *why);
