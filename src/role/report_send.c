@@ -7,6 +7,7 @@
 #include "role/letter.h"
 #include "role/report_note.h"
 #include "role/report_rules.h"
+#include "role/report_tls.h"
 
 enum {
 	ROUND_MS = 60000,              /* between looks */
@@ -33,9 +34,12 @@ struct day_work {                      /* one part of one domain's day */
 	struct ledger_report_day d;
 	bool forced, again;            /* again: what was waiting is tried once more */
 	struct arena *a;
+	bool tls;                      /* a TLS report (RFC 8460), not one of DMARC */
+	struct str domain;             /* whom it is about */
 	struct report_aggregate report;
+	struct report_tls tls_report;
 	struct str rua, packed;        /* packed: the report, gzipped; made when the first receiver may have it */
-	uint64_t messages;
+	uint64_t messages;             /* of a TLS report: sessions */
 	char from[400], id[80];
 	struct why why;
 };
@@ -116,7 +120,7 @@ static enum rc note_state(struct day_work *w, struct str to, enum ledger_sent_st
 	TRY(ledger_sent_put(w->s->l, &row, &w->why));
 	TRY(ledger_flush(w->s->l, &w->why));
 	if (state != LEDGER_SENDING)
-		log_event(state == LEDGER_SENT ? LEVEL_INFO : LEVEL_WARN, EV_REPORT_SENT, F("dom", w->d.name), F("to", str_head(to, 320)), F("state", report_sent_word(state)),
+		log_event(state == LEDGER_SENT ? LEVEL_INFO : LEVEL_WARN, EV_REPORT_SENT, F("dom", w->domain), F("kind", w->tls ? "tls" : "dmarc"), F("to", str_head(to, 320)), F("state", report_sent_word(state)),
 		          F("messages", (int64_t)w->messages), F("reason", text));
 	if (state != LEDGER_SENDING)
 		count_add(w->s->e, state == LEDGER_SENT ? M_REPORTS_SENT : M_REPORTS_UNSENT, 1);
@@ -125,11 +129,11 @@ static enum rc note_state(struct day_work *w, struct str to, enum ledger_sent_st
 
 static enum rc pack_report(struct day_work *w)
 {
-	struct buf xml AUTO(buf_done), gz AUTO(buf_done);
-	buf_init(&xml, XML_MAX);
+	struct buf text AUTO(buf_done), gz AUTO(buf_done);
+	buf_init(&text, XML_MAX);
 	buf_init(&gz, MAIL_MAX);
-	TRY(report_aggregate_xml(&w->report, &xml));
-	TRY(report_gzip(buf_str(&xml), &gz));
+	TRY(w->tls ? report_tls_json(&w->tls_report, &text) : report_aggregate_xml(&w->report, &text));
+	TRY(report_gzip(buf_str(&text), &gz));
 	w->packed = arena_str(w->a, buf_str(&gz));
 	return w->packed.n ? RC_OK : RC_NOMEM;
 }
@@ -141,10 +145,10 @@ static enum rc make_mail(struct day_work *w, struct str to, struct buf *out)
 	if (!w->packed.n)
 		TRY(pack_report(w));
 	TRY(ledger_tag(w->s->l, to, &tag));
-	int n = snprintf(message_id, sizeof message_id, "<dmarc.%s.%llx@%.*s>", w->id, (unsigned long long)tag, PSTR(str_head(w->s->e->config->server_hostname, 253)));
-	struct report_mail m = { .from = str_z(w->from), .to = to, .submitter = report_domain_of(str_z(w->from)), .domain = w->d.name, .id = str_z(w->id),
+	int n = snprintf(message_id, sizeof message_id, "<%s.%s.%llx@%.*s>", w->tls ? "tls" : "dmarc", w->id, (unsigned long long)tag, PSTR(str_head(w->s->e->config->server_hostname, 253)));
+	struct report_mail m = { .from = str_z(w->from), .to = to, .submitter = report_domain_of(str_z(w->from)), .domain = w->domain, .id = str_z(w->id),
 		.message_id = str_of(message_id, (size_t)n), .now_s = wall_ms() / 1000, .begin_s = w->report.begin_s, .end_s = w->report.end_s, .key = STR("") };
-	return report_mail_dmarc(&m, w->packed, out);
+	return w->tls ? report_mail_tls(&m, w->packed, out) : report_mail_dmarc(&m, w->packed, out);
 }
 
 /* What the hand-over came to. Whatever may have been delivered is never tried again. */
@@ -211,7 +215,9 @@ static enum rc send_one(struct day_work *w, const struct dmarc_uri *uri, bool *o
 	if (uri->address.n > 320 || !may_send_to(w->s, domain)) /* another hour */
 		return w->forced ? note_state(w, uri->address, LEDGER_FAILED, STR("its receiver's domain has had as many within an hour as reports.per_domain allows")) : RC_OK;
 	w->s->dns_failed = false;
-	if (!dmarc_report_allowed(&w->s->dns, w->d.name, domain, w->a, &instead)) {
+	if (w->tls) /* RFC 8460 knows no consent of another domain */
+		return send_mail(w, uri, uri, out_settled);
+	if (!dmarc_report_allowed(&w->s->dns, w->domain, domain, w->a, &instead)) {
 		*out_settled = !w->s->dns_failed;
 		return note_state(w, uri->address, w->s->dns_failed ? LEDGER_FAILED : LEDGER_REFUSED,
 		                  w->s->dns_failed ? STR("the DNS does not say whether its receiver wants it") : STR("its receiver does not say in the DNS that it wants reports about this domain"));
@@ -259,26 +265,41 @@ static enum rc gather(struct day_work *w)
 	return rc;
 }
 
+/* Their record is read when the report is due: RC_BUSY when the DNS does not say. */
+static enum rc describe_tls(struct day_work *w, struct str org)
+{
+	struct ledger_span span = { w->d.day, w->d.domain, w->d.upto, w->d.target, 0 };
+	w->tls_report = (struct report_tls){ .org = org, .contact = str_z(w->from), .id = str_z(w->id), .begin_s = w->report.begin_s, .end_s = w->report.end_s };
+	TRY(report_tls_gather(w->s->l, &span, w->domain, w->a, &w->tls_report, &w->messages, &w->why));
+	if (report_tls_rua(&w->s->dns, w->domain, w->a, &w->rua) != RC_OK)
+		FAIL(&w->why, RC_BUSY, "the DNS does not say who wants TLS reports about %.*s", PSTR(str_head(w->domain, 120)));
+	return RC_OK;
+}
+
 static enum rc describe(struct day_work *w)
 {
 	const struct config *c = w->s->e->config;
 	char room[400];
 	struct str from = report_from(c, room);
 	int64_t begin = (int64_t)w->d.day * 86400, end = begin + 86399, now = wall_ms() / 1000;
-	TRY(report_about_get(w->d.about, w->a, &w->report, &w->rua, &w->why));
+	w->tls = report_tls_is_day(w->d.name, &w->domain);
+	if (!w->tls)
+		TRY(report_about_get(w->d.about, w->a, &w->report, &w->rua, &w->why));
 	(void)snprintf(w->from, sizeof w->from, "%.*s", PSTR(from));
 	(void)snprintf(w->id, sizeof w->id, "%lu.%llx.%lld", (unsigned long)w->d.day, (unsigned long long)w->d.domain, (long long)w->d.target);
 	/* Copies, and taken before anything waits: a reload replaces the configuration. */
 	struct str org = arena_str(w->a, report_org(c));
 	bool rfc9990 = !c->reports_rfc7489;
+	w->report.begin_s = w->d.since_ms / 1000 > begin ? w->d.since_ms / 1000 : begin;
+	w->report.end_s = end < now ? end : now;
+	if (w->tls)
+		return describe_tls(w, org);
 	TRY(gather(w));
 	w->report.org = org;
 	w->report.email = str_z(w->from);
 	w->report.extra = STR("");
 	w->report.id = str_z(w->id);
-	w->report.domain = w->d.name;
-	w->report.begin_s = w->d.since_ms / 1000 > begin ? w->d.since_ms / 1000 : begin;
-	w->report.end_s = end < now ? end : now;
+	w->report.domain = w->domain;
 	w->report.rfc9990 = rfc9990;
 	return RC_OK;
 }
@@ -289,12 +310,36 @@ static enum rc set_day(struct day_work *w)
 	return ledger_flush(w->s->l, &w->why);
 }
 
+/* RFC 8460 3 knows https: besides mailto:. It is not spoken here, and that is said. */
+static enum rc note_https(struct day_work *w)
+{
+	struct str one, rest = w->rua;
+	for (unsigned i = 0; w->tls && rest.n && i < RECEIVERS; i++) {
+		enum ledger_sent_state state;
+		int64_t at;
+		(void)str_cut(rest, ',', &one, &rest);
+		one = str_head(str_trim(one), 320);
+		if (!str_istarts(one, STR("https:")))
+			continue;
+		enum rc rc = ledger_sent_state(w->s->l, w->d.day, w->d.domain, w->d.target, one, &state, &at, &w->why);
+		if (rc == RC_NOTFOUND)
+			rc = note_state(w, one, LEDGER_REFUSED, STR("reports go by mail only, not by https"));
+		TRY(rc);
+	}
+	return RC_OK;
+}
+
 static enum rc work_part(struct day_work *w)
 {
 	struct dmarc_uri uris[RECEIVERS];
 	bool all = true;
-	TRY(describe(w));
+	enum rc rc = describe(w);
+	if (rc == RC_BUSY && !w->forced)
+		return RC_OK; /* another round */
+	TRY(rc);
 	size_t n = dmarc_uris(w->rua, w->a, uris, RECEIVERS);
+	if (w->messages)
+		TRY(note_https(w));
 	for (size_t i = 0; i < n && w->messages; i++) {
 		bool settled = false, twice = false;
 		if (fiber_cancelled())
@@ -415,6 +460,19 @@ static bool is_due(const struct report_send *s, const struct ledger_report_day *
 	return wall_ms() >= ((int64_t)d->day + 1) * DAY_MS + SETTLE_MS + (int64_t)((uint64_t)d->domain % spread);
 }
 
+static struct str domain_of(const struct ledger_report_day *d)
+{
+	struct str domain;
+	(void)report_tls_is_day(d->name, &domain);
+	return domain;
+}
+
+static bool is_wanted(const struct report_send *s, const struct ledger_report_day *d)
+{
+	struct str domain;
+	return report_tls_is_day(d->name, &domain) ? s->e->config->reports_send_tls : s->e->config->reports_send;
+}
+
 static enum rc run(struct report_send *s, struct ledger_days *q, bool forced, struct why *why)
 {
 	enum rc rc = RC_OK, worst = RC_OK;
@@ -427,11 +485,13 @@ static enum rc run(struct report_send *s, struct ledger_days *q, bool forced, st
 		rc = p.day ? ledger_report_days(s->l, q, keep_day, &p, why) : RC_NOMEM;
 		for (size_t i = 0; rc == RC_OK && i < p.n && !fiber_cancelled(); i++) {
 			q->after = p.day[i].id;
+			if (!forced && !is_wanted(s, &p.day[i]))
+				continue;
 			enum rc one = forced && q->done_too ? work_waiting(s, &p.day[i], why) : RC_OK;
 			if (one == RC_OK && (forced || is_due(s, &p.day[i])))
 				one = work_day(s, &p.day[i], forced, why);
 			if (one != RC_OK && !fiber_cancelled()) {
-				log_event(LEVEL_ERROR, EV_REPORT_SENT, F("dom", p.day[i].name), F("state", "failed"), F("reason", why->text[0] ? why->text : rc_name(one)));
+				log_event(LEVEL_ERROR, EV_REPORT_SENT, F("dom", domain_of(&p.day[i])), F("state", "failed"), F("reason", why->text[0] ? why->text : rc_name(one)));
 				worst = one;
 			}
 		}
@@ -453,7 +513,8 @@ static void round_fiber(void *arg)
 
 void report_send_tick(struct report_send *s)
 {
-	if (s->busy || !s->e->config->reports_send || loop_now(s->e->loop) < s->next)
+	bool any = s->e->config->reports_send || s->e->config->reports_send_tls;
+	if (s->busy || !any || loop_now(s->e->loop) < s->next)
 		return;
 	s->next = loop_now(s->e->loop) + ROUND_MS;
 	s->busy = true;
@@ -470,6 +531,12 @@ enum rc report_send_now(struct report_send *s, uint32_t day, struct str domain, 
 	TRY(ledger_tag(s->l, domain, &q.domain));
 	s->busy = true;
 	enum rc rc = run(s, &q, true, why);
+	if (rc == RC_OK && domain.n) { /* its TLS reports lie under a name of their own */
+		q.after = 0;
+		rc = report_tls_tag(s->l, domain, &q.domain);
+		if (rc == RC_OK)
+			rc = run(s, &q, true, why);
+	}
 	s->busy = false;
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include "origin/report_sum.h"
 #include "origin/report_view.h"
 #include "role/report_rules.h"
+#include "role/report_tls.h"
 #include "role/report_send.h"
 #include "role/report_take.h"
 
@@ -440,11 +441,13 @@ static bool say_sent(void *arg, const struct ledger_sent *s)
 {
 	struct sent *g = arg;
 	char day[16];
+	struct str domain;
+	bool tls = report_tls_is_day(s->name, &domain);
 	report_day_text(s->day, day);
 	g->n++;
 	if (!g->json) {
-		buf_addf(g->out, "%s  ", day);
-		show_text(g->out, str_head(s->name, 255));
+		buf_addf(g->out, "%s  %-5s  ", day, tls ? "TLS" : "DMARC");
+		show_text(g->out, str_head(domain, 255));
 		buf_add(g->out, STR(" -> "));
 		show_text(g->out, str_head(s->receiver, 320));
 		buf_addf(g->out, ": %s%s", report_sent_word(s->state), s->text.n ? "; " : "");
@@ -452,8 +455,8 @@ static bool say_sent(void *arg, const struct ledger_sent *s)
 		buf_byte(g->out, '\n');
 		return !g->out->failed;
 	}
-	buf_addf(g->out, "{\"day\":\"%s\",", day);
-	show_json(g->out, "domain", s->name);
+	buf_addf(g->out, "{\"day\":\"%s\",\"kind\":\"%s\",", day, tls ? "tls" : "dmarc");
+	show_json(g->out, "domain", domain);
 	buf_byte(g->out, ',');
 	show_json(g->out, "to", s->receiver);
 	buf_byte(g->out, ',');
@@ -473,6 +476,10 @@ enum rc report_show_sent(struct ledger *l, uint32_t day, struct str domain, bool
 	struct ledger_days q = { .first = day ? day : today - 7, .end = day ? day + 1 : today + 1, .max = SENT_MAX };
 	TRY(ledger_tag(l, domain, &q.domain));
 	TRY(ledger_sent_list(l, &q, say_sent, &g, why));
+	if (domain.n) {
+		TRY(report_tls_tag(l, domain, &q.domain));
+		TRY(ledger_sent_list(l, &q, say_sent, &g, why));
+	}
 	*out_found = g.n;
 	return out->failed ? RC_LIMIT : RC_OK;
 }

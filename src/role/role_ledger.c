@@ -14,6 +14,7 @@
 #include "role/report_send.h"
 #include "role/report_show.h"
 #include "role/report_take.h"
+#include "role/report_tls.h"
 
 /* The role `ledger`: history and audit. Never in the path of a 250: what comes is written within a second. */
 struct ledger_house {
@@ -21,6 +22,7 @@ struct ledger_house {
 	struct ticker *flush, *checkpoint;
 	struct dkim_clock *dkim;
 	struct report_note *note;
+	struct tls_note *tls_note;
 	struct report_send *send;
 	uint32_t unproven_day, unproven; /* reports of today that proved nothing */
 	uint32_t expired;              /* the day on which old reports were forgotten last */
@@ -47,6 +49,8 @@ static void flush(void *arg)
 	struct ledger_house *h = e->state;
 	struct why why = { 0 };
 	if (h->note && report_note_flush(h->note, &why) != RC_OK)
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
+	if (h->tls_note && tls_note_flush(h->tls_note, &why) != RC_OK)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
 	if (h->l && ledger_flush(h->l, &why) != RC_OK)
 		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
@@ -133,6 +137,7 @@ static enum rc start(struct role_env *e, struct why *why)
 	TRY(rc);
 	TRY(dkim_clock_new(e, dkim_moved, &h->dkim));
 	TRY(report_note_new(h->l, &h->note));
+	TRY(tls_note_new(h->l, &h->tls_note));
 	TRY(report_send_new(e, h->l, &h->send));
 	TRY(ticker_start(e->loop, 1000, tick, e, &h->flush));
 	return ticker_start(e->loop, 60000, checkpoint, e, &h->checkpoint);
@@ -145,6 +150,7 @@ static void close_ledger(struct role_env *e)
 	ticker_stop(&h->checkpoint);
 	flush(e);
 	report_note_free(&h->note);
+	tls_note_free(&h->tls_note);
 	report_send_free(&h->send);
 	ledger_close(&h->l);
 	dkim_clock_free(&h->dkim);
@@ -224,6 +230,21 @@ static void on_dmarc_results(void *env, struct ipc_peer *from, struct ipc_call *
 		if (ledger_take_dmarc(e, &m, &why) != RC_OK)
 			log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text));
 	}
+}
+
+/* One session of the relay's, for TLS reports. */
+static void on_tls_result(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct role_env *e = env;
+	struct ledger_house *h = e->state;
+	struct why why = { 0 };
+	(void)from, (void)call;
+	fd_close(&fd);
+	enum rc rc = h->tls_note ? tls_note_take(h->tls_note, msg, &why) : RC_OK;
+	if (rc == RC_OK)
+		count_add(e, M_TLS_NOTED, 1);
+	else
+		log_event(LEVEL_ERROR, EV_FATAL, F("reason", why.text[0] ? why.text : rc_name(rc)));
 }
 
 static void on_audit(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -318,7 +339,7 @@ static void reload(struct role_env *e)
 		dkim_clock_hurry(h->dkim);
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_REPORT_IN] = on_report_in, [MSG_REPORT_SEND] = on_report_send, [MSG_REPORT_SHOW] = on_report_show, [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
+static ipc_handler *const on[MSG_COUNT] = { [MSG_REPORT_IN] = on_report_in, [MSG_REPORT_SEND] = on_report_send, [MSG_REPORT_SHOW] = on_report_show, [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_TLS_RESULT] = on_tls_result, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
 
 const struct role_ops role_ledger = {
 	.role = ROLE_LEDGER,

@@ -1,6 +1,7 @@
 #include "role/report_note.h"
 #include "role/report_rules.h"
 #include "role/report_take.h"
+#include "role/report_tls.h"
 #include "unit/crypto/hex.h"
 #include <stdio.h>
 #include <unistd.h>
@@ -321,9 +322,157 @@ static void addresses_that_are_none_are_refused_by_the_configuration(void **stat
 	}
 }
 
+/* ---- TLS reports out ---- */
+
+static struct msg_TLS_RESULT session_to(const char *domain, uint8_t policy, const char *result, const char *mx)
+{
+	static const char strings[] = "\0\0\0\x0eversion: STSv1" "\0\0\0\x11mx: *.example.org";
+	return (struct msg_TLS_RESULT){ .at_ms = (uint64_t)noon, .domain = str_z(domain), .policy = policy,
+		.policy_strings = policy == 1 ? str_of(strings, sizeof strings - 1) : STR(""), .mx = str_z(mx), .mx_ip = STR("2001:db8::5"), .local_ip = STR("192.0.2.9"),
+		.result = str_z(result), .reason = *result ? STR("certificate \"expired\"") : STR("") };
+}
+
+static void gathered(struct ledger *l, const char *domain, struct arena *a, struct report_tls *out, uint64_t *sessions)
+{
+	struct why why = { 0 };
+	struct ledger_span span = { .day = DAY, .upto = INT64_MAX };
+	ok(report_tls_tag(l, str_z(domain), &span.domain), &why);
+	*out = (struct report_tls){ .org = STR("mail.example.net"), .contact = STR("reports@example.net"), .id = STR("1.2.3"), .begin_s = DAY * 86400ll, .end_s = DAY * 86400ll + 86399 };
+	ok(report_tls_gather(l, &span, str_z(domain), a, out, sessions, &why), &why);
+}
+
+/* What went into the ledger comes out of our own reader of TLS reports. */
+static void sessions_become_a_tls_report_with_the_same_numbers(void **state)
+{
+	struct ledger *l = open_it();
+	struct tls_note *n;
+	struct why why = { 0 };
+	struct arena a;
+	struct report_tls out;
+	struct report back;
+	struct buf json AUTO(buf_done), gz AUTO(buf_done);
+	uint64_t sessions = 0;
+	(void)state;
+	arena_init(&a, 8 << 20);
+	buf_init(&json, 1 << 20);
+	buf_init(&gz, 1 << 20);
+	ok(tls_note_new(l, &n), &why);
+	for (int i = 0; i < 30; i++) {
+		struct msg_TLS_RESULT m = i < 20 ? session_to("Example.org", 1, "", "mx.example.org") : session_to("example.org.", 1, "certificate-expired", i < 25 ? "MX.example.org" : "mx2.example.org");
+		ok(tls_note_take(n, &m, &why), &why);
+		if (i == 10)
+			ok(tls_note_flush(n, &why), &why);
+	}
+	struct msg_TLS_RESULT other = session_to("example.com", 2, "", "mx.example.com"), none = session_to("example.org", 0, "starttls-not-supported", "old.example.org");
+	ok(tls_note_take(n, &other, &why), &why);
+	ok(tls_note_take(n, &none, &why), &why);
+	ok(tls_note_flush(n, &why), &why);
+	ok(ledger_flush(l, &why), &why);
+	gathered(l, "example.org", &a, &out, &sessions);
+	assert_int_equal(sessions, 31);
+	ok(report_tls_json(&out, &json), &why);
+	ok(report_gzip(buf_str(&json), &gz), &why);
+	ok(report_read(buf_str(&gz), &a, &back, &why), &why);
+	assert_int_equal(back.kind, REPORT_TLS);
+	assert_int_equal(back.tls.policies, 2);
+	const struct report_tls_policy *sts = &back.tls.policy[0], *no = &back.tls.policy[1];
+	assert_true(str_eq(sts->type, STR("sts")) && str_eq(sts->domain, STR("example.org")) && str_eq(sts->mx, STR("*.example.org")));
+	assert_int_equal(sts->success, 20);
+	assert_int_equal(sts->failure, 10);
+	assert_int_equal(sts->policy_strings, 2);
+	assert_int_equal(sts->n_failures, 2);
+	assert_int_equal(sts->failures[0].count, 5);
+	assert_true(str_eq(sts->failures[0].receiving_mx, STR("mx.example.org")) && str_eq(sts->failures[0].sending_ip, STR("192.0.2.9")));
+	assert_true(str_eq(sts->failures[1].reason, STR("certificate \"expired\"")));
+	assert_true(str_eq(no->type, STR("no-policy-found")) && no->failure == 1);
+	tls_note_free(&n);
+	ledger_close(&l);
+	arena_done(&a);
+}
+
+static void a_tls_result_that_makes_no_sense_is_refused(void **state)
+{
+	struct ledger *l = open_it();
+	struct tls_note *n;
+	struct why why = { 0 };
+	(void)state;
+	ok(tls_note_new(l, &n), &why);
+	struct msg_TLS_RESULT bad[] = { session_to("", 0, "", ""), session_to("a..b", 0, "", ""), session_to("a\rb.example", 0, "", ""), session_to("a.example", 3, "", ""),
+		session_to("a.example", 0, "x\ny", ""), session_to("a.example", 0, "", "m\x80"), session_to("a.example", 0, "", "") };
+	bad[6].policy_strings = STR("\0\0\0\7abc");
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(tls_note_take(n, &bad[i], &why), RC_SYNTAX);
+	tls_note_free(&n);
+	ledger_close(&l);
+}
+
+static void past_its_bound_a_day_of_tls_loses_details_and_no_session(void **state)
+{
+	struct ledger *l = open_it();
+	struct tls_note *n;
+	struct why why = { 0 };
+	struct arena a;
+	struct report_tls out;
+	uint64_t sessions = 0;
+	(void)state;
+	arena_init(&a, 64 << 20);
+	ok(tls_note_new(l, &n), &why);
+	for (unsigned i = 0; i < REPORT_TLS_ROWS + 500; i++) {
+		char mx[40];
+		(void)snprintf(mx, sizeof mx, "mx%u.example.net", i);
+		struct msg_TLS_RESULT m = session_to("example.net", 0, "validation-failure", mx);
+		ok(tls_note_take(n, &m, &why), &why);
+	}
+	ok(tls_note_flush(n, &why), &why);
+	ok(ledger_flush(l, &why), &why);
+	gathered(l, "example.net", &a, &out, &sessions);
+	assert_int_equal(sessions, REPORT_TLS_ROWS + 500);
+	assert_int_equal(out.policy[0].failure, REPORT_TLS_ROWS + 500);
+	assert_int_equal(out.policy[0].n_failures, 1001);
+	uint64_t sum = 0;
+	for (size_t i = 0; i < out.policy[0].n_failures; i++)
+		sum += out.policy[0].failures[i].count;
+	assert_int_equal(sum, sessions);
+	tls_note_free(&n);
+	ledger_close(&l);
+	arena_done(&a);
+}
+
+static void who_wants_tls_reports_says_so_in_one_record(void **state)
+{
+	static const struct { const char *zone, *rua; enum rc rc; } cases[] = {
+		{ "_smtp._tls.a.test. TXT \"v=TLSRPTv1; rua=mailto:t@a.test,https://r.test/x\"", "mailto:t@a.test,https://r.test/x", RC_OK },
+		{ "_smtp._tls.a.test. TXT \"v=TLSRPTv1;rua=mailto:t@a.test;\"\n_smtp._tls.a.test. TXT \"other\"", "mailto:t@a.test", RC_OK },
+		{ "_smtp._tls.a.test. TXT \"v=TLSRPTv1; rua=mailto:t@a.test\"\n_smtp._tls.a.test. TXT \"v=TLSRPTv1; rua=mailto:u@a.test\"", "", RC_OK },
+		{ "_smtp._tls.a.test. TXT \"v=TLSRPTv10; rua=mailto:t@a.test\"", "", RC_OK },
+		{ "_smtp._tls.a.test. TXT \"v=TLSRPTv1; \"", "", RC_OK },
+		{ "a.test. TXT \"x\"", "", RC_OK },
+		{ "; TIMEOUT _smtp._tls.a.test. TXT", "", RC_BUSY },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct dns_table *t;
+		struct why why = { 0 };
+		struct arena a;
+		struct str rua;
+		arena_init(&a, 1 << 16);
+		ok(dns_table_new(&t), &why);
+		ok(dns_table_read(t, str_z(cases[i].zone), STR(""), &why), &why);
+		struct dns d = dns_table_dns(t);
+		assert_int_equal(report_tls_rua(&d, STR("a.test"), &a, &rua), cases[i].rc);
+		assert_true(str_eq(rua, str_z(cases[i].rua)));
+		dns_table_free(&t);
+		arena_done(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(sessions_become_a_tls_report_with_the_same_numbers, make_place, drop_place),
+		cmocka_unit_test_setup_teardown(a_tls_result_that_makes_no_sense_is_refused, make_place, drop_place),
+		cmocka_unit_test_setup_teardown(past_its_bound_a_day_of_tls_loses_details_and_no_session, make_place, drop_place),
+		cmocka_unit_test(who_wants_tls_reports_says_so_in_one_record),
 		cmocka_unit_test_setup_teardown(a_busy_domain_costs_one_row_a_flush, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(the_policy_published_last_is_the_day_s, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(past_its_bound_a_day_loses_details_and_no_message, make_place, drop_place),
