@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "os/file.h"
 #include "role/auth_fact.h"
+#include "role/letter.h"
 #include "role/report_edge.h"
 #include "role/report_rules.h"
 
@@ -72,6 +73,14 @@ static void settle_reports(struct edge_session *s, struct smtp_result *results)
 	}
 }
 
+static bool is_for_reports(const struct edge_session *s)
+{
+	for (size_t i = 0; i < s->rcpt_n; i++)
+		if (s->rcpts[i].report)
+			return true;
+	return false;
+}
+
 /* For the aggregate reports, which go out once a day. */
 static void note_dmarc(struct edge_session *s, const struct auth_evidence *e, const struct auth_verdict *v)
 {
@@ -79,15 +88,26 @@ static void note_dmarc(struct edge_session *s, const struct auth_evidence *e, co
 	struct buf scratch = { .p = room, .cap = sizeof room, .max = sizeof room };
 	struct msg_DMARC_RESULT m;
 	/* Never about reports: two servers would go on reporting about each other's for ever. A forgery in a report's clothes is counted. */
-	bool to_us = false;
-	for (size_t i = 0; i < s->rcpt_n; i++)
-		to_us = to_us || s->rcpts[i].report;
-	if (to_us || (e->dmarc && e->dmarc->result == AUTH_PASS && report_is_one(s->v->e->config, str_head(edge_raw(s), s->header))))
+	if (is_for_reports(s) || (e->dmarc && e->dmarc->result == AUTH_PASS && report_is_one(s->v->e->config, str_head(edge_raw(s), s->header))))
 		return;
 	struct auth_fact_in in = { .mid = str_z(s->mid), .source = str_z(stream_facts(s->v->stream)->peer_ip), .envelope_from = s->from_domain,
 		.envelope_to = report_domain_of(s->rcpts[0].address), .at_ms = wall_ms() };
 	if (auth_fact_make(e, v, &in, &scratch, &m))
 		edge_tell(s->v->e, &s->h->facts, MSG_DMARC_RESULT, &m, EDGE_FACT_MOST);
+}
+
+static enum rc submit(struct role_env *e, struct str from, struct str to, struct str message, struct why *why)
+{
+	char mid[9];
+	return edge_submit(e, &(struct msg_SUBMIT){ .kind = LETTER_REPORT, .from = from, .to = to, .message = message }, mid, why);
+}
+
+static void tell_failure(struct edge_session *s, const struct auth_evidence *e, const struct auth_verdict *v)
+{
+	struct edge_failure m = { .mid = str_z(s->mid), .source_ip = str_z(stream_facts(s->v->stream)->peer_ip), .mail_from = s->from, .header = str_head(edge_raw(s), s->header),
+		.to_reports = is_for_reports(s) };
+	struct dns dns = auth_house_dns(s->h->auth);
+	edge_failure_tell(s->v->e, &s->h->failures, &dns, &m, e, v, submit);
 }
 
 static void log_sender(struct edge_session *s, const struct auth_evidence *e, const struct auth_verdict *v)
@@ -119,6 +139,7 @@ static enum rc judge_sender(struct edge_session *s, bool *out_junk, struct why *
 	}
 	log_sender(s, &e, v);
 	note_dmarc(s, &e, v);
+	tell_failure(s, &e, v);
 	if (e.dmarc && e.dmarc->result == AUTH_PASS)
 		s->verified = arena_str(&s->a, e.dmarc->from);
 	if (v->action == AUTH_REFUSE)

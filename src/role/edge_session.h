@@ -5,6 +5,7 @@
 #include "role/door.h"
 #include "role/edge_address.h"
 #include "role/edge_blocklist.h"
+#include "role/edge_failure.h"
 #include "role/sealer.h"
 #include "smtp/session.h"
 
@@ -22,6 +23,7 @@ struct edge_house {
 	struct buf events;             /* for the ledger, not yet told */
 	struct buf facts;              /* the same: DMARC_RESULT */
 	int64_t told;                  /* when some were */
+	struct edge_failures failures;
 };
 
 struct edge_rcpt { uint64_t account, box; uint8_t public_key[PUB_LEN]; struct str address; unsigned target; bool report; };
@@ -63,6 +65,9 @@ MUST_USE enum rc edge_put_trace(struct edge_session *s, struct why *why);
 /* ---- mail from strangers ---- */
 MUST_USE enum rc edge_begin_auth(struct edge_session *s, struct why *why); /* from the first recipient that is taken */
 enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char out_id[16], struct why *why);
+
+/* A mail of our own is delivered here, or says why not: RC_DENIED on another server. role_edge.c */
+MUST_USE enum rc edge_submit(struct role_env *e, const struct msg_SUBMIT *m, char out_mid[9], struct why *why);
 
 /* ---- what the ledger hears ---- */
 /* A single message's history goes at once; in a crowd it waits for company, 20 ms at most. `b` is one of the house's two lists. */

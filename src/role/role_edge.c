@@ -100,6 +100,7 @@ static enum rc start(struct role_env *e, struct why *why)
 		FAIL(why, RC_NOMEM, "no memory");
 	e->state = h;
 	edge_addresses_init(&h->addresses);
+	edge_failures_init(&h->failures);
 	buf_init(&h->events, EDGE_EVENTS_MAX);
 	buf_init(&h->facts, EDGE_EVENTS_MAX);
 	TRY(auth_house_new(e, &h->auth, why));
@@ -122,6 +123,7 @@ static void close_edge(struct role_env *e)
 	edge_flush_events(e);
 	buf_done(&h->events);
 	buf_done(&h->facts);
+	edge_failures_done(&h->failures);
 	auth_house_free(&h->auth);
 	sealer_free(&h->sealer);
 	edge_addresses_forget(&h->addresses);
@@ -154,22 +156,27 @@ static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call 
 		edge_addresses_forget(&h->addresses);
 }
 
+enum rc edge_submit(struct role_env *e, const struct msg_SUBMIT *m, char out_mid[9], struct why *why)
+{
+	struct edge_house *h = e->state;
+	if (!h || !h->sealer)
+		return RC_BUSY;
+	TRY(report_edge_submit(e, &h->addresses, h->sealer, m, out_mid, why));
+	struct msg_EVENT ev = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(out_mid), .kind = STR("delivered"), .sender = m->from, .recipient = m->to,
+		.client = STR(""), .helo = STR(""), .tls = STR(""), .reason = STR("a report of ours"), .size = m->message.n };
+	edge_tell(e, &h->events, MSG_EVENT, &ev, EDGE_EVENT_MOST);
+	return RC_OK;
+}
+
 /* A report of our own. */
 static void on_submit(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct role_env *e = env;
-	struct edge_house *h = e->state;
-	const struct msg_SUBMIT *m = msg;
 	struct why why = { 0 };
 	char mid[9] = "";
 	(void)from;
 	fd_close(&fd);
-	enum rc rc = h && h->sealer ? report_edge_submit(e, &h->addresses, h->sealer, m, mid, &why) : RC_BUSY;
-	if (rc == RC_OK) {
-		struct msg_EVENT ev = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(mid), .kind = STR("delivered"), .sender = m->from, .recipient = m->to,
-			.client = STR(""), .helo = STR(""), .tls = STR(""), .reason = STR("a report of ours"), .size = m->message.n };
-		edge_tell(e, &h->events, MSG_EVENT, &ev, EDGE_EVENT_MOST);
-	}
+	enum rc rc = edge_submit(e, msg, mid, &why);
 	ipc_answer(call, rc, &why, &(struct msg_SUBMIT_answer){ .mid = str_z(mid) });
 }
 
