@@ -1,5 +1,6 @@
 #pragma once
 #include "base/map.h"
+#include "role/body_reader.h"
 #include "role/door.h"
 #include "role/sealer.h"
 #include "store/rows.h"
@@ -10,10 +11,8 @@ struct access_house {
 	struct doors *doors;
 	struct sealer *sealer;
 	struct map owners;                    /* account id -> struct owner */
-	int segments_dir;
+	struct segment_files files;
 	uint8_t name_key[16];                 /* for ids of names that are nobody's */
-	struct { uint32_t segment; int fd; uint64_t used; } files[64];
-	uint64_t file_clock;
 	struct map known;                     /* watch.c: accounts with a watched mailbox */
 	uint64_t generation, lingering;
 	struct ticker *sweep;

@@ -192,7 +192,7 @@ void ahead_go(struct reading *r)
 		return;
 	b->filled = false;
 	collect(r, b);
-	if (b->n && reading_segment(reading_house(r), b->body[0].place.segment, &fd, &why) == RC_OK)
+	if (b->n && segment_files_get(&reading_house(r)->files, b->body[0].place.segment, &fd, &why) == RC_OK)
 		b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	b->refs++;
 	if (b->fd >= 0 && fiber_start(r->o->e->loop, fill_fiber, b, NULL) == RC_OK) {
@@ -208,7 +208,7 @@ static const struct body_ahead *find(const struct batch_of_bodies *b, const stru
 {
 	for (size_t i = 0; b && i < b->n; i++)
 		if (b->body[i].uid == r->uid_now)
-			return memcmp(b->body[i].id.b, r->blob.b, sizeof r->blob.b) == 0 ? &b->body[i] : NULL;
+			return memcmp(b->body[i].id.b, r->body.id.b, sizeof r->body.id.b) == 0 ? &b->body[i] : NULL;
 	return NULL;
 }
 

@@ -165,7 +165,6 @@ void reading_close(struct reading **rp)
 	buf_wipe(&r->scratch);
 	buf_wipe(&r->scratch2);
 	body_done(r);
-	secret_done(&r->body_key);
 	mem_free(r->ranges);
 	mem_free(r);
 	*rp = NULL;
@@ -191,9 +190,7 @@ static enum rc open_row(struct reading *r, struct reading_row *out, struct why *
 	if (rc == RC_DAMAGED)
 		return damaged(r, out->row.uid, why);
 	TRY(rc);
-	r->body_key = out->secret.body_key;
-	r->blob = out->clear.blob;
-	r->place = out->row.place;
+	body_reader_set(&r->body, &out->clear.blob, &out->secret.body_key, &out->row.place);
 	r->uid_now = out->row.uid;
 	return RC_OK;
 }

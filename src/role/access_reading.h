@@ -1,20 +1,9 @@
 #pragma once
 #include "role/access.h"
+#include "role/body_reader.h"
 
 /* The inside of a reading: access_reading.c (rows), access_body.c (the current row's body), access_ahead.c (bodies of the next rows). */
-enum { CHUNK_BYTES = 56 * 1024, AIM_BYTES = 46 * 1024, AHEAD = 3, FIRST_UIDS = 16, RANGES_AT_ONCE = 4096, READ_FIRST = 96 * 1024, SCRATCH_MAX = 32 << 20 };
-
-struct body {                                   /* what is open of the current row's body */
-	struct blob_id id;
-	bool open;
-	struct blob_place place;
-	struct blob_header head;
-	struct buf first;                       /* the blob's first stored octets */
-	struct buf more;                        /* a later chunk as stored */
-	struct buf plain;                       /* chunk `chunk`, opened */
-	uint32_t chunk;
-	bool have_chunk;
-};
+enum { CHUNK_BYTES = 56 * 1024, AIM_BYTES = 46 * 1024, AHEAD = 3, FIRST_UIDS = 16, RANGES_AT_ONCE = 4096, SCRATCH_MAX = 32 << 20 };
 
 /* Bodies of the rows behind the current one, read and opened by a worker while the session sends. */
 struct batch_of_bodies;
@@ -44,17 +33,12 @@ struct reading {
 	struct cursor c, next_c;
 	struct buf scratch, scratch2;
 	struct reading_row *now;
-	struct secret body_key;
-	struct blob_place place;
-	struct blob_id blob;
 	uint32_t uid_now;
-	struct body body;
+	struct body_reader body;                /* the current row's */
 	struct ahead bodies;
 };
 
 static inline struct access_house *reading_house(const struct reading *r) { return r->o->e->state; }
-/* An open segment, the house's: it may be closed at the next wait. */
-MUST_USE enum rc reading_segment(struct access_house *h, uint32_t segment, int *out, struct why *why);
 void body_init(struct reading *r);
 void body_done(struct reading *r);
 

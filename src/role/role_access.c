@@ -25,7 +25,7 @@ static enum rc open_access(struct role_env *e, struct why *why)
 	map_init(&h->known, OWNERS_MAX);
 	map_init(&h->names, NAMES_MAX);
 	TRY(random_bytes(h->name_key, sizeof h->name_key));
-	return dir_open(role_path(e, "segments"), &h->segments_dir, why);
+	return dir_open(role_path(e, "segments"), &h->files.dir, why);
 }
 
 static uint64_t max_total(const struct config *c) { return c->access_connections; }
@@ -92,10 +92,7 @@ static void close_access(struct role_env *e)
 	ticker_stop(&h->sweep);
 	doors_close(&h->doors);
 	sealer_free(&h->sealer);
-	for (size_t i = 0; i < sizeof h->files / sizeof *h->files; i++)
-		if (h->files[i].fd > 0)
-			(void)close(h->files[i].fd);
-	fd_close(&h->segments_dir);
+	segment_files_done(&h->files);
 	watch_done(h);
 	names_forget(h);
 	map_done(&h->owners);

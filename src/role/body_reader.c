@@ -1,0 +1,141 @@
+#include "role/body_reader.h"
+
+#include "os/file.h"
+#include <unistd.h>
+
+enum { READ_FIRST = 96 * 1024 };
+
+enum rc segment_files_get(struct segment_files *f, uint32_t segment, int *out, struct why *why)
+{
+	size_t oldest = 0;
+	for (size_t i = 0; i < sizeof f->file / sizeof *f->file; i++) {
+		if (f->file[i].fd > 0 && f->file[i].segment == segment) {
+			f->file[i].used = ++f->clock;
+			*out = f->file[i].fd;
+			return RC_OK;
+		}
+		if (f->file[i].used < f->file[oldest].used)
+			oldest = i;
+	}
+	int fd;
+	TRY(segment_open(f->dir, segment, &fd, why));
+	if (f->file[oldest].fd > 0)
+		(void)close(f->file[oldest].fd);
+	f->file[oldest].segment = segment;
+	f->file[oldest].fd = fd;
+	f->file[oldest].used = ++f->clock;
+	*out = fd;
+	return RC_OK;
+}
+
+void segment_files_done(struct segment_files *f)
+{
+	for (size_t i = 0; i < sizeof f->file / sizeof *f->file; i++)
+		if (f->file[i].fd > 0)
+			(void)close(f->file[i].fd);
+	fd_close(&f->dir);
+}
+
+void body_reader_init(struct body_reader *b, struct ipc_node *node, struct segment_files *files)
+{
+	*b = (struct body_reader){ .node = node, .files = files };
+	buf_init(&b->first, READ_FIRST + BLOB_HEAD_MAX + (64u << 20));
+	buf_init(&b->more, 2 * BLOB_CHUNK);
+	buf_init(&b->plain, 2 * BLOB_CHUNK);
+}
+
+void body_reader_done(struct body_reader *b)
+{
+	buf_done(&b->first);
+	buf_done(&b->more);
+	buf_wipe(&b->plain);
+	secret_done(&b->key);
+}
+
+void body_reader_set(struct body_reader *b, const struct blob_id *id, const struct secret *key, const struct blob_place *place)
+{
+	b->id = *id;
+	b->key = *key;
+	b->place = place ? *place : (struct blob_place){ 0 };
+	b->open = b->have_chunk = false;
+}
+
+static enum rc find_place(struct body_reader *b, struct why *why)
+{
+	struct msg_PLACE_answer a;
+	TRY(ipc_ask_role(b->node, ROLE_READER, MSG_PLACE, &(struct msg_PLACE){ .blob = str_of(b->id.b, sizeof b->id.b) }, &a, NULL, true, why));
+	b->place = (struct blob_place){ a.segment, a.offset, a.length };
+	return RC_OK;
+}
+
+static enum rc read_head(struct body_reader *b, struct why *why)
+{
+	size_t need = b->place.length < READ_FIRST ? b->place.length : READ_FIRST;
+	int fd;
+	for (int i = 0; i < 2; i++) {
+		TRY(segment_files_get(b->files, b->place.segment, &fd, why));
+		TRY(segment_fetch(fd, b->place.offset, need, &b->first, why));
+		enum rc rc = blob_header_parse(buf_str(&b->first), &b->head, &need, why);
+		if (rc != RC_AGAIN)
+			return rc;
+		if (need > b->place.length)
+			break;
+	}
+	FAIL(why, RC_DAMAGED, "a body's header is longer than the body");
+}
+
+/* A segment may have been rewritten since the place was told: the index knows where the body lies now. */
+static enum rc open_body(struct body_reader *b, struct why *why)
+{
+	if (b->open)
+		return RC_OK;
+	if (!b->place.length)
+		TRY(find_place(b, why));
+	for (int tries = 0;; tries++) {
+		enum rc rc = read_head(b, why);
+		if (rc == RC_OK && memcmp(b->head.id.b, b->id.b, sizeof b->id.b) == 0)
+			break;
+		if (tries)
+			FAIL(why, rc == RC_OK ? RC_DAMAGED : rc, "the body is not where the index says");
+		TRY(find_place(b, why));
+	}
+	b->open = true;
+	b->have_chunk = false;
+	return RC_OK;
+}
+
+static enum rc open_chunk(struct body_reader *b, uint32_t i, struct why *why)
+{
+	uint64_t off;
+	uint32_t len;
+	struct str stored;
+	if (b->have_chunk && b->chunk == i)
+		return RC_OK;
+	TRY(blob_chunk_at(buf_str(&b->first), &b->head, i, &off, &len));
+	if (off + len <= b->first.len) {
+		stored = str_of(b->first.p + off, len);
+	} else {
+		int fd;
+		TRY(segment_files_get(b->files, b->place.segment, &fd, why));
+		TRY(segment_fetch(fd, b->place.offset + off, len, &b->more, why));
+		stored = buf_str(&b->more);
+	}
+	buf_clear(&b->plain);
+	enum rc rc = blob_chunk_open(&b->key, &b->head, i, stored, &b->plain);
+	if (rc != RC_OK)
+		FAIL(why, rc, "a body's seal does not hold");
+	b->chunk = i;
+	b->have_chunk = true;
+	return RC_OK;
+}
+
+enum rc body_reader_read(struct body_reader *b, uint64_t offset, uint64_t max, struct str *out, struct why *why)
+{
+	*out = STR("");
+	TRY(open_body(b, why));
+	if (offset >= b->head.plain_len)
+		return RC_OK;
+	TRY(open_chunk(b, (uint32_t)(offset / BLOB_CHUNK), why));
+	*out = str_head(str_skip(buf_str(&b->plain), offset % BLOB_CHUNK), max);
+	return RC_OK;
+}

@@ -1,0 +1,36 @@
+#pragma once
+#include "crypto/crypto.h"
+#include "ipc/ipc.h"
+#include "store/rows.h"
+
+/* Reading bodies from the segments a chunk at a time, for the roles that hold a body's key: `access` and `relay`. */
+
+/* Open segments, the one used longest ago is closed first. */
+struct segment_files {
+	int dir;
+	struct { uint32_t segment; int fd; uint64_t used; } file[64];
+	uint64_t clock;
+};
+/* The descriptor stays the files' own: it may be closed at the next wait. */
+MUST_USE enum rc segment_files_get(struct segment_files *f, uint32_t segment, int *out, struct why *why);
+void segment_files_done(struct segment_files *f); /* the directory too */
+
+struct body_reader {
+	struct ipc_node *node;                  /* where to ask PLACE */
+	struct segment_files *files;
+	struct secret key;
+	struct blob_id id;
+	struct blob_place place;                /* length 0: not known */
+	bool open;
+	struct blob_header head;
+	struct buf first;                       /* the blob's first stored octets */
+	struct buf more;                        /* a later chunk as stored */
+	struct buf plain;                       /* chunk `chunk`, opened */
+	uint32_t chunk;
+	bool have_chunk;
+};
+void body_reader_init(struct body_reader *b, struct ipc_node *node, struct segment_files *files);
+void body_reader_done(struct body_reader *b);   /* wipes key and plain text */
+void body_reader_set(struct body_reader *b, const struct blob_id *id, const struct secret *key, const struct blob_place *place_or_null);
+/* Octets from `offset` on: at most `max`, at most the rest of one chunk; borrowed until the next call; "" = past the end. RC_DAMAGED, RC_NOTFOUND (no such body). */
+MUST_USE enum rc body_reader_read(struct body_reader *b, uint64_t offset, uint64_t max, struct str *out, struct why *why);
