@@ -2,7 +2,7 @@
 _letterlock() {
 	local cur=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]} words=
 	if [ "$COMP_CWORD" = 1 ]; then
-		words="serve reload stop status sandbox-test demo account domain dkim dns report config backup restore verify probe docs version help "
+		words="serve reload stop status sandbox-test demo account domain dkim dns report queue trace config backup restore verify probe docs version help "
 	elif [ "$COMP_CWORD" = 2 ] && [[ $cur != -* ]]; then
 		case $noun in
 		account) words="add list show password remove " ;;
@@ -10,9 +10,10 @@ _letterlock() {
 		dkim) words="list rotate retire revoke " ;;
 		dns) words="show check ask " ;;
 		report) words="dmarc tls send " ;;
+		queue) words="list show retry hold free bounce drop pause resume suppressed " ;;
 		config) words="check show explain " ;;
 		backup) words="create verify " ;;
-		probe) words="mime spf dkim arc dmarc " ;;
+		probe) words="mime spf dkim arc dmarc send " ;;
 		esac
 	fi
 	if [[ $cur != -* ]]; then
@@ -38,6 +39,16 @@ _letterlock() {
 	"report dmarc") words="--domain --since --config --json --yes --help " ;;
 	"report tls") words="--domain --since --config --json --yes --help " ;;
 	"report send") words="--day --domain --config --json --yes --help " ;;
+	"queue list") words="--from --to --domain --older --reason --state --limit --config --json --yes --help " ;;
+	"queue show") words="--config --json --yes --help " ;;
+	"queue retry") words="--from --to --domain --older --reason --state --limit --all --dry-run --config --json --yes --help " ;;
+	"queue hold") words="--from --to --domain --older --reason --state --limit --all --dry-run --config --json --yes --help " ;;
+	"queue free") words="--from --to --domain --older --reason --state --limit --all --dry-run --config --json --yes --help " ;;
+	"queue bounce") words="--from --to --domain --older --reason --state --limit --all --dry-run --text --config --json --yes --help " ;;
+	"queue drop") words="--from --to --domain --older --reason --state --limit --all --dry-run --config --json --yes --help " ;;
+	"queue pause") words="--config --json --yes --help " ;;
+	"queue resume") words="--config --json --yes --help " ;;
+	"queue suppressed") words="--config --json --yes --help " ;;
 	"config check") words="--config --json --yes --help " ;;
 	"config show") words="--config --json --yes --help " ;;
 	"config explain") words="--config --json --yes --help " ;;
@@ -48,6 +59,7 @@ _letterlock() {
 	"probe dkim") words="--zone --at --config --json --yes --help " ;;
 	"probe arc") words="--zone --at --config --json --yes --help " ;;
 	"probe dmarc") words="--ip --helo --from --zone --at --receiver --config --json --yes --help " ;;
+	"probe send") words="--from --no-data --config --json --yes --help " ;;
 	esac
 	case "$noun" in
 	"serve") words="--one-process --config --json --yes --help " ;;
@@ -56,6 +68,7 @@ _letterlock() {
 	"status") words="--config --json --yes --help " ;;
 	"sandbox-test") words="--config --json --yes --help " ;;
 	"demo") words="--state --port-base --accounts --config --json --yes --help " ;;
+	"trace") words="--since --config --json --yes --help " ;;
 	"restore") words="--config --json --yes --help " ;;
 	"verify") words="--config --json --yes --help " ;;
 	"docs") words="--config --json --yes --help " ;;

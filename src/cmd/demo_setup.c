@@ -52,6 +52,10 @@ static void put_config(const struct demo *d, struct buf *b)
 	const char *authentication = getenv("LETTERLOCK_AUTHENTICATION");
 	if (authentication)
 		buf_addf(b, "authentication {\n%.1500s\n}\n", authentication);
+	/* Tests have other servers of their own. */
+	const char *relay = getenv("LETTERLOCK_RELAY");
+	if (relay)
+		buf_addf(b, "relay {\n%.1500s\n}\n", relay);
 	put_listeners(d, b);
 	buf_addf(b, "tls \"demo\" {\n  cert = \"%.900s/cert.pem\"\n  key = \"%.900s/cert.key\"\n}\n", d->state, d->state);
 	buf_addf(b, "login {\n  default_domain = \"demo.test\"\n}\n");

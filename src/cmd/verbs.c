@@ -4,6 +4,10 @@
 
 #define PROBE_ZONE { "zone", "FILE", "answers from this master file, not the running server's resolver; may be repeated" }
 #define PROBE_AT { "at", "TIME", "the clock: seconds since 1970, 2026-01-31, 2026-01-31T12:00:00Z" }
+#define QUEUE_FILTERS { "from", "ADDRESS", "whose sender this is, or @DOMAIN" }, { "to", "ADDRESS", "to this recipient, or @DOMAIN" }, \
+	{ "domain", "DOMAIN", "to recipients there" }, { "older", "TIME", "in the queue for longer: 30m, 4h, 2d" }, { "reason", "TEXT", "whose last words hold this" }, \
+	{ "state", "STATE", "ready, deferred, held, open (these three, the default), done" }, { "limit", "N", "at most so many" }
+#define QUEUE_ACT QUEUE_FILTERS, { "all", NULL, "everything" }, { "dry-run", NULL, "only show what it would be" }
 
 /* The program on one screen. Options that every verb has (common_options) are not repeated. */
 const struct verb verbs[] = {
@@ -56,6 +60,24 @@ const struct verb verbs[] = {
 	  { "report send", "report send --day 2026-11-23 --domain example.net" }, run_report_send,
 	  { { "day", "DATE", "what was seen on that day, today's until now too; without it the days of the last week that are over" },
 	    { "domain", "DOMAIN", "only about this domain" } } },
+	{ "queue", "list", "[ID...]", 0, -1, "Mail to other servers that is under way: who, where to, since when, what the last attempt said",
+	  { "queue list --domain example.net", "queue list --state done --older 1d --json" }, run_queue_list, { QUEUE_FILTERS } },
+	{ "queue", "show", "ID...", 1, -1, "All that is known of messages (7F3K9Q2D) or single recipients (12.0) in the queue, also of those that have left it",
+	  { "queue show 7F3K9Q2D", "queue show 12.0 --json" }, run_queue_show },
+	{ "queue", "retry", "[ID...]", 0, -1, "Try now, whatever the schedule says; shows what it will be and asks", { "queue retry 7F3K9Q2D", "queue retry --domain example.net --yes" }, run_queue_retry,
+	  { QUEUE_ACT } },
+	{ "queue", "hold", "[ID...]", 0, -1, "Keep from being sent until freed", { "queue hold --from bob@example.org", "queue hold 12.0 --yes" }, run_queue_hold, { QUEUE_ACT } },
+	{ "queue", "free", "[ID...]", 0, -1, "Let go on what was held", { "queue free 12.0", "queue free --state held --yes" }, run_queue_free, { QUEUE_ACT } },
+	{ "queue", "bounce", "[ID...]", 0, -1, "Return to the sender now, with a report", { "queue bounce 7F3K9Q2D --text \"the address is no longer in use\"", "queue bounce --older 3d --domain example.net --dry-run" },
+	  run_queue_bounce, { QUEUE_ACT, { "text", "TEXT", "the reason that the sender reads" } } },
+	{ "queue", "drop", "[ID...]", 0, -1, "Remove without a word to anybody", { "queue drop 12.0", "queue list --reason spam --json | jq -r .id | letterlock queue drop - --yes" }, run_queue_drop,
+	  { QUEUE_ACT } },
+	{ "queue", "pause", "[DOMAIN]", 0, 1, "Stop delivery to a destination; without one: which are stopped", { "queue pause example.net", "queue pause --json" }, run_queue_pause },
+	{ "queue", "resume", "DOMAIN", 1, 1, "Go on with delivery to a destination", { "queue resume example.net", "queue resume example.net --json" }, run_queue_resume },
+	{ "queue", "suppressed", "list | release ADDRESS", 1, 2, "Addresses whose server has said for good that there is no such mailbox: mail to them is refused at once",
+	  { "queue suppressed list", "queue suppressed release bob@example.net" }, run_queue_suppressed },
+	{ "trace", NULL, "ADDRESS | ID", 1, 1, "What became of mail from or to an address, or of one message: every hop, its encryption, the other server's words",
+	  { "trace bob@example.net --since 2d", "trace 7F3K9Q2D --json" }, run_trace, { { "since", "TIME", "how far back: 30m, 4h, 2d, 1w (for an address 7d if not given)" } } },
 	{ "config", "check", "[FILE]", 0, 1, "Is a configuration file right?", { "config check", "config check new.conf --json" }, run_config_check, { { 0 } }, true },
 	{ "config", "show", NULL, 0, 0, "Every value in force, and the line it comes from", { "config show", "config show --json" }, run_config_show, { { 0 } }, true },
 	{ "config", "explain", "[KEY]", 0, 1, "What a key means, its default and bounds", { "config explain", "config explain inbound.max_size" }, run_config_explain, { { 0 } }, true },
@@ -81,6 +103,9 @@ const struct verb verbs[] = {
 	  { "probe dmarc message.eml --ip 192.0.2.1 --helo mx.example.org --from ann@example.org", "probe dmarc *.eml --zone example.zone --json" }, run_probe_dmarc,
 	  { { "ip", "ADDRESS", "the client; without it SPF is left out" }, { "helo", "NAME", "what it said in EHLO" },
 	    { "from", "SENDER", "MAIL FROM; left out or <>: the null sender" }, PROBE_ZONE, PROBE_AT, { "receiver", "NAME", "our own name in Authentication-Results" } }, true },
+	{ "probe", "send", "ADDRESS", 1, 1, "Send a test message and look on: where it goes, what the encryption must be and is, each line of the dialogue; exit 4 if it was not taken",
+	  { "probe send bob@example.net --from alice@example.org", "probe send bob@example.net --no-data" }, run_probe_send,
+	  { { "from", "ADDRESS", "its sender" }, { "no-data", NULL, "stop when the recipient is answered: nothing is sent" } } },
 	{ "docs", NULL, "PAGE", 1, 1, "Print a page of documentation made from the program's own tables: cli, configuration, events, ipc, bash",
 	  { "docs configuration", "docs bash >/etc/bash_completion.d/letterlock" }, run_docs, { { 0 } }, true },
 	{ "version", NULL, NULL, 0, 0, "Print the version", { "version", "version --json" }, run_version, { { 0 } }, true },

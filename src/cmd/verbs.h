@@ -6,7 +6,7 @@
 
 /* The command line as one table (verbs.c): dispatch, --help, docs/cli.md and shell completion come from it. */
 enum status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_NOTHING = 3, STATUS_PROBLEMS = 4, STATUS_FOR_GOOD = 78 };
-enum { VERB_OPTIONS = 8, ARGS_MAX = 65536, GIVEN_MAX = 32 };
+enum { VERB_OPTIONS = 12, ARGS_MAX = 65536, GIVEN_MAX = 32 };
 
 struct option {
 	const char *name;      /* without the dashes */
@@ -70,6 +70,9 @@ enum status run_domain_add(struct call *c), run_domain_list(struct call *c), run
 enum status run_dns_show(struct call *c), run_dns_check(struct call *c), run_dns_ask(struct call *c);
 enum status run_dkim_list(struct call *c), run_dkim_rotate(struct call *c), run_dkim_retire(struct call *c), run_dkim_revoke(struct call *c);
 enum status run_report_dmarc(struct call *c), run_report_tls(struct call *c), run_report_send(struct call *c);
+enum status run_queue_list(struct call *c), run_queue_show(struct call *c), run_queue_retry(struct call *c), run_queue_hold(struct call *c), run_queue_free(struct call *c),
+	run_queue_bounce(struct call *c), run_queue_drop(struct call *c), run_queue_pause(struct call *c), run_queue_resume(struct call *c), run_queue_suppressed(struct call *c);
+enum status run_trace(struct call *c), run_probe_send(struct call *c);
 enum status run_config_check(struct call *c), run_config_show(struct call *c), run_config_explain(struct call *c);
 enum status run_backup_create(struct call *c), run_backup_verify(struct call *c), run_restore(struct call *c), run_verify(struct call *c);
 enum status run_probe_spf(struct call *c), run_probe_dkim(struct call *c), run_probe_arc(struct call *c), run_probe_dmarc(struct call *c);

@@ -65,7 +65,7 @@ static void stop_fiber(void *arg)
 		loop_stop(m->loop);
 		return;
 	}
-	proc_stop_wait(m, R_EDGE, GRACE_MS);
+	proc_stop_wait(m, R_EDGE | R_RELAY, GRACE_MS);
 	proc_stop_wait(m, R_ACCESS | R_WEB, 0);
 	proc_stop_wait(m, R_SCAN | R_READER, 0);
 	proc_stop_wait(m, R_STORE, 0);

@@ -181,6 +181,7 @@ enum rc master_plan(struct master *m, struct why *why)
 	TRY(plan(m, &role_scan, number(c->process_scan), why));
 	TRY(plan(m, &role_edge, number(c->process_edge), why));
 	TRY(plan(m, &role_access, number(c->process_access), why));
+	TRY(plan(m, &role_relay, 1, why));
 	return plan(m, &role_web, 1, why);
 }
 

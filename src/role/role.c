@@ -18,7 +18,7 @@ size_t shared_size(void) { return sizeof(struct shared) + limits_size(); }
 
 const struct role_ops *role_ops_of(enum role r)
 {
-	static const struct role_ops *const all[] = { &role_vault, &role_store, &role_reader, &role_edge, &role_access, &role_scan, &role_ledger, &role_web, &role_resolver };
+	static const struct role_ops *const all[] = { &role_vault, &role_store, &role_reader, &role_edge, &role_access, &role_scan, &role_ledger, &role_web, &role_resolver, &role_relay };
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (all[i]->role == r)
 			return all[i];

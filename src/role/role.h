@@ -69,7 +69,7 @@ struct role_ops {
 	void (*gone)(struct role_env *e, struct ipc_peer *p);   /* may be NULL */
 	void (*came)(struct role_env *e, struct ipc_peer *p);   /* may be NULL */
 };
-extern const struct role_ops role_vault, role_store, role_reader, role_edge, role_access, role_scan, role_ledger, role_web, role_resolver;
+extern const struct role_ops role_vault, role_store, role_reader, role_edge, role_access, role_scan, role_ledger, role_web, role_resolver, role_relay;
 const struct role_ops *role_ops_of(enum role r); /* NULL: master, ctl */
 
 /* From here on files are opened and made as the user that the role will be; called before `open`, except by a role that must read

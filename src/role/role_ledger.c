@@ -273,6 +273,39 @@ static void on_flush(void *env, struct ipc_peer *from, struct ipc_call *call, co
 	ipc_answer(call, rc, &why, &(struct msg_LEDGER_FLUSH_answer){ .entries = count });
 }
 
+/* ---- looking back ---- */
+
+struct tracing { struct buf out; };
+static bool trace_one(void *arg, const struct ledger_event *e)
+{
+	struct tracing *t = arg;
+	struct buf one AUTO(buf_done);
+	struct msg_EVENT m = { .at_ms = (uint64_t)e->at_ms, .mid = str_head(e->mid, 16), .kind = str_head(e->kind, 32), .sender = str_head(e->sender, 320),
+		.recipient = str_head(e->recipient, 320), .client = str_head(e->client_ip, 46), .helo = str_head(e->helo, 256), .tls = str_head(e->tls, 64),
+		.reason = str_head(e->reason, 256), .size = e->size, .account = e->account, .more = STR("") };
+	buf_init(&one, 8192);
+	if (msg_encode(MSG_EVENT, false, &m, &one) != RC_OK || t->out.len + one.len + 4 > t->out.max)
+		return false;
+	buf_run(&t->out, buf_str(&one));
+	return true;
+}
+
+static void on_trace(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	enum { MOST = 10000 };
+	struct ledger_house *h = ((struct role_env *)env)->state;
+	const struct msg_TRACE *m = msg;
+	struct why why = { 0 };
+	struct tracing t;
+	(void)from;
+	fd_close(&fd);
+	buf_init(&t.out, 4 << 20);
+	struct ledger_filter f = { .address = m->address, .mid = m->mid, .since_ms = (int64_t)(m->since_ms < INT64_MAX ? m->since_ms : INT64_MAX), .max = m->max < MOST ? m->max : MOST };
+	enum rc rc = h->l ? ledger_events(h->l, &f, trace_one, &t, &why) : RC_BUSY;
+	ipc_answer(call, rc, &why, &(struct msg_TRACE_answer){ .events = buf_str(&t.out) });
+	buf_done(&t.out);
+}
+
 /* ---- reports ---- */
 
 static void on_report_in(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -339,7 +372,7 @@ static void reload(struct role_env *e)
 		dkim_clock_hurry(h->dkim);
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_REPORT_IN] = on_report_in, [MSG_REPORT_SEND] = on_report_send, [MSG_REPORT_SHOW] = on_report_show, [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_TLS_RESULT] = on_tls_result, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
+static ipc_handler *const on[MSG_COUNT] = { [MSG_TRACE] = on_trace, [MSG_REPORT_IN] = on_report_in, [MSG_REPORT_SEND] = on_report_send, [MSG_REPORT_SHOW] = on_report_show, [MSG_EVENT] = on_event, [MSG_EVENTS] = on_events, [MSG_DMARC_RESULTS] = on_dmarc_results, [MSG_TLS_RESULT] = on_tls_result, [MSG_AUDIT] = on_audit, [MSG_LEDGER_FLUSH] = on_flush };
 
 const struct role_ops role_ledger = {
 	.role = ROLE_LEDGER,

@@ -74,7 +74,7 @@ struct smtp_client_mail {
  * beyond ASCII without SMTPUTF8, or one that cannot be said, is refused alone, by ourselves (`asked` is false). BODY is said where `body_8bit` or `body_binary`, SMTPUTF8 where
  * `smtputf8` or an address needs it. DSN, DELIVERBY and MT-PRIORITY parameters are left out where not offered. BDAT is used wherever CHUNKING is offered.
  * Lines end by CRLF: a bare CR or LF in the message is never sent (RC_SYNTAX: the caller's bug; the connection is dead), unless `body_binary`; a last line without
- * CRLF gets one. `rewind` (may be NULL) is called before the first `more`. */
+ * CRLF gets one. `rewind` (may be NULL) is called before the first `more`. Without `more` it ends when the recipients are answered: who was taken has RC_AGAIN and `asked`. */
 MUST_USE enum rc smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *m, struct smtp_client_rcpt *rcpts, size_t n, struct smtp_reply *reply, struct why *why);
 /* Is the connection good for another transaction (RSET said where it is due)? */
 bool smtp_client_usable(const struct smtp_client *c);

@@ -86,7 +86,7 @@ static bool next_group(struct sending *s, struct group *g)
 		said += is_left(&s->rcpts[g->last]);
 	s->next = g->last;
 	/* Pipelined, DATA goes with the last recipients before anybody knows whether there is one (RFC 2920 3.1 allows it). */
-	g->data = !s->bdat && s->next == s->n && (s->pipelined || (g->first == g->last && s->accepted));
+	g->data = s->m->more && !s->bdat && s->next == s->n && (s->pipelined || (g->first == g->last && s->accepted));
 	s->data_said = g->data;
 	return g->first < g->last || g->data || g->mail;
 }
@@ -218,7 +218,7 @@ static enum rc envelope(struct sending *s)
 		TRY(say_group(s, &g));
 		TRY(hear_group(s, &g));
 	}
-	return s->bdat && s->accepted && !s->stopped ? RC_AGAIN : RC_OK;
+	return s->m->more && s->bdat && s->accepted && !s->stopped ? RC_AGAIN : RC_OK;
 }
 
 /* What was refused at MAIL was refused for everybody; that alone matters, not how the server then put off what came behind it. */

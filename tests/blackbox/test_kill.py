@@ -13,7 +13,7 @@ from conftest import PASSWORD, tree
 from helpers import fetch_all, imap, wait_for
 
 ROUNDS = int(os.environ.get("LETTERLOCK_KILL_ROUNDS", "12"))
-ROLES = ["edge", "scan", "store", "reader", "access", "vault", "ledger", "web"]
+ROLES = ["edge", "scan", "store", "reader", "access", "vault", "ledger", "web", "relay"]
 
 
 class Load(threading.Thread):

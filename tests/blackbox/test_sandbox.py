@@ -35,7 +35,7 @@ def test_the_kernel_agrees(server):
 
 
 def test_no_role_has_a_right_of_root_but_to_reach_its_files(server):
-    may = {"vault", "store", "reader", "access", "ledger"}
+    may = {"vault", "store", "reader", "access", "ledger", "relay"}
     for p in server.status()["processes"]:
         status = pathlib.Path(f"/proc/{p['pid']}/status").read_text()
         have = {k: int(v, 16) for k, v in (line.split(":\t") for line in status.splitlines() if line.startswith("Cap"))}
