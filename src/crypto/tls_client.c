@@ -204,7 +204,7 @@ static SSL *new_ssl(struct tls_peer *p)
 	    SSL_set_app_data(ssl, p) != 1 || add_records(p, ssl) < 0)
 		return NULL;
 	/* RFC 7672 8.1: "SMTP clients ... MUST send the TLS SNI extension containing the TLSA base domain"; SSL_dane_enable() may have put another name there. */
-	if (SSL_set_tlsext_host_name(ssl, p->wish.sni[0] ? p->wish.sni : NULL) != 1)
+	if (SSL_set_tlsext_host_name(ssl, (p->wish.sni[0] ? p->wish.sni : NULL)) != 1)
 		return NULL;
 	SSL_set_connect_state(ssl);
 	SSL *made = ssl;
