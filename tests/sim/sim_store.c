@@ -1,8 +1,9 @@
 /* Power cuts at the level of the store. One run: three accounts, each driven by a fiber of its own with random verbs, while another
  * fiber compacts; the disk records. Then, for random cuts, the directory is made as the power cut might have left it, and opened:
  * verify is clean; each account is exactly as after its last acknowledged verb, or as after the one that was under way (verbs are
- * atomic); every body opens and is the one that was delivered; and the store goes on working. */
-#include "sim/disk.h"
+ * atomic); every body opens and is the one that was delivered; and the store goes on working. A fourth, the postman, puts letters into the queue
+ * (in one delivery with copies for himself), changes their rows and ends them: his account and the queue are looked at as one. */
+#include "sim/sim_queue.h"
 
 #include "os/file.h"
 #include "store/rows.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ACCOUNTS = 3, VERBS = 50, CUTS = 4, STATE_MAX = 1 << 16, TEXT_MAX = 900, MAILS_MAX = ACCOUNTS * VERBS * 8 };
+enum { ACCOUNTS = 4, POSTMAN = 3, VERBS = 50, CUTS = 4, STATE_MAX = 1 << 16, TEXT_MAX = 900, MAILS_MAX = ACCOUNTS * VERBS * 8 };
 
 struct mail { uint64_t email; size_t n; char text[TEXT_MAX]; };
 struct moment { size_t at; char *state; };   /* the account as it was when a verb returned, and how long the record was then */
@@ -32,6 +33,7 @@ static struct loop *loop;
 static struct view *view;
 static struct person people[ACCOUNTS];
 static unsigned finished;
+static bool queue_only;                /* nobody but the postman does anything */
 static struct mail mails[MAILS_MAX];
 static size_t mail_n;
 static struct secret epoch_key, body_key;
@@ -40,11 +42,12 @@ static uint64_t nonce;
 static struct why why;
 static const char *const folders[] = { "INBOX", "Archive", "Work", "Work/2025", "Trash" };
 
-static void fail(const char *what, const char *detail)
+void sim_fail(const char *what, const char *detail)
 {
 	(void)fprintf(stderr, "seed %llu: %s: %s\n", (unsigned long long)seed, what, detail);
 	exit(1);
 }
+#define fail sim_fail
 #define MUST(call)                                                  \
 	do {                                                        \
 		enum rc must_rc = (call);                           \
@@ -60,12 +63,14 @@ static void on_crash(int signo)
 }
 
 /* ---- messages ---- */
-static enum rc deliver(struct store *s, uint64_t account, uint64_t box, unsigned copies, struct rng *r)
+static enum rc deliver_out(struct store *s, uint64_t account, uint64_t box, unsigned copies, bool out_too, struct rng *r)
 {
 	struct blob_id id;
 	struct buf body, record[3], grams[3];
 	struct store_copy c[3];
 	struct store_copy_result out[3];
+	struct sim_puts puts = { 0 };
+	uint64_t letters[SIM_PUTS];
 	struct mail *m = &mails[mail_n];
 	m->n = 1 + rng_below(r, TEXT_MAX - 1);
 	for (size_t i = 0; i < m->n; i++)
@@ -73,6 +78,12 @@ static enum rc deliver(struct store *s, uint64_t account, uint64_t box, unsigned
 	buf_init(&body, 1 << 20);
 	MUST(blob_id_new(&id));
 	MUST(blob_seal(&body_key, &id, account, str_of(m->text, m->n), &body));
+	if (out_too) {
+		uint64_t name = rng_next(r);
+		sim_puts_make(&puts, name, r);
+		mails[mail_n] = *m;
+		mails[mail_n++].email = name;
+	}
 	for (unsigned i = 0; i < copies; i++) {
 		struct record_clear clear = { .blob = id, .email_id = rng_next(r), .owner = account, .epoch = 1, .nonce = nonce++ };
 		struct record_secret secret = { STR("e"), STR("s"), STR("p"), STR("v"), STR("f"), body_key };
@@ -85,7 +96,7 @@ static enum rc deliver(struct store *s, uint64_t account, uint64_t box, unsigned
 		c[i] = (struct store_copy){ .account = account, .box = box, .flags = (uint32_t)rng_below(r, 32), .size = m->n,
 			                    .email_id = clear.email_id, .record = buf_str(&record[i]), .grams = buf_str(&grams[i]) };
 	}
-	enum rc rc = store_deliver(s, rng_next(r), &id, buf_str(&body), NULL, 0, c, copies, out, &why);
+	enum rc rc = store_deliver_out(s, rng_next(r), &id, buf_str(&body), NULL, 0, c, copies, puts.list, puts.n, NULL, out, letters, &why);
 	for (unsigned i = 0; i < copies; i++) {
 		if (rc == RC_OK)
 			rc = out[i].rc;
@@ -95,6 +106,8 @@ static enum rc deliver(struct store *s, uint64_t account, uint64_t box, unsigned
 	buf_done(&body);
 	return rc;
 }
+
+static enum rc deliver(struct store *s, uint64_t account, uint64_t box, unsigned copies, struct rng *r) { return deliver_out(s, account, box, copies, false, r); }
 
 /* ---- what an account looks like: folders by name, in each its messages with flags and email ids ---- */
 static void describe_box(struct view *v, uint64_t account, const struct box_info *b, struct buf *out)
@@ -133,6 +146,8 @@ static char *describe(struct view *v, uint64_t account)
 		describe_box(v, account, &b[i], &out);
 	for (size_t i = 0; i < names_n; i++)
 		buf_addf(&out, "subscribed: %.*s\n", PSTR(names[i]));
+	if (account == people[POSTMAN].id)
+		sim_queue_describe(v, &out);
 	buf_byte(&out, 0);
 	arena_done(&a);
 	return out.p;
@@ -182,6 +197,12 @@ static enum rc one_verb(struct person *p)
 	}
 }
 
+static enum rc one_letter(struct person *p)
+{
+	struct rng *r = &p->rng;
+	return rng_below(r, 5) < 2 ? deliver_out(store, p->id, 0, (unsigned)rng_below(r, 3), true, r) : sim_queue_verb(store, view, r, &why);
+}
+
 static void note_moment(struct person *p)
 {
 	p->moments[p->done].at = disk_events();
@@ -192,7 +213,7 @@ static void live(void *arg)
 {
 	struct person *p = arg;
 	for (; p->done < VERBS; p->done++, note_moment(p)) {
-		enum rc rc = one_verb(p);
+		enum rc rc = p == &people[POSTMAN] ? one_letter(p) : one_verb(p);
 		if (rc != RC_OK && rc != RC_NOTFOUND && rc != RC_EXISTS && rc != RC_DENIED)
 			fail("a verb", why.text);
 	}
@@ -210,37 +231,49 @@ static void sweep(void *arg)
 }
 
 /* ---- after the cut ---- */
-static void check_body(const char *dir, const struct row *row)
+static void check_body_at(const char *dir, const struct blob_place *place, const struct secret *key, uint64_t email)
 {
 	char path[400], stored[TEXT_MAX + 400];
-	struct record_clear clear;
-	struct record_secret secret;
-	struct str sealed;
-	struct buf scratch, plain;
+	struct buf plain;
 	struct blob_header h;
 	size_t need;
 	uint64_t off;
 	uint32_t len;
-	(void)snprintf(path, sizeof path, "%s/segments/%08x.seg", dir, row->place.segment);
-	buf_init(&scratch, 1 << 20);
+	(void)snprintf(path, sizeof path, "%s/segments/%08x.seg", dir, place->segment);
 	buf_init(&plain, 1 << 20);
-	MUST(record_clear_parse(row->record, &clear, &sealed));
-	MUST(record_open(keys, &clear, sealed, &scratch, &secret));
 	int fd = open(path, O_RDONLY);
-	if (fd < 0 || row->place.length > sizeof stored || pread(fd, stored, row->place.length, (off_t)row->place.offset) != (ssize_t)row->place.length)
+	if (fd < 0 || place->length > sizeof stored || pread(fd, stored, place->length, (off_t)place->offset) != (ssize_t)place->length)
 		fail("a body cannot be read", path);
 	(void)close(fd);
-	struct str s = str_of(stored, row->place.length);
+	struct str s = str_of(stored, place->length);
 	MUST(blob_header_parse(s, &h, &need, &why));
 	MUST(blob_chunk_at(s, &h, 0, &off, &len));
-	MUST(blob_chunk_open(&secret.body_key, &h, 0, str_head(str_skip(s, off), len), &plain));
+	MUST(blob_chunk_open(key, &h, 0, str_head(str_skip(s, off), len), &plain));
 	bool found = false;
 	for (size_t i = 0; i < mail_n && !found; i++)
-		found = mails[i].email == clear.email_id && str_eq(str_of(mails[i].text, mails[i].n), buf_str(&plain));
+		found = mails[i].email == email && str_eq(str_of(mails[i].text, mails[i].n), buf_str(&plain));
 	if (!found)
 		fail("a body", "is not the one that was delivered");
-	buf_done(&scratch);
 	buf_done(&plain);
+}
+
+static void check_body(const char *dir, const struct row *row)
+{
+	struct record_clear clear;
+	struct record_secret secret;
+	struct str sealed;
+	struct buf scratch;
+	buf_init(&scratch, 1 << 20);
+	MUST(record_clear_parse(row->record, &clear, &sealed));
+	MUST(record_open(keys, &clear, sealed, &scratch, &secret));
+	check_body_at(dir, &row->place, &secret.body_key, clear.email_id);
+	buf_done(&scratch);
+}
+
+static void check_letter(void *arg, uint64_t name, const struct blob_id *id, const struct blob_place *place)
+{
+	(void)id;
+	check_body_at(arg, place, &body_key, name);
 }
 
 static void check_bodies(const char *dir, struct view *v, uint64_t account)
@@ -268,10 +301,10 @@ static void check_bodies(const char *dir, struct view *v, uint64_t account)
 static void check_account(const char *dir, struct view *v, const struct person *p, size_t cut)
 {
 	unsigned last = 0;
-	while (last < VERBS && p->moments[last + 1].at <= cut)
+	while (last < p->done && p->moments[last + 1].at <= cut)
 		last++;
 	char *now = describe(v, p->id);
-	if (strcmp(now, p->moments[last].state) != 0 && (last == VERBS || strcmp(now, p->moments[last + 1].state) != 0)) {
+	if (strcmp(now, p->moments[last].state) != 0 && (last == p->done || strcmp(now, p->moments[last + 1].state) != 0)) {
 		(void)fprintf(stderr, "acknowledged (verb %u at %zu, cut %zu):\n%sfound:\n%s", last, p->moments[last].at, cut, p->moments[last].state, now);
 		fail("an account", "is neither as acknowledged nor as the verb under way would leave it");
 	}
@@ -305,15 +338,19 @@ static void check_cut(size_t cut, const char *to)
 	MUST(view_open(to, o.map_size, &v, &why));
 	for (unsigned i = 0; i < ACCOUNTS; i++)
 		check_account(to, v, &people[i], cut);
+	char where[300];
+	(void)snprintf(where, sizeof where, "%s", to);
+	sim_queue_letters(v, check_letter, where);
 	size_t kept = mail_n;
 	for (unsigned i = 0; i < ACCOUNTS; i++) /* and life goes on */
-		MUST(deliver(s, people[i].id, 0, 1, &rng));
+		MUST(deliver_out(s, people[i].id, 0, 1, i == POSTMAN, &rng));
 	bool more = true;
 	while (more)
 		MUST(store_compact(s, 0, &more, &why));
 	expect_clean(to);
 	for (unsigned i = 0; i < ACCOUNTS; i++)
 		check_bodies(to, v, people[i].id);
+	sim_queue_letters(v, check_letter, where);
 	mail_n = kept;
 	view_close(&v);
 	store_close(&s);
@@ -352,7 +389,10 @@ static void run_seed(const char *base)
 	MUST(dir_make(dir, 0700, &why));
 	set_up(dir);
 	for (unsigned i = 0; i < ACCOUNTS; i++)
-		MUST(fiber_start(loop, live, &people[i], NULL));
+		if (i == POSTMAN || !queue_only)
+			MUST(fiber_start(loop, live, &people[i], NULL));
+		else
+			finished++;
 	MUST(fiber_start(loop, sweep, NULL, NULL));
 	loop_run(loop);
 	expect_clean(dir);
@@ -363,7 +403,7 @@ static void run_seed(const char *base)
 		check_cut(1 + rng_below(&rng, disk_events()), cut_dir);
 	disk_stop();
 	for (unsigned i = 0; i < ACCOUNTS; i++)
-		for (unsigned k = 0; k <= VERBS; k++)
+		for (unsigned k = 0; k <= people[i].done; k++)
 			free(people[i].moments[k].state);
 	tree_remove(dir);
 }
@@ -371,6 +411,8 @@ static void run_seed(const char *base)
 /* "--seed 7" or "--seed 1..1000". */
 static bool parse_seeds(int argc, char **argv, uint64_t *first, uint64_t *last)
 {
+	queue_only = argc > 1 && strcmp(argv[argc - 1], "--queue") == 0;
+	argc -= queue_only;
 	if (argc == 1)
 		return true;
 	if (argc != 3 || strcmp(argv[1], "--seed") != 0)
@@ -389,7 +431,7 @@ int main(int argc, char **argv)
 	const char *drop = getenv("SIM_DROP_SYNC");
 	char base[] = "/dev/shm/llsim.XXXXXX";
 	if (!parse_seeds(argc, argv, &first, &last)) {
-		(void)fprintf(stderr, "usage: sim_store [--seed N | --seed FIRST..LAST]   (SIM_DROP_SYNC=segment|index|meta|dir takes those syncs for nothing)\n");
+		(void)fprintf(stderr, "usage: sim_store [--seed N | --seed FIRST..LAST] [--queue]   (SIM_DROP_SYNC=segment|index|meta|dir takes those syncs for nothing)\n");
 		return 2;
 	}
 	if (!mkdtemp(base))
