@@ -77,6 +77,24 @@ static void batches(void)
 	want_value(TABLE_META, "k5", NULL);
 }
 
+/* Keys behind all others, and ones that are not: both are put, and what was there before is replaced. */
+static void appended(void)
+{
+	batch_put(&b, TABLE_QUEUE, STR("a5"), STR("put"));
+	batch_append(&b, TABLE_QUEUE, STR("a7"), STR("seven"));
+	batch_append(&b, TABLE_QUEUE, STR("a6"), STR("six"));
+	batch_append(&b, TABLE_QUEUE, STR("a5"), STR("again"));
+	assert_int_equal(commit(), RC_OK);
+	want_value(TABLE_QUEUE, "a5", "again");
+	want_value(TABLE_QUEUE, "a6", "six");
+	want_value(TABLE_QUEUE, "a7", "seven");
+	batch_append(&b, TABLE_QUEUE, STR("a8"), STR("eight"));
+	batch_delete(&b, TABLE_QUEUE, STR("a7"));
+	assert_int_equal(commit(), RC_OK);
+	want_value(TABLE_QUEUE, "a7", NULL);
+	want_value(TABLE_QUEUE, "a8", "eight");
+}
+
 static void expectations(void)
 {
 	batch_expect(&b, TABLE_META, STR("k"), STR(""));
@@ -176,6 +194,7 @@ static void blobs(void)
 }
 
 static void a_batch_is_applied_whole(void **state) { each_engine(batches); }
+static void what_is_appended_is_put(void **state) { each_engine(appended); }
 static void an_expectation_that_does_not_hold_is_a_conflict(void **state) { each_engine(expectations); }
 static void a_batch_that_fails_leaves_nothing(void **state) { each_engine(failed_batches); }
 static void a_scan_goes_in_order_within_its_bounds(void **state) { each_engine(scans); }
@@ -253,6 +272,45 @@ static void large_bodies_go_through_a_worker(void **state)
 	run_fibers(3);
 	assert_int_equal(succeeded, 3 * ROUNDS);
 	close_looped(3 * ROUNDS);
+}
+
+static unsigned numbered;
+static bool given[FIBERS * ROUNDS + 1];
+
+/* Letters with large and small bodies: while a worker writes the one, the others' letters take their numbers. */
+static void one_poster(void *arg)
+{
+	uint64_t me = (uint64_t)(uintptr_t)arg;
+	const struct queue_row rows[2] = { { .state = QUEUE_READY, .sealed = STR("one") }, { .state = QUEUE_READY, .sealed = STR("two") } };
+	const struct queue_put puts = { STR("letter"), rows, 2 };
+	size_t n = me % 2 ? 300 : (1 << 20) + 70000;
+	char *body = malloc(n);
+	assert_int_equal(random_bytes(body, n), RC_OK);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct kit_copy c = { .account = 11 + me % 3 };
+		struct store_copy_result r;
+		uint64_t letter = 0;
+		assert_int_equal(kit_deliver_out(k, me * 1000 + i + 1, str_of(body, n), &c, 1, &puts, 1, NULL, &r, &letter), RC_OK);
+		assert_true(letter > 0 && letter <= FIBERS * ROUNDS && !given[letter]);
+		given[letter] = true;
+		numbered++;
+	}
+	free(body);
+	if (++ended == FIBERS)
+		loop_stop(loop);
+}
+
+static void letters_of_many_fibers_get_a_number_each(void **state)
+{
+	open_looped();
+	ended = FIBERS - 12;
+	for (uintptr_t i = 0; i < 12; i++)
+		assert_int_equal(fiber_start(loop, one_poster, (void *)i, NULL), RC_OK);
+	loop_run(loop);
+	assert_int_equal(numbered, 12 * ROUNDS);
+	for (size_t i = 1; i <= numbered; i++)
+		assert_true(given[i]);
+	close_looped(12 * ROUNDS);
 }
 
 static void a_group_without_room_fails_together_and_the_next_one_succeeds(void **state)
@@ -351,12 +409,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_batch_is_applied_whole),
+		cmocka_unit_test(what_is_appended_is_put),
 		cmocka_unit_test(an_expectation_that_does_not_hold_is_a_conflict),
 		cmocka_unit_test(a_batch_that_fails_leaves_nothing),
 		cmocka_unit_test(a_scan_goes_in_order_within_its_bounds),
 		cmocka_unit_test(a_blob_lives_as_long_as_it_is_named),
 		cmocka_unit_test(many_fibers_share_one_commit),
 		cmocka_unit_test(large_bodies_go_through_a_worker),
+		cmocka_unit_test(letters_of_many_fibers_get_a_number_each),
 		cmocka_unit_test(a_backup_taken_under_load_is_whole),
 		cmocka_unit_test(a_group_without_room_fails_together_and_the_next_one_succeeds),
 	};

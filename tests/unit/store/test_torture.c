@@ -96,6 +96,44 @@ static enum rc do_view(void)
 	return rc;
 }
 
+static enum rc do_change(void)
+{
+	struct queue_change c[2] = { { .row = { .letter = 1, .version = 1, .state = QUEUE_DONE, .end = QUEUE_SENT, .sealed = STR("") }, .done = STR("history") },
+		{ .row = { .letter = 1, .n = 1, .version = 1, .state = QUEUE_HELD, .sealed = STR("again") }, .done = STR("") } };
+	enum rc rc = queue_change(k->s, c, 2, &k->why);
+	return rc == RC_OK && (c[0].rc != RC_OK || c[1].rc != RC_OK) ? RC_CONFLICT : rc;
+}
+static enum rc do_forget(void)
+{
+	bool more;
+	return queue_forget(k->s, INT64_MAX, 10, &more, &k->why);
+}
+static enum rc do_note(void) { return note_put(k->s, STR("a note"), STR("of something"), &k->why); }
+static enum rc do_view_queue(void)
+{
+	struct view *v;
+	struct arena a;
+	struct buf out;
+	struct queue_letter l;
+	uint64_t letter;
+	uint32_t n;
+	bool more;
+	arena_init(&a, 1 << 20);
+	buf_init(&out, 1 << 20);
+	enum rc rc = view_open(k->dir, k->o.map_size, &v, &k->why);
+	if (rc == RC_OK) {
+		rc = view_queue(v, false, 0, 0, 1000, &out, &letter, &n, &k->why);
+		if (rc == RC_OK)
+			rc = view_letter(v, 1, &a, &l, &k->why);
+		if (rc == RC_OK)
+			rc = view_notes(v, STR(""), STR(""), 1000, &out, &more, &k->why);
+		view_close(&v);
+	}
+	arena_done(&a);
+	buf_done(&out);
+	return rc == RC_LIMIT ? RC_NOMEM : rc; /* a buffer that could not grow */
+}
+
 /* One delivery whose parts are made beforehand. */
 static struct buf body, record, grams;
 static struct blob_id blob;
@@ -108,6 +146,15 @@ static enum rc do_deliver(void)
 	struct store_copy_result r;
 	enum rc rc = store_deliver(k->s, 77, &blob, buf_str(&body), &e, 1, &c, 1, &r, &k->why);
 	return rc == RC_OK ? r.rc : rc;
+}
+
+static enum rc do_deliver_out(void)
+{
+	const struct queue_row rows[2] = { { .state = QUEUE_READY, .sealed = STR("one") }, { .state = QUEUE_READY, .sealed = STR("two") } };
+	const struct queue_put put = { STR("a letter"), rows, 2 };
+	const struct sent_note sent = { .account = 11, .messages = 1, .recipients = 2, .known = (uint64_t[]){ 7, 3 }, .known_n = 2 };
+	uint64_t number;
+	return store_deliver_out(k->s, 78, &blob, buf_str(&body), NULL, 0, NULL, 0, &put, 1, &sent, NULL, &number, &k->why);
 }
 
 static void make_parts(size_t n)
@@ -151,7 +198,7 @@ static void torture(enum rc (*verb)(void), const char *name)
 		points++;
 		if (kit_verify(k->dir, NULL, NULL))
 			fail_msg("%s: damage after allocation %ld failed", name, at);
-		if (rc == RC_OK && verb != do_reopen && verb != do_compact && verb != do_view)
+		if (rc == RC_OK && verb != do_reopen && verb != do_compact && verb != do_view && verb != do_view_queue)
 			return; /* it did without (a cache, a text): done is done */
 		assert_true(at < 10000);
 	}
@@ -162,10 +209,13 @@ static void no_failing_allocation_leaves_half_a_verb(void **state)
 	static const struct { enum rc (*verb)(void); const char *name; } verbs[] = {
 		{ do_view, "view" },       { do_flags, "flags" },     { do_copy, "copy" },       { do_create, "create" }, { do_rename, "rename" },
 		{ do_remove, "remove" },   { do_domain, "domain" },   { do_account, "account" }, { do_reopen, "reopen" }, { do_compact, "compact" },
-		{ do_expunge, "expunge" }, { do_compact, "compact" },
+		{ do_expunge, "expunge" }, { do_compact, "compact" }, { do_change, "change" }, { do_forget, "forget" }, { do_note, "note" }, { do_view_queue, "view of the queue" },
 	};
 	make_parts(4);
 	torture(do_deliver, "deliver");
+	done_parts();
+	make_parts(4);
+	torture(do_deliver_out, "deliver out");
 	done_parts();
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
 		torture(verbs[i].verb, verbs[i].name);
