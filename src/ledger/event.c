@@ -69,7 +69,10 @@ static enum rc insert(struct ledger *l, const struct clear *c, struct str sealed
 	sqlite3_bind_int64(s, 8, c->batch);
 	sqlite3_bind_int64(s, 9, c->place);
 	bind_blob(s, 10, sealed);
-	return sql_done(l, s, why);
+	sqlite3_bind_int64(s, 11, l->next_event);
+	TRY(sql_done(l, s, why));
+	l->next_event++;
+	return RC_OK;
 }
 
 /* The next of an event's further recipients. RC_NOTFOUND: that was the last. */
@@ -82,11 +85,12 @@ static enum rc next_of(struct cursor *more, struct str *out, uint64_t *out_accou
 	return more->failed ? RC_SYNTAX : RC_OK;
 }
 
-/* A line for each further recipient, by which it is found. */
+/* A line for each further recipient, by which it is found. They come before their event: where that is not written after all, the lines lead to
+ * nothing, or to a later event with this id in which the recipient is not named. A savepoint would copy each page that a line lies on. */
 static enum rc insert_more(struct ledger *l, struct str more, struct why *why)
 {
 	struct cursor c = cursor_of(more);
-	int64_t event = sqlite3_last_insert_rowid(l->db), tag;
+	int64_t tag;
 	struct str recipient;
 	uint64_t account;
 	enum rc rc;
@@ -94,24 +98,12 @@ static enum rc insert_more(struct ledger *l, struct str more, struct why *why)
 		TRY(ledger_tag(l, recipient, &tag));
 		sqlite3_stmt *s = sql(l, SQL_EVENT_MORE_ADD);
 		sqlite3_bind_int64(s, 1, tag);
-		sqlite3_bind_int64(s, 2, event);
+		sqlite3_bind_int64(s, 2, l->next_event);
 		TRY(sql_done(l, s, why));
 	}
 	if (rc != RC_NOTFOUND)
 		FAIL(why, rc, "ledger: an event's recipients are cut short");
 	return RC_OK;
-}
-
-/* All of an event or nothing. */
-static enum rc put(struct ledger *l, const struct clear *c, struct str sealed, struct str more, struct why *why)
-{
-	if (!more.n)
-		return insert(l, c, sealed, why);
-	TRY(sql_done(l, sql(l, SQL_SAVEPOINT), why));
-	enum rc rc = insert(l, c, sealed, why);
-	if (rc == RC_OK)
-		rc = insert_more(l, more, why);
-	return savepoint_end(l, rc, why);
 }
 
 enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why *why)
@@ -134,7 +126,8 @@ enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why 
 	if (aad.failed)
 		return RC_NOMEM;
 	TRY(row_seal(l, buf_str(&aad), buf_str(&plain), &sealed));
-	TRY(put(l, &c, buf_str(&sealed), e->more, why));
+	TRY(insert_more(l, e->more, why));
+	TRY(insert(l, &c, buf_str(&sealed), why));
 	return ++l->pending >= PENDING_MAX ? ledger_flush(l, why) : RC_OK;
 }
 

@@ -24,6 +24,7 @@ struct ledger {
 	struct secret *key, *tag_key;
 	struct batch writing, reading;
 	unsigned pending;
+	int64_t next_event;            /* the id of the next one */
 	struct tag *tags;              /* TAGS of them, by a checksum of the text */
 	struct chain head, committed;  /* of the audit log: with and without the open transaction */
 };

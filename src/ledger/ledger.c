@@ -61,7 +61,7 @@ static const char *const text[SQL_COUNT] = {
 	[SQL_ROLLBACK] = "ROLLBACK",
 	[SQL_BATCH_ADD] = "INSERT INTO batch(salt) VALUES(?1)",
 	[SQL_BATCH_GET] = "SELECT salt FROM batch WHERE id=?1",
-	[SQL_EVENT_ADD] = "INSERT INTO event(at_ms,kind,mid,size,account,sender,recipient,batch,place,sealed) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+	[SQL_EVENT_ADD] = "INSERT INTO event(at_ms,kind,mid,size,account,sender,recipient,batch,place,sealed,id) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
 	[SQL_EVENT_MORE_ADD] = "INSERT OR IGNORE INTO event_more(recipient,event) VALUES(?1,?2)", /* one may be named twice */
 	[SQL_EVENT_MORE_HAS] = "SELECT 1 FROM event_more WHERE recipient=?1 AND event=?2",
 	[SQL_EVENTS_ALL] = EVENT_COLUMNS "ORDER BY id",
@@ -354,6 +354,7 @@ static enum rc set_up(struct ledger *l, const char *path, struct why *why)
 		if (e != SQLITE_OK)
 			return sql_fail(l, e, SQL_AT, why);
 	}
+	TRY(one_value(l, "SELECT coalesce(max(id),0)+1 FROM event", &l->next_event, why));
 	return load_head(l, why);
 }
 

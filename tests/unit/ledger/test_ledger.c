@@ -225,6 +225,7 @@ static void an_event_from_before_there_were_further_recipients_is_read(void **st
 	for (int i = 0; i < 6; i++)
 		sqlite3_bind_int64(s, 4 + i, (int64_t)clear[i]);
 	bind_blob(s, 10, buf_str(&sealed));
+	sqlite3_bind_int64(s, 11, l->next_event++);
 	assert_int_equal(sql_done(l, s, &why), RC_OK);
 	struct heard h = { 0 };
 	assert_int_equal(ledger_events(l, &(struct ledger_filter){ .address = STR("dave@our.example") }, hear, &h, &why), RC_OK);
