@@ -63,13 +63,18 @@ static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, st
 static EVP_CIPHER_CTX *keyed(const struct secret *key)
 {
 	struct crypto_thread *t = crypto_thread();
-	return t && EVP_CipherInit_ex2(t->aead, t->aes, key->k, NULL, 1, NULL) == 1 ? t->aead : NULL;
+	if (!t)
+		return NULL;
+	const EVP_CIPHER *fresh = EVP_CIPHER_CTX_get0_cipher(t->aead) ? NULL : t->aes; /* naming it again would make the context anew */
+	return EVP_CipherInit_ex2(t->aead, fresh, key->k, NULL, 1, NULL) == 1 ? t->aead : NULL;
 }
 
-/* A one-shot key does not stay behind in the thread's context. */
+/* A one-shot key does not stay behind in the thread's context: another takes its place, which costs less than a new context for each call. */
 static enum rc unkey(EVP_CIPHER_CTX *c, enum rc rc)
 {
-	EVP_CIPHER_CTX_reset(c);
+	static const uint8_t none[KEY_LEN];
+	if (EVP_CipherInit_ex2(c, NULL, none, NULL, 1, NULL) != 1)
+		EVP_CIPHER_CTX_reset(c);
 	return rc;
 }
 

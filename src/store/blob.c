@@ -193,13 +193,13 @@ enum rc blob_stored_len(struct str header, const struct blob_header *h, uint64_t
 	return RC_OK;
 }
 
-static enum rc open_packed(struct aead *a, uint32_t i, enum packing how, struct str aad, struct str sealed, char *to, size_t n)
+static enum rc open_packed(const struct secret *key, uint32_t i, enum packing how, struct str aad, struct str sealed, char *to, size_t n)
 {
 	size_t packed = sealed.n - TAG_LEN;
 	char *scratch = mem_raw(packed);
 	if (!scratch)
 		return RC_NOMEM;
-	enum rc rc = aead_open_with(a, i, aad, sealed, (uint8_t *)scratch);
+	enum rc rc = aead_open_into(key, i, aad, sealed, (uint8_t *)scratch);
 	if (rc == RC_OK)
 		rc = unpack_chunk(how, str_of(scratch, packed), to, n);
 	mem_wipe(scratch, packed);
@@ -220,12 +220,9 @@ enum rc blob_chunk_open(const struct secret *body_key, const struct blob_header 
 		return RC_LIMIT;
 	char aad[AAD_LEN];
 	TRY(chunk_aad(h, (uint8_t)kind, aad));
-	struct aead *a = NULL;
-	TRY(aead_new(body_key, &a));
+	struct str context = str_of(aad, sizeof aad);
 	char *to = out->p + out->len;
-	enum rc rc = kind == PACKED_NOT ? aead_open_with(a, i, str_of(aad, sizeof aad), sealed, (uint8_t *)to)
-	                                : open_packed(a, i, kind, str_of(aad, sizeof aad), sealed, to, n);
-	aead_free(&a);
+	enum rc rc = kind == PACKED_NOT ? aead_open_into(body_key, i, context, sealed, (uint8_t *)to) : open_packed(body_key, i, kind, context, sealed, to, n);
 	if (rc == RC_OK)
 		out->len += n;
 	return rc;
