@@ -5,25 +5,42 @@ void pop3_body_begin(struct pop3_body *b, struct stream *io)
 	*b = (struct pop3_body){ .io = io, .line_start = true, .empty = true };
 }
 
+typedef unsigned char octets __attribute__((vector_size(16)));
+
+/* The next dot that begins a line, for lines that begin after an LF at or behind `p`; NULL: none. */
+static const char *stuffed(const char *p, const char *end)
+{
+	static const octets lf = { 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10 };
+	static const octets dot = { 46, 46, 46, 46, 46, 46, 46, 46, 46, 46, 46, 46, 46, 46, 46, 46 };
+	for (octets a, b; end - p > (ptrdiff_t)sizeof a; p += sizeof a) { /* sixteen places at once: nearly all of them have none */
+		uint64_t hit[2];
+		memcpy(&a, p, sizeof a);
+		memcpy(&b, p + 1, sizeof b);
+		octets both = (octets)((a == lf) & (b == dot));
+		memcpy(hit, &both, sizeof hit);
+		if (hit[0] | hit[1])
+			break;
+	}
+	for (; end - p > 1; p++)
+		if (p[0] == '\n' && p[1] == '.')
+			return p + 1;
+	return NULL;
+}
+
 /* RFC 1939 section 3: "If any line of a multi-line response begins with the termination octet, the line is
- * 'byte-stuffed' by pre-pending the termination octet". Dots are searched for, not line ends: an attachment has none, so
- * whole chunks go out in one piece. A line begins after every LF, also a bare one: clients that end a line there would
+ * 'byte-stuffed' by pre-pending the termination octet". Whole chunks go out in one piece where no line does. A line begins after every LF, also a bare one: clients that end a line there would
  * otherwise take "\n.\r\n" inside a message for its end. */
 void pop3_body_write(struct pop3_body *b, struct str chunk)
 {
 	const char *p = chunk.p, *end = chunk.p + chunk.n, *run = p;
 	if (chunk.n == 0)
 		return;
-	while (p < end) {
-		const char *dot = memchr(p, '.', (size_t)(end - p));
-		if (!dot)
-			break;
-		if (dot == chunk.p ? b->line_start : dot[-1] == '\n') {
-			stream_write(b->io, str_of(run, (size_t)(dot - run)));
-			stream_write(b->io, STR("."));
-			run = dot;
-		}
-		p = dot + 1;
+	if (b->line_start && *p == '.')
+		stream_write(b->io, STR("."));
+	while ((p = stuffed(p, end)) != NULL) {
+		stream_write(b->io, str_of(run, (size_t)(p - run)));
+		stream_write(b->io, STR("."));
+		run = p;
 	}
 	stream_write(b->io, str_of(run, (size_t)(end - run)));
 	b->tail[0] = chunk.n > 1 ? end[-2] : b->tail[1];

@@ -216,6 +216,17 @@ static void do_rset(struct pop3_session *s, struct str arg)
 	stream_writef(s->io, "+OK maildrop has %zu messages (%llu octets)\r\n", s->left, (unsigned long long)s->octets);
 }
 
+static void octets_follow(struct pop3_session *s, uint64_t n)
+{
+	char *p = stream_reserve(s->io, 40);
+	if (!p)
+		return;
+	memcpy(p, "+OK ", 4);
+	size_t at = 4 + number(p + 4, n);
+	memcpy(p + at, " octets\r\n", 9);
+	stream_commit(s->io, at + 9);
+}
+
 /* Sends message `i`, all of it or what `top` wants. The first piece is read before "+OK", so that a message that cannot be
  * opened is refused and the others go on; if a later piece fails, all that is left is to break off: an answer that
  * ends in "." would be a lie. */
@@ -233,7 +244,7 @@ static void send_message(struct pop3_session *s, size_t i, struct pop3_top *top)
 	if (top)
 		pop3_ok(s, "top of message follows");
 	else
-		stream_writef(s->io, "+OK %lu octets\r\n", (unsigned long)s->entries[i].size);
+		octets_follow(s, s->entries[i].size);
 	pop3_body_begin(&body, s->io);
 	while (chunk.n && stream_error(s->io) == RC_OK) {
 		pop3_body_write(&body, top ? str_head(chunk, pop3_top_take(top, chunk)) : chunk);
