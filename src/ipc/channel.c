@@ -434,7 +434,7 @@ enum rc ipc_attach(struct ipc_node *n, int take_fd, enum role role, unsigned ind
 		FAIL(why, RC_NOMEM, "no memory for a peer");
 	*p = (struct ipc_peer){ .node = n, .fd = -1, .role = role, .index = index, .refs = 1 };
 	p->queue_end = &p->queue;
-	int big = 1 << 20; /* frames of 60 KiB, several at a time; the kernel gives what it may */
+	int big = 1 << 20; /* frames of 124 KiB, several at a time; the kernel gives what it may */
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof big);
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &big, sizeof big);
 	if (io_watch_open(n->loop, fd, IO_READ, on_ready, p, &p->watch) != RC_OK) {

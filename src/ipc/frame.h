@@ -3,7 +3,7 @@
 
 /* One frame as it travels: a fixed header, then the payload, inline or in a sealed memfd. */
 enum frame_kind { FRAME_ASK = 1, FRAME_ANSWER, FRAME_TELL };
-enum { FRAME_HEADER = 20, FRAME_INLINE_MAX = 60 * 1024, FRAME_IN_MEMFD = 1, FRAME_HAS_FD = 2 };
+enum { FRAME_HEADER = 20, FRAME_INLINE_MAX = 124 * 1024, FRAME_IN_MEMFD = 1, FRAME_HAS_FD = 2 };
 struct frame_header {
 	uint8_t kind, flags;
 	uint16_t type;
@@ -28,6 +28,6 @@ void frame_free(struct ipc_frame **f);
 MUST_USE enum rc frame_send(int sock, struct frame_header h, const struct ipc_pieces *p, int fd);
 /* Receives what is there, at most FRAMES datagrams, into the rooms, with one system call. Each has an outcome: RC_OK, RC_CLOSED (the peer
  * has ended; nothing follows) or RC_SYNTAX (too large); fd is -1 or a descriptor that came along. RC_AGAIN: nothing there. RC_CLOSED. */
-enum { FRAMES = 4, FRAME_ROOM = 64 * 1024 };
+enum { FRAMES = 4, FRAME_ROOM = 128 * 1024 };
 struct received { enum rc rc; struct str datagram; int fd; };
 MUST_USE enum rc frames_recv(int sock, char rooms[FRAMES][FRAME_ROOM], struct received out[FRAMES], size_t *out_n);

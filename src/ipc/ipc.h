@@ -4,7 +4,7 @@
 #include "os/loop.h"
 
 /* Asks and answers between the roles, over one SEQPACKET channel per pair of processes. messages.def is the only
- * vocabulary; structs, codecs, permissions, documentation and the fuzz target come from it. Frames up to 60 KiB travel inline,
+ * vocabulary; structs, codecs, permissions, documentation and the fuzz target come from it. Frames up to 124 KiB travel inline,
  * larger ones as a sealed memfd. A wrong length, trailing bytes, an unknown type or one that this peer may not send end
  * that peer. */
 enum role { ROLE_MASTER, ROLE_VAULT, ROLE_STORE, ROLE_READER, ROLE_EDGE, ROLE_ACCESS, ROLE_SCAN, ROLE_LEDGER, ROLE_WEB, ROLE_RESOLVER, ROLE_RELAY, ROLE_CTL, ROLE_COUNT };

@@ -195,7 +195,7 @@ static void questions_find_their_answers(void **state)
 static void ask_large(void *arg)
 {
 	struct pair *p = arg;
-	static const size_t sizes[] = { 0, 1, 511, 512, 30000, 60 * 1024 - 100, 60 * 1024, 70000, 5 << 20 };
+	static const size_t sizes[] = { 0, 1, 511, 512, 30000, 60 * 1024, 124 * 1024 - 100, 124 * 1024, 130000, 5 << 20 };
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
 		char *big = mem_new(sizes[i]);
 		for (size_t k = 0; k < sizes[i]; k++)
