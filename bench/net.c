@@ -249,6 +249,23 @@ bool net_turn(struct net *n, int ms, void (*on)(struct link *l))
 	return k > 0;
 }
 
+size_t link_skip(struct link *l, size_t n)
+{
+	if (l->ssl || l->at < l->end)
+		return 0;
+	ssize_t k = recv(l->fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT);
+	if (k == 0 || (k < 0 && errno != EAGAIN && errno != EINTR))
+		l->closed = true;
+	return k > 0 ? (size_t)k : 0;
+}
+
+bool link_more(struct net *n, struct link *l)
+{
+	size_t had = l->end - l->at;
+	(void)pull(n, l);
+	return l->end - l->at > had;
+}
+
 bool link_line(struct link *l, struct str *out)
 {
 	const char *p = l->in + l->at;

@@ -50,6 +50,11 @@ bool net_turn(struct net *n, int ms, void (*on)(struct link *l));
 /* The next whole line without CRLF; false = not here yet. Consumed. */
 bool link_line(struct link *l, struct str *out);
 
+/* Throws away up to `n` octets that are here and were not read yet, without copying them; answers how many. 0 over TLS, and while there is unread input. */
+size_t link_skip(struct link *l, size_t n);
+/* Reads once more at once, instead of after the next event. False: nothing has come. */
+bool link_more(struct net *n, struct link *l);
+
 /* Latencies, in seconds. */
 struct lat { float *v; size_t n, cap; };
 void lat_add(struct lat *l, double s);
