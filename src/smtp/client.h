@@ -18,6 +18,7 @@ struct smtp_client_config {
  * that, and the connection is of no use any more). */
 struct smtp_reply {
 	int code;                      /* 200-599 */
+	bool ours;                     /* no server said this: what it lacks was refused by ourselves */
 	char enhanced[12];             /* "5.7.1", "" = none; only when its class fits the code's */
 	char text[1024];               /* lines joined with one space, without codes; control characters and what is not UTF-8 shown as ?; cut with "..." */
 };

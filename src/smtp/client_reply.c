@@ -19,6 +19,7 @@ static void begin(struct reading *r, struct smtp_reply *out)
 {
 	*r = (struct reading){ .out = out };
 	out->code = 0;
+	out->ours = false;
 	out->enhanced[0] = out->text[0] = 0;
 }
 

@@ -7,6 +7,7 @@
 static void say_ourselves(struct smtp_reply *r, int code, const char *enhanced, const char *text)
 {
 	r->code = code;
+	r->ours = true;
 	(void)snprintf(r->enhanced, sizeof r->enhanced, "%s", enhanced);
 	(void)snprintf(r->text, sizeof r->text, "%s", text);
 }

@@ -202,6 +202,7 @@ static void what_the_server_lacks_is_refused_before_anything_is_sent(void **stat
 			assert_false(r[k].asked);
 			assert_int_equal(r[k].reply.code, lacking[i].code);
 			assert_string_equal(r[k].reply.enhanced, lacking[i].enhanced);
+			assert_true(r[k].reply.ours);
 		}
 		assert_int_equal(t.reply.code, lacking[i].code);
 		assert_true(smtp_client_usable(t.c));
@@ -228,6 +229,7 @@ static void a_recipient_that_cannot_be_said_does_not_stop_the_others(void **stat
 		assert_false(r[0].asked);
 		assert_string_equal(r[0].reply.enhanced, bad[i].enhanced);
 		assert_int_equal(r[1].rc, RC_OK);
+		assert_true(r[0].reply.ours && !r[1].reply.ours);
 		talk_close(&t);
 		greet(&t, BARE, NULL); /* alone, nothing is said at all */
 		talk_message(&t, &m, "x\r\n");
