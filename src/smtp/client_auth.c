@@ -106,7 +106,7 @@ static enum rc challenge(struct login *l, struct buf *out)
 	return RC_OK;
 }
 
-static enum rc prove(struct login *l, struct scram_client *s, struct str server_first)
+static enum rc prove(struct login *l, struct scram_client *s, struct str password, struct str server_first)
 {
 	struct scram_challenge c;
 	struct secret salted AUTO(secret_done) = { { 0 } };
@@ -118,7 +118,7 @@ static enum rc prove(struct login *l, struct scram_client *s, struct str server_
 		return cancel(l, rc, "the server wants fewer or more iterations of SCRAM than is safe");
 	if (rc != RC_OK)
 		return cancel(l, RC_SYNTAX, "the server's challenge is not SCRAM");
-	struct stretch work = { l->password, buf_str(&salt), c.iterations, &salted, RC_NOMEM };
+	struct stretch work = { password, buf_str(&salt), c.iterations, &salted, RC_NOMEM };
 	rc = worker_run(stretch, &work); /* up to a second of computing: not on the loop */
 	rc = rc != RC_OK ? rc : work.rc;
 	if (rc == RC_OK)
@@ -128,7 +128,7 @@ static enum rc prove(struct login *l, struct scram_client *s, struct str server_
 	return say_base64(l, "", buf_str(&final));
 }
 
-static enum rc by_scram(struct login *l)
+static enum rc by_scram(struct login *l, struct str user, struct str password)
 {
 	struct scram_client s AUTO(scram_client_done);
 	struct buf text AUTO(buf_wipe), nonce AUTO(buf_done);
@@ -140,14 +140,14 @@ static enum rc by_scram(struct login *l)
 		FAIL(l->why, RC_NOMEM, "no random octets for a login");
 	base64_add(&nonce, str_of(random, sizeof random));
 	buf_byte(&nonce, 0);
-	if (nonce.failed || scram_client_first(&s, l->user, nonce.p, &text) != RC_OK)
+	if (nonce.failed || scram_client_first(&s, user, nonce.p, &text) != RC_OK)
 		FAIL(l->why, RC_LIMIT, "the name is too long for a login");
 	TRY(say_base64(l, "AUTH SCRAM-SHA-256 ", buf_str(&text)));
 	enum rc rc = goes_on(l);
 	if (rc != RC_AGAIN)
 		return rc;
 	TRY(challenge(l, &text));
-	TRY(prove(l, &s, buf_str(&text)));
+	TRY(prove(l, &s, password, buf_str(&text)));
 	rc = goes_on(l);
 	if (rc != RC_AGAIN)
 		return rc;
@@ -157,6 +157,18 @@ static enum rc by_scram(struct login *l)
 		return cancel(l, RC_DENIED, "the server could not prove that it knows the password");
 	TRY(say(l, NULL, STR("")));
 	return verdict(l);
+}
+
+static enum rc by_prepared_scram(struct login *l)
+{
+	struct buf user AUTO(buf_wipe), password AUTO(buf_wipe);
+	buf_init(&user, SCRAM_TEXT_MAX);
+	buf_init(&password, SCRAM_TEXT_MAX);
+	enum rc rc = scram_prepare(l->user, &user);
+	rc = rc == RC_OK ? scram_prepare(l->password, &password) : rc;
+	if (rc != RC_OK)
+		FAIL(l->why, rc, "the name or the password is none that SCRAM can carry (RFC 4013)");
+	return by_scram(l, buf_str(&user), buf_str(&password));
 }
 
 static bool is_private(const struct smtp_client *c)
@@ -178,7 +190,7 @@ enum rc smtp_client_auth(struct smtp_client *c, struct str user, struct str pass
 	if (!(ext & SMTP_EXT_AUTH_SCRAM_SHA_256) && !is_private(c))
 		FAIL(why, RC_NOTFOUND, "the server takes passwords in the clear only, and the connection is not encrypted");
 	buf_init(&l.line, AUTH_LINE_MAX + 1);
-	enum rc rc = ext & SMTP_EXT_AUTH_SCRAM_SHA_256 ? by_scram(&l) : ext & SMTP_EXT_AUTH_PLAIN ? by_plain(&l) : by_login(&l);
+	enum rc rc = ext & SMTP_EXT_AUTH_SCRAM_SHA_256 ? by_prepared_scram(&l) : ext & SMTP_EXT_AUTH_PLAIN ? by_plain(&l) : by_login(&l);
 	buf_wipe(&l.line);
 	return rc;
 }

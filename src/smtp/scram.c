@@ -2,6 +2,8 @@
 
 #include "base/codec.h"
 #include "base/mem.h"
+#include <unicode/usprep.h>
+#include <unicode/ustring.h>
 
 void scram_client_init(struct scram_client *s)
 {
@@ -15,6 +17,47 @@ void scram_client_done(struct scram_client *s)
 	buf_wipe(&s->bare);
 	buf_wipe(&s->auth_message);
 	mem_wipe(s->server_signature, sizeof s->server_signature);
+}
+
+static enum rc prepare_unicode(const UStringPrepProfile *profile, struct str in, struct buf *out)
+{
+	UChar wide[SCRAM_TEXT_MAX], ready[SCRAM_TEXT_MAX];
+	char utf8[3 * SCRAM_TEXT_MAX];
+	int32_t n = 0, n_ready = 0, n_utf8 = 0;
+	UErrorCode e = U_ZERO_ERROR;
+	u_strFromUTF8(wide, SCRAM_TEXT_MAX, &n, in.p, (int32_t)in.n, &e);
+	if (U_SUCCESS(e))
+		n_ready = usprep_prepare(profile, wide, n, ready, SCRAM_TEXT_MAX, USPREP_DEFAULT, NULL, &e);
+	if (U_SUCCESS(e))
+		u_strToUTF8(utf8, sizeof utf8, &n_utf8, ready, n_ready, &e);
+	if (U_SUCCESS(e) && n_utf8)
+		buf_add(out, str_of(utf8, (size_t)n_utf8));
+	mem_wipe(wide, sizeof wide);
+	mem_wipe(ready, sizeof ready);
+	mem_wipe(utf8, sizeof utf8);
+	return U_FAILURE(e) || !n_utf8 ? RC_SYNTAX : out->failed ? RC_LIMIT : RC_OK;
+}
+
+enum rc scram_prepare(struct str in, struct buf *out)
+{
+	bool plain = true;
+	if (!in.n || in.n > SCRAM_TEXT_MAX)
+		return in.n ? RC_LIMIT : RC_SYNTAX;
+	for (size_t i = 0; i < in.n; i++)
+		plain = plain && in.p[i] >= ' ' && in.p[i] <= '~';
+	if (plain) {
+		buf_add(out, in);
+		return out->failed ? RC_LIMIT : RC_OK;
+	}
+	if (!utf8_ok(in))
+		return RC_SYNTAX;
+	UErrorCode e = U_ZERO_ERROR;
+	UStringPrepProfile *profile = usprep_openByType(USPREP_RFC4013_SASLPREP, &e);
+	if (U_FAILURE(e))
+		return RC_NOMEM;
+	enum rc rc = prepare_unicode(profile, in, out);
+	usprep_close(profile);
+	return rc;
 }
 
 static enum rc all_written(const struct buf *a, const struct buf *b) { return a->failed || b->failed ? RC_LIMIT : RC_OK; }

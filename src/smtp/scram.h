@@ -13,6 +13,9 @@ struct scram_client {
 };
 void scram_client_init(struct scram_client *s);
 void scram_client_done(struct scram_client *s); /* wipes; works with AUTO() */
+/* SASLprep (RFC 4013) of a name or password, which RFC 5802 2.2 asks for; ASCII without control characters is its own. RC_SYNTAX: not UTF-8, characters that the
+ * profile forbids, or nothing left; RC_LIMIT: longer than SCRAM_TEXT_MAX. */
+MUST_USE enum rc scram_prepare(struct str in, struct buf *out);
 /* "n,,n=user,r=nonce". The nonce is printable without a comma, at most 63 octets. RC_LIMIT: the name is too long; RC_SYNTAX: it has a NUL. */
 MUST_USE enum rc scram_client_first(struct scram_client *s, struct str user, const char *nonce, struct buf *out);
 /* What the server answered, read: `nonce` begins with ours and `salt` (appended to `out_salt`) is not empty, else RC_SYNTAX. RC_LIMIT: fewer than

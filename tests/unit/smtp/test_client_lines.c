@@ -318,6 +318,29 @@ static void scram_says_what_rfc_7677_says(void **state)
 	assert_true(str_eq(buf_str(&out), STR("n,,n=a=2Cb=3Dc,r=n")));
 }
 
+/* The examples of RFC 4013 3. */
+static void names_and_passwords_are_prepared_as_rfc_4013_says(void **state)
+{
+	static const struct { struct str in, out; enum rc rc; } cases[] = {
+		{ S("I\xc2\xadX"), S("IX"), RC_OK }, { S("user"), S("user"), RC_OK }, { S("USER"), S("USER"), RC_OK }, { S("\xc2\xaa"), S("a"), RC_OK }, { S("\xe2\x85\xa8"), S("IX"), RC_OK },
+		{ S("\x07"), S(""), RC_SYNTAX }, { S("\xd8\xa7" "1"), S(""), RC_SYNTAX }, { S("a\xc2\xa0" "b"), S("a b"), RC_OK }, { S("\xc2\xad"), S(""), RC_SYNTAX },
+		{ S("\xff"), S(""), RC_SYNTAX }, { S(""), S(""), RC_SYNTAX }, { S("gr\xc3\xbc\xc3\x9f"), S("gr\xc3\xbc\xc3\x9f"), RC_OK }, { S("u\xcc\x88"), S("\xc3\xbc"), RC_OK },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf out AUTO(buf_done);
+		buf_init(&out, SCRAM_TEXT_MAX);
+		assert_int_equal(scram_prepare(cases[i].in, &out), cases[i].rc);
+		if (cases[i].rc == RC_OK)
+			assert_true(str_eq(buf_str(&out), cases[i].out));
+	}
+	static char longest[SCRAM_TEXT_MAX + 1];
+	struct buf out AUTO(buf_done);
+	buf_init(&out, SCRAM_TEXT_MAX);
+	memset(longest, 'a', sizeof longest);
+	assert_int_equal(scram_prepare(str_of(longest, sizeof longest), &out), RC_LIMIT);
+	assert_int_equal(scram_prepare(str_of(longest, sizeof longest - 1), &out), RC_OK);
+}
+
 /* ---- the watcher ---- */
 
 static void note(void *arg, char direction, struct str line)
@@ -363,6 +386,7 @@ int run_client_lines_tests(void)
 		cmocka_unit_test(a_message_that_wants_tls_all_the_way_says_so_under_tls),
 		cmocka_unit_test(a_login_uses_the_best_that_is_offered_and_never_shows_a_password_to_the_network),
 		cmocka_unit_test(scram_says_what_rfc_7677_says),
+		cmocka_unit_test(names_and_passwords_are_prepared_as_rfc_4013_says),
 		cmocka_unit_test(a_trace_shows_every_line_but_no_secret),
 	};
 	return _cmocka_run_group_tests("client_lines", tests, sizeof tests / sizeof *tests, NULL, NULL);
