@@ -148,7 +148,7 @@ static enum rc put_lines(struct body *b, struct str in)
 			return bad_line_end(b);
 		if (!b->in_line && in.p[i] == '.' && !b->s->bdat) {
 			TRY(sink(b, (struct str){ in.p + from, i - from }));
-			TRY(sink(b, STR(".")));
+			stream_write(b->s->c->io, STR(".")); /* no octet of the message */
 			from = i;
 		}
 		const char *lf = memchr(in.p + i, '\n', in.n - i);

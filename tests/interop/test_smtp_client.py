@@ -227,3 +227,20 @@ def test_a_bad_certificate_is_named_and_under_enforcement_nothing_is_sent(progra
         r = send(program, peer.port, "starttls", f"roots={peer.ca}")  # opportunistic: noted, and sent
         assert r["tls"][0] == "ok" and r["tls"][2] == result and outcomes(r) == ["ok 250"]
         assert peer.wait(lambda s: s["open"] == 0)["messages"][-1]["sni"] == "mail.example"
+
+
+def test_what_was_put_off_is_taken_at_the_next_try_and_a_lost_answer_makes_a_duplicate(program, tmp_path):
+    with BadPeer("greylist=2", "lose=1", f"keep={tmp_path}") as peer:
+        assert [outcomes(send(program, peer.port)) for _ in range(4)] == [["busy 450"], ["busy 450"], ["again 250"], ["ok 250"]]
+        s = peer.wait(2)
+        assert peer.counts() == {"<1@client.example>": 2} and [m["answered"] for m in s["messages"]] == [False, True]
+        assert sorted(p.read_bytes() for p in tmp_path.iterdir()) == [WIRE, WIRE] and s["connections"] == 4
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_the_trace_of_a_login_shows_no_password(program, aiosmtpd):
+    keeper, port = aiosmtpd(auth_required=True, auth_require_tls=False)
+    r = subprocess.run([program, f"127.0.0.1:{port}", "auth=joe:pencil", "trace", "a@client.example", "joe@r.example"], input=WIRE, capture_output=True, timeout=60)
+    lines = r.stderr.decode().splitlines()
+    assert "> AUTH PLAIN ***" in lines and not any("cGVuY2ls" in x or "pencil" in x or "AGpvZQBwZW5jaWw" in x for x in lines)
+    assert f"> ({len(WIRE)} octets of the message)" in lines and len(keeper.got) == 1
