@@ -257,6 +257,29 @@ static void a_second_message_comes_after_the_first_and_rset_where_it_is_due(void
 	talk_close(&t);
 }
 
+static void without_a_message_it_ends_when_the_recipients_are_answered(void **state)
+{
+	static const char *const scripts[] = { PIPE MAIL RCPT(1) RCPT(2) "S: 250 a\nS: 250 b\nS: 550 c\nC: RSET\n" MAIL RCPT(1) RCPT(2) "S: 250 r\nS: 451 a\nS: 503 b\nS: 503 c\n",
+		                               CHUNKS MAIL RCPT(1) RCPT(2) "S: 250 a\nS: 250 b\nS: 550 c\nC: RSET\n" MAIL RCPT(1) RCPT(2) "S: 250 r\nS: 451 a\nS: 503 b\nS: 503 c\n",
+		                               HELLO("") MAIL "S: 250 a\n" RCPT(1) "S: 250 b\n" RCPT(2) "S: 550 c\nC: RSET\nS: 250 r\n" MAIL "S: 451 a\n" };
+	for (size_t i = 0; i < 3; i++) {
+		struct talk t;
+		struct smtp_client_mail m = { .from = FROM };
+		struct smtp_client_rcpt r[] = { to("1"), to("2") };
+		greet(&t, scripts[i], NULL);
+		talk_message(&t, &m, "never wanted");
+		m.more = NULL;
+		assert_int_equal(smtp_client_send(t.c, &m, r, 2, &t.reply, &t.why), RC_OK);
+		assert_true(r[0].rc == RC_AGAIN && r[0].asked && r[0].reply.code == 250);
+		assert_true(r[1].rc == RC_DENIED && r[1].asked && r[1].reply.code == 550);
+		assert_true(smtp_client_usable(t.c));
+		assert_int_equal(smtp_client_send(t.c, &m, r, 2, &t.reply, &t.why), RC_BUSY); /* the first transaction was ended */
+		assert_int_equal(r[0].rc, RC_BUSY);
+		assert_false(r[0].asked);
+		talk_close(&t);
+	}
+}
+
 static void mailmax_ends_the_use_of_a_connection(void **state)
 {
 	struct talk t;
@@ -312,6 +335,7 @@ int run_client_tests(void)
 		cmocka_unit_test(a_starttls_that_goes_wrong_says_how),
 		cmocka_unit_test(each_recipients_outcome_is_true_whatever_the_server_does),
 		cmocka_unit_test(a_second_message_comes_after_the_first_and_rset_where_it_is_due),
+		cmocka_unit_test(without_a_message_it_ends_when_the_recipients_are_answered),
 		cmocka_unit_test(mailmax_ends_the_use_of_a_connection),
 		cmocka_unit_test(many_recipients_go_in_groups_that_no_window_chokes_on),
 	};
