@@ -68,7 +68,8 @@ struct smtp_client_mail {
 /* One transaction: MAIL, RCPTs, DATA or BDAT, pipelined where offered; each recipient's outcome in its `rc`.
  *   RC_OK: every recipient has its outcome (all may be refusals); `reply` is the last answer.
  *   RC_DENIED, RC_BUSY: MAIL was refused, and so was everybody with it; or the server said 421 before the end (RC_BUSY): who has no outcome has RC_AGAIN.
- *   all else: the connection ended; who has no outcome has RC_AGAIN.
+ *   all else: the connection ended; who has no outcome has RC_AGAIN. RC_CLOSED with nobody `asked` on a connection that was used before: it had ended while
+ *   it waited (also by 421, which is then in `reply`); a fresh one will do.
  * RC_OK in a recipient's `rc` stands only on a 2xx that came behind the whole message. A 552 for a RCPT is RC_BUSY (RFC 5321 4.5.3.1.10).
  * What the peer lacks decides as follows: the message is larger than its SIZE (5.3.4), 8BITMIME missing for 8-bit text (5.6.3), BINARYMIME (with CHUNKING) for binary
  * (5.6.1), SMTPUTF8 for the sender or the headers (5.6.7), REQUIRETLS (5.7.30): RC_DENIED with that in `reply` and everywhere, and nothing was sent (the caller bounces). A recipient

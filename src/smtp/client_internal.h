@@ -54,6 +54,7 @@ struct sending {
 	size_t n, next, accepted;
 	bool utf8, pipelined, bdat;
 	bool began, mail_ok, data_said;
+	bool reused, heard;            /* not the connection's first; MAIL was answered, and not by 421 */
 	bool stopped;                  /* 421: nothing more will be answered */
 	enum rc mail_rc;               /* MAIL was refused: RC_BUSY, RC_DENIED, with these words */
 	struct smtp_reply mail_reply;

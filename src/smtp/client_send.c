@@ -158,6 +158,7 @@ static enum rc hear_mail(struct sending *s)
 	enum rc rc = hear(s, "MAIL", s->c->config.mail_ms);
 	if (!is_answer(rc) || s->stopped)
 		return rc;
+	s->heard = true;
 	s->mail_ok = s->c->reset_due = rc == RC_OK;
 	s->mail_rc = rc;
 	s->mail_reply = *s->reply;
@@ -245,10 +246,22 @@ static enum rc lacking(struct sending *s, const struct lack *l)
 	FAIL(s->why, RC_DENIED, "%s", l->text);
 }
 
+/* A connection that has waited may have ended meanwhile, with 421 or without a word. That says nothing of the message: RC_CLOSED, and a fresh one will do. */
+static enum rc still_there(struct sending *s)
+{
+	struct smtp_client *c = s->c;
+	if (s->reused && c->dead == RC_OK && stream_error(c->io) == RC_OK && !stream_pending(c->io) && stream_wait(c->io, 0) == RC_CLOSED)
+		return smtp_dead(c, RC_CLOSED, s->why, "the server had closed the waiting connection");
+	enum rc rc = smtp_may_say(c, s->reply, s->why);
+	return rc == RC_BUSY && s->reused ? RC_CLOSED : rc;
+}
+
 static enum rc transact(struct sending *s)
 {
 	const struct smtp_client_mail *m = s->m;
 	enum rc rc = envelope(s);
+	if (s->reused && s->stopped && !s->heard)
+		return RC_CLOSED; /* it had ended when we began to speak */
 	if (s->mail_rc != RC_OK) {
 		enum rc refused = refused_at_mail(s);
 		return rc == RC_OK || s->stopped ? refused : rc;
@@ -271,7 +284,8 @@ enum rc smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *m
 		rcpts[i].asked = false;
 		rcpts[i].reply = (struct smtp_reply){ 0 };
 	}
-	TRY(smtp_may_say(c, reply, why));
+	s.reused = c->mails > 0;
+	TRY(still_there(&s));
 	if (!c->ready)
 		FAIL(why, RC_CLOSED, "the server was not greeted");
 	s.pipelined = c->extensions & SMTP_EXT_PIPELINING && !c->config.no_pipelining;

@@ -68,6 +68,10 @@ static bool more(void *arg, struct str *out_in)
 			p->at = before;
 			break;
 		}
+		if (!theirs && p->checked == p->out.len) { /* it was not spoken to: it waits */
+			p->at = before;
+			return true;
+		}
 		if (!theirs && !was_said(p, str_skip(line, 3)))
 			return false;
 		spoke = spoke || theirs;

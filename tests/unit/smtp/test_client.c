@@ -257,6 +257,31 @@ static void a_second_message_comes_after_the_first_and_rset_where_it_is_due(void
 	talk_close(&t);
 }
 
+/* What a server does with a connection that waits says nothing of the message. */
+static void a_connection_that_ended_while_it_waited_is_no_refusal(void **state)
+{
+	static const struct { const char *then; int code; } cases[] = {
+		{ "CLOSE\n", 0 }, { "S: 421 4.4.2 idle\n", 421 }, { MAIL RCPT(1) "C: DATA\nS: 421 4.4.2 idle\n", 421 }, { MAIL RCPT(1) "C: DATA\nCLOSE\n", 0 },
+	};
+	for (size_t i = 0; i < 4; i++) {
+		char script[1024];
+		struct talk t;
+		struct smtp_client_mail m = { .from = FROM };
+		struct smtp_client_rcpt r = to("1");
+		(void)snprintf(script, sizeof script, "%s%s", PIPE MAIL RCPT(1) "C: DATA\nS: 250 a\nS: 250 b\nS: 354 go\nC: x\nC: .\nS: 250 queued\n", cases[i].then);
+		greet(&t, script, NULL);
+		talk_message(&t, &m, "x\r\n");
+		assert_int_equal(smtp_client_send(t.c, &m, &r, 1, &t.reply, &t.why), RC_OK);
+		assert_int_equal(r.rc, RC_OK);
+		assert_int_equal(smtp_client_send(t.c, &m, &r, 1, &t.reply, &t.why), RC_CLOSED);
+		assert_int_equal(r.rc, RC_AGAIN);
+		assert_false(r.asked);
+		assert_int_equal(t.reply.code, cases[i].code);
+		assert_false(smtp_client_usable(t.c));
+		talk_close(&t);
+	}
+}
+
 static void without_a_message_it_ends_when_the_recipients_are_answered(void **state)
 {
 	static const char *const scripts[] = { PIPE MAIL RCPT(1) RCPT(2) "S: 250 a\nS: 250 b\nS: 550 c\nC: RSET\n" MAIL RCPT(1) RCPT(2) "S: 250 r\nS: 451 a\nS: 503 b\nS: 503 c\n",
@@ -335,6 +360,7 @@ int run_client_tests(void)
 		cmocka_unit_test(a_starttls_that_goes_wrong_says_how),
 		cmocka_unit_test(each_recipients_outcome_is_true_whatever_the_server_does),
 		cmocka_unit_test(a_second_message_comes_after_the_first_and_rset_where_it_is_due),
+		cmocka_unit_test(a_connection_that_ended_while_it_waited_is_no_refusal),
 		cmocka_unit_test(without_a_message_it_ends_when_the_recipients_are_answered),
 		cmocka_unit_test(mailmax_ends_the_use_of_a_connection),
 		cmocka_unit_test(many_recipients_go_in_groups_that_no_window_chokes_on),
