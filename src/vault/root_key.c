@@ -107,7 +107,7 @@ static bool has_vault(const char *data_dir)
 static enum rc load_file(const char *path, const char *data_dir, bool make, bool demo, struct secret *out, struct why *why)
 {
 	char dir[PATH_MAX], real[PATH_MAX];
-	const char *name;
+	const char *name = "";
 	TRY(split(path, dir, real, &name, why));
 	if (!demo && lies_in(real, data_dir))
 		FAIL(why, RC_DENIED, "the root key %.100s lies in the data directory it protects: keep it elsewhere", path);
