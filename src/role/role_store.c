@@ -150,7 +150,6 @@ static void on_deliver(void *env, struct ipc_peer *from, struct ipc_call *call, 
 	size_t n = 0, epoch_n = 0, put_n = 0;
 	struct why why = { 0 };
 	struct buf out, letters;
-	(void)from;
 	fd_close(&fd);
 	arena_init(&a, 64 << 20);
 	buf_init(&out, 1 << 20);
@@ -159,6 +158,8 @@ static void on_deliver(void *env, struct ipc_peer *from, struct ipc_call *call, 
 	enum rc rc = m->blob.n == sizeof id.b ? wire_get_copies(m->copies, &a, &copies, &n) : RC_SYNTAX;
 	if (rc == RC_OK)
 		rc = wire_get_epochs(m->epochs, &a, &epochs, &epoch_n);
+	if (rc == RC_OK && (m->puts.n || m->sent.n) && ipc_peer_role(from) != ROLE_EDGE)
+		rc = why_fail(&why, RC_DENIED, 0, __FILE__, "mail goes out through edge alone"); /* a session that was taken over sends nothing */
 	if (rc == RC_OK && m->puts.n)
 		rc = wire_get_puts(m->puts, &a, &puts, &put_n);
 	if (rc == RC_OK && m->sent.n)
