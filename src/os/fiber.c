@@ -181,6 +181,7 @@ static void stack_put(struct loop *l, struct fiber *f)
 		stack_unmap(f);
 		return;
 	}
+	f->trimmed = false;
 	f->ready_next = l->stacks;
 	l->stacks = f;
 	l->stacks_n++;
@@ -202,9 +203,11 @@ void fiber_drop_cache(struct loop *l, size_t keep)
 		stack_unmap(stack_get(l));
 }
 
+/* What lies below has been counted and given back: until the stack is used again there is nothing to look at. */
 static void trim_to(struct fiber *f, const void *sp)
 {
 	uintptr_t end = (uintptr_t)sp & ~(uintptr_t)4095;
+	f->trimmed = true;
 	measure(f);
 	if (end > (uintptr_t)f->low)
 		(void)madvise(f->low, end - (uintptr_t)f->low, MADV_DONTNEED);
@@ -213,13 +216,12 @@ static void trim_to(struct fiber *f, const void *sp)
 void fiber_trim(struct loop *l)
 {
 	for (struct fiber *f = l->all; f; f = f->next)
-		if (f->state == FIBER_PARKED && !f->trimmed && l->now - f->parked_at >= FIBER_TRIM_MS) {
+		if (f->state == FIBER_PARKED && !f->trimmed && l->now - f->parked_at >= FIBER_TRIM_MS)
 			trim_to(f, f->sp);
-			f->trimmed = true;
-		}
 	fiber_drop_cache(l, FIBER_CACHE / 4);
 	for (struct fiber *f = l->stacks; f; f = f->ready_next)
-		trim_to(f, f);
+		if (!f->trimmed)
+			trim_to(f, f);
 }
 
 static __thread struct loop *measured; /* the loop of this thread, for fiber_stack_high_water() */
@@ -234,9 +236,11 @@ size_t fiber_stack_high_water(void)
 {
 	if (measured) {
 		for (const struct fiber *f = measured->all; f; f = f->next)
-			measure(f);
+			if (!f->trimmed)
+				measure(f);
 		for (const struct fiber *f = measured->stacks; f; f = f->ready_next)
-			measure(f);
+			if (!f->trimmed)
+				measure(f);
 	}
 	return high_water;
 }
@@ -295,6 +299,7 @@ static void bury(struct loop *l, struct fiber *f)
 void fiber_switch_in(struct loop *l, struct fiber *f)
 {
 	f->state = FIBER_RUNNING;
+	f->trimmed = false;
 	current = f;
 #ifdef FIBER_ASAN
 	__sanitizer_start_switch_fiber(&l->fake_stack, f->low, STACK_USABLE);
@@ -352,7 +357,6 @@ enum rc fiber_park(struct fiber *f, int64_t deadline, enum fiber_state how)
 		deadline_set(f, deadline);
 	f->state = how;
 	f->parked_at = f->loop->now;
-	f->trimmed = false;
 	switch_out(f);
 	return f->result;
 }
