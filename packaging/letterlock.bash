@@ -33,7 +33,7 @@ _letterlock() {
 	"dkim rotate") words="--config --json --yes --help " ;;
 	"dkim retire") words="--config --json --yes --help " ;;
 	"dkim revoke") words="--config --json --yes --help " ;;
-	"dns show") words="--zone --split --config --json --yes --help " ;;
+	"dns show") words="--zone --split --sts-policy --config --json --yes --help " ;;
 	"dns check") words="--wait --config --json --yes --help " ;;
 	"dns ask") words="--config --json --yes --help " ;;
 	"report dmarc") words="--domain --since --config --json --yes --help " ;;

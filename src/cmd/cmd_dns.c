@@ -96,6 +96,24 @@ static void show_zone(const struct dns_want *w, struct buf *b)
 	say("%s%.*s. 3600 IN %s %.*s", comment ? "; " : "", PSTR(w->name), dns_type_name(w->type), (int)wrapped.len, wrapped.p);
 }
 
+/* The document for the web server of mta-sts.DOMAIN, line by line: RFC 8461 3.2 takes LF as well as CRLF. */
+static enum status show_sts_policy(struct ctl *ctl, struct call *c, struct arena *a)
+{
+	AUTO(buf_done) struct buf text = { .max = 4096 };
+	char id[33];
+	if (dns_sts_policy(ctl_config(ctl), &text, id) != RC_OK)
+		return say_error(c, STATUS_FAILED, "there is no policy to show", "server.hostname is no host name", "letterlock config show");
+	if (c->json) {
+		say_json("{\"id\":\"%s\",\"policy\":\"%s\"}", id, json_text(a, buf_str(&text)));
+		return STATUS_OK;
+	}
+	for (struct str line, rest = buf_str(&text); rest.n;) {
+		(void)str_cut(rest, '\n', &line, &rest);
+		say("%s", text_z(a, str_trim(line)));
+	}
+	return STATUS_OK;
+}
+
 static enum status show(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
@@ -104,6 +122,8 @@ static enum status show(struct ctl *ctl, void *arg)
 	AUTO(buf_done) struct buf b = { .max = 8192 };
 	struct str domain;
 	enum status s = clean(c, &a, &domain);
+	if (s == STATUS_OK && call_option(c, "sts-policy"))
+		return show_sts_policy(ctl, c, &a);
 	if (s != STATUS_OK || (s = start(ctl, c, &a, &k)) != STATUS_OK)
 		return s;
 	collect(&k, domain, true);

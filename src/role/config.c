@@ -341,6 +341,8 @@ enum rc config_check(const struct config *c, struct why *why)
 		FAIL(why, RC_SYNTAX, "server.sandbox must be full or reduced");
 	if (!one_of(c->account_mode, "organisation", "private"))
 		FAIL(why, RC_SYNTAX, "account.mode must be organisation or private");
+	if (!one_of(c->sts_mode, "none", "testing") && !str_eq(c->sts_mode, STR("enforce")))
+		FAIL(why, RC_SYNTAX, "sts.mode must be none, testing or enforce");
 	TRY(check_authentication(c, why));
 	TRY(blocklist_rules_check(c, why));
 	TRY(report_rules_check(c, why));

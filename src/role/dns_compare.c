@@ -172,7 +172,8 @@ static bool text_right(const struct dns_wants *all, const struct dns_want *w, st
 	case RULE_DKIM: return dkim_clock_same(is, w->value);
 	case RULE_DMARC: return dmarc_record_parse(is, a, &r, &unused) == RC_OK && tag(is, "p", &x) && names_us(r.rua, all->dmarc_address, a);
 	case RULE_REPORTS: return true;
-	case RULE_STS: return tag(is, "v", &x) && str_eq(x, STR("STSv1")) && tag(is, "id", &y) && is_id(y); /* RFC 8461 3.1 */
+	case RULE_STS: /* RFC 8461 3.1; the id of a policy of ours says which policy it is */
+		return tag(is, "v", &x) && str_eq(x, STR("STSv1")) && tag(is, "id", &y) && is_id(y) && (w->unused || (tag(w->value, "id", &x) && str_eq(x, y)));
 	case RULE_TLSRPT: return tag(is, "rua", &x) && names_us(x, all->tls_address, a);
 	default: return false;
 	}

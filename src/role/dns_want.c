@@ -1,6 +1,7 @@
 #include "role/dns_want.h"
 
 #include "base/codec.h"
+#include "origin/mta_sts.h"
 #include "role/report_rules.h"
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -76,7 +77,7 @@ static void want_services(const struct config *c, struct dns_wants *o, struct ar
 		{ "_submissions._tcp", LISTEN_SMTPS, 465, "nothing listens for submission: listen.smtps" },
 		{ "_imaps._tcp", LISTEN_IMAPS, 993, "nothing listens: listen.imaps" },
 		{ "_pop3s._tcp", LISTEN_POP3S, 995, "nothing listens: listen.pop3s" } };
-	static const char *const aliases[] = { "mta-sts", "autoconfig", "autodiscover" };
+	static const char *const aliases[] = { "autoconfig", "autodiscover" };
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
 		unsigned port;
 		bool used = listens(c, services[i].proto, services[i].usual, &port);
@@ -105,6 +106,32 @@ static void want_host(const struct config *c, struct dns_wants *o, struct arena 
 		want(o, false, format(a, "_25._tcp.%.*s", PSTR(o->host)), DNS_TLSA, RULE_EXACT, value);
 		certificates++;
 	}
+}
+
+enum rc dns_sts_policy(const struct config *c, struct buf *out, char out_id[33])
+{
+	struct str mx = c->server_hostname;
+	struct mta_sts_policy p = { .mode = MTA_STS_NONE, .max_age = (uint32_t)(c->sts_max_age / 1000), .mx = &mx, .mx_n = 1 };
+	if (str_eq(c->sts_mode, STR("testing")))
+		p.mode = MTA_STS_TESTING;
+	if (str_eq(c->sts_mode, STR("enforce")))
+		p.mode = MTA_STS_ENFORCE;
+	return mta_sts_write(&p, out, out_id);
+}
+
+/* The policy itself is on the web server of mta-sts.DOMAIN, wherever that is. */
+static void want_sts(const struct config *c, struct dns_wants *o, struct arena *a)
+{
+	AUTO(buf_done) struct buf document = { .max = 4096 };
+	char id[33];
+	bool off = str_eq(c->sts_mode, STR("none"));
+	if (dns_sts_policy(c, &document, id) != RC_OK)
+		return;
+	want(o, false, format(a, "_mta-sts.%.*s", PSTR(o->domain)), DNS_TXT, RULE_STS, format(a, "v=STSv1; id=%s", id))->unused = off ? "sts.mode is none" : NULL;
+	if (off)
+		want(o, false, format(a, "mta-sts.%.*s", PSTR(o->domain)), DNS_CNAME, RULE_ALIAS, format(a, "%.*s.", PSTR(o->host)))->unused = "sts.mode is none";
+	else
+		want(o, false, format(a, "mta-sts.%.*s", PSTR(o->domain)), DNS_A, RULE_ADDRESS, STR("the web server with the policy that `dns show --sts-policy` prints"));
 }
 
 /* RFC 9990 4: a domain that takes another's reports has to say so in the DNS. */
@@ -142,7 +169,7 @@ void dns_wants(const struct config *c, struct str domain, const struct dkim_row 
 	want(o, true, format(a, "_dmarc.%.*s", PSTR(domain)), DNS_TXT, RULE_DMARC, format(a, "v=DMARC1; p=none%.*s", PSTR(report_to(o->dmarc_address, "; rua=", a))));
 	want_consent(o, a);
 	want_host(c, o, a);
-	want(o, false, format(a, "_mta-sts.%.*s", PSTR(domain)), DNS_TXT, RULE_STS, STR("v=STSv1; id=1"))->unused = "this server serves no MTA-STS policy yet (HTTPS)";
+	want_sts(c, o, a);
 	struct dns_want *w = want(o, false, format(a, "_smtp._tls.%.*s", PSTR(domain)), DNS_TXT, RULE_TLSRPT,
 	                          format(a, "v=TLSRPTv1; %.*s", PSTR(report_to(o->tls_address, "rua=", a))));
 	w->unused = o->tls_address.n ? NULL : "reports.tls_address is empty";

@@ -30,6 +30,8 @@ struct dns_wants {
 void dns_wants(const struct config *c, struct str domain, const struct dkim_row *keys, size_t key_n, struct arena *a, struct dns_wants *out);
 /* "3 1 1 ..." (RFC 7672 3.1.1) of the first certificate in a PEM file. False: it cannot be read, or does not name `host`. */
 bool dns_tlsa_of(const char *path, struct str host, struct arena *a, struct str *out);
+/* Our own MTA-STS policy (RFC 8461 3.2), the same for each of our domains, as sts.mode and sts.max_age have it, and the id of its record. */
+MUST_USE enum rc dns_sts_policy(const struct config *c, struct buf *out, char out_id[33]);
 
 /* How what is there compares: *is becomes the records in words, *should what is to be published, with what else its owner has in it kept. */
 enum dns_check dns_compare(const struct dns_wants *all, const struct dns_want *w, const struct dns_answer *answer, struct arena *a, struct str *is, struct str *should);

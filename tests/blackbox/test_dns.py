@@ -308,6 +308,12 @@ def test_the_demos_records_are_right_and_the_wrong_one_is_found(server):
     assert rows["1.0.0.127.in-addr.arpa", "PTR"]["result"] == "ok"
 
 
+def test_the_mta_sts_policy_is_printed_for_a_web_server(server):
+    text = server.cli("dns", "show", "demo.test", "--sts-policy").stdout
+    assert text == "version: STSv1\nmode: none\nmx: mail.demo.test\nmax_age: 604800\n", text
+    assert json.loads(server.cli("dns", "show", "demo.test", "--sts-policy", "--json").stdout)["policy"] == text.replace("\n", "\r\n")
+
+
 def test_show_is_a_zone_file_that_a_name_server_takes(server, tmp_path):
     if not shutil.which("nsd-checkzone", path="/usr/sbin:/usr/bin"):
         pytest.skip("nsd-checkzone is not installed: skipped")

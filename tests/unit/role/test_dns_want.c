@@ -119,9 +119,36 @@ static void without_an_address_spf_cannot_be_checked_and_each_address_wants_its_
 	tear_down(&b);
 }
 
+static void our_mta_sts_record_has_the_id_of_our_policy(void **state)
+{
+	struct bench b;
+	AUTO(buf_done) struct buf document = { .max = 4096 };
+	struct dns_answer x;
+	struct str is, should;
+	char id[33], right[80];
+	set_up(&b, "mta-sts A 192.0.2.9\n_mta-sts TXT \"v=STSv1; id=1\"");
+	b.c.sts_mode = STR("testing");
+	dns_wants(&b.c, STR("example.org"), NULL, 0, &b.a, &b.w);
+	assert_int_equal(dns_sts_policy(&b.c, &document, id), RC_OK);
+	assert_true(str_eq(buf_str(&document), STR("version: STSv1\r\nmode: testing\r\nmx: mail.example.org\r\nmax_age: 604800\r\n")));
+	const struct dns_want *w = find(&b.w, "_mta-sts.example.org", DNS_TXT), *host = find(&b.w, "mta-sts.example.org", DNS_A);
+	assert_true(w && host && !w->unused && !host->unused);
+	(void)snprintf(right, sizeof right, "v=STSv1; id=%s", id);
+	assert_true(str_eq(w->value, str_z(right)));
+	dns_ask(&b.w.dns, DNS_TXT, w->name, &b.a, &x);
+	assert_int_equal(dns_compare(&b.w, w, &x, &b.a, &is, &should), DNS_DIFFERENT); /* an id of another policy */
+	assert_true(str_eq(should, str_z(right)));
+	x.record[0].data = str_z(right);
+	assert_int_equal(dns_compare(&b.w, w, &x, &b.a, &is, &should), DNS_RIGHT);
+	dns_ask(&b.w.dns, DNS_A, host->name, &b.a, &x);
+	assert_int_equal(dns_compare(&b.w, host, &x, &b.a, &is, &should), DNS_RIGHT);
+	tear_down(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(our_mta_sts_record_has_the_id_of_our_policy),
 		cmocka_unit_test(a_published_record_compares_by_what_it_does),
 		cmocka_unit_test(reports_that_another_domain_takes_need_its_consent),
 		cmocka_unit_test(without_an_address_spf_cannot_be_checked_and_each_address_wants_its_name),
