@@ -2,11 +2,12 @@
 
 #include "base/mem.h"
 #include "os/file.h"
+#include <assert.h>
 #include <confuse.h>
 #include <errno.h>
 #include <fcntl.h>
 
-enum { SECTIONS_MAX = 16, KEYS_MAX = 40, WORD_MAX = 64 };
+enum { SECTIONS_MAX = 32, KEYS_MAX = 48, WORD_MAX = 64 };
 
 /* One file being read. libconfuse's callbacks carry no pointer of ours, so the current one is per thread: a thread reads one at a time. */
 struct load {
@@ -200,6 +201,7 @@ static int on_text(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 
 /* ---- libconfuse's option tables, made from ours ---- */
 
+_Static_assert(2 * LISTEN_PROTOS + 2 <= KEYS_MAX, "the section listen has its own rows");
 struct tables {
 	cfg_opt_t top[SECTIONS_MAX], keys[SECTIONS_MAX][KEYS_MAX];
 	char proxy_names[LISTEN_PROTOS][24];
@@ -208,6 +210,7 @@ struct tables {
 
 static void add_section(struct tables *t, const char *name, cfg_opt_t *keys, cfg_flag_t flags)
 {
+	assert(t->top_n + 1 < SECTIONS_MAX); /* one stays zero: the end */
 	t->top[t->top_n++] = (cfg_opt_t)CFG_SEC(name, keys, flags);
 }
 
@@ -219,6 +222,7 @@ static void add_rows(struct tables *t)
 			s++;
 		if (s == t->top_n)
 			add_section(t, config_rows[i].section, t->keys[s], CFGF_NONE);
+		assert(t->key_n[s] + 1 < KEYS_MAX);
 		t->keys[s][t->key_n[s]++] = (cfg_opt_t)CFG_STR_CB(config_rows[i].name, NULL, CFGF_NODEFAULT, on_scalar);
 	}
 }
