@@ -294,6 +294,7 @@ static void try_all(struct sending *s)
 			log_event(LEVEL_WARN, EV_QUEUE_DOWN, F("dom", s->domain), F("reason", t.out[0].text));
 		enum rc rc = conclude(s, at, t.tried);
 		rq_tell(s->h->q, now_of(s->h), s->job.lane, news);
+		relay_kick(s->h); /* there may be room for one connection more */
 		at += t.tried;
 		if (s->conn && !smtp_client_usable(s->conn->client))
 			relay_conn_end(s->h, &s->conn);

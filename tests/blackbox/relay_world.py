@@ -41,6 +41,10 @@ class Peer:
     def stop(self):
         async def end():
             self.server.close()
+            others = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            for t in others:
+                t.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
             self.loop.stop()
         self.loop.call_soon_threadsafe(lambda: asyncio.ensure_future(end()))
         self.thread.join(10)
@@ -51,7 +55,7 @@ class Peer:
         self.most_open = max(self.open, self.most_open)
         try:
             await self.session(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
             self.open -= 1
