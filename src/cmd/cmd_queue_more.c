@@ -202,11 +202,11 @@ enum status run_trace(struct call *c) { return ctl_verb(c, trace); }
 
 /* ---- probe send ---- */
 
-enum { OUTCOME_SENT, OUTCOME_LATER, OUTCOME_FAILED };
+enum { OUTCOME_LATER, OUTCOME_SENT, OUTCOME_FAILED }; /* enum relay_what */
 
 static enum status print_probe(struct call *c, const struct msg_PROBE_SEND_answer *p)
 {
-	static const char *const outcomes[] = { "taken", "refused for now", "refused" };
+	static const char *const outcomes[] = { "refused for now", "taken", "refused" };
 	struct cursor in = cursor_of(p->lines);
 	const char *outcome = p->outcome == OUTCOME_SENT && call_option(c, "no-data") ? "the recipient would be taken" : outcomes[p->outcome < 3 ? p->outcome : OUTCOME_FAILED];
 	while (in.in.n && !in.failed) {

@@ -21,7 +21,7 @@ int64_t relay_due(const struct relay_times *t, const struct queue_row *r, int64_
 int64_t relay_due_loaded(const struct relay_times *t, const struct queue_row *r, int64_t now);
 
 /* ---- one recipient's outcome ---- */
-enum relay_what { RELAY_SENT, RELAY_LATER, RELAY_FAILED };
+enum relay_what { RELAY_LATER /* also what nobody has said anything about */, RELAY_SENT, RELAY_FAILED };
 struct relay_outcome {
 	enum relay_what what;
 	bool remote;                   /* the words are the receiver's */

@@ -110,6 +110,10 @@ static enum rc transact(struct relay_try *t, bool reused)
 		m.by_s = (l->deliver_by_ms - wall_ms()) / 1000;
 	}
 	t->tried = n;
+	for (size_t i = 0; i < n; i++) {
+		t->out[i] = (struct relay_outcome){ 0 };
+		t->host[i] = STR("");
+	}
 	if (!r || addresses(t, n, &m, r) != RC_OK) {
 		relay_own(&t->out[0], r ? RELAY_FAILED : RELAY_LATER, r ? "5.1.3" : "4.3.0", r ? "an address of this message cannot be said in SMTP" : "no memory");
 		all(t, 1, n, &t->out[0]);
@@ -123,8 +127,10 @@ static enum rc transact(struct relay_try *t, bool reused)
 	bool any = false;
 	for (size_t i = 0; i < n; i++)
 		any = any || r[i].asked;
-	if (reused && rc != RC_OK && rc != RC_DENIED && rc != RC_BUSY && !any)
+	if (reused && rc != RC_OK && rc != RC_DENIED && rc != RC_BUSY && !any) {
+		t->tried = 0;
 		return RC_AGAIN;
+	}
 	if (rc != RC_OK && s.why.text[0])
 		why = s.why;
 	for (size_t i = 0; i < n; i++) {

@@ -17,7 +17,7 @@ from relay_world import Peer, fill, free_port, relay_env, zone_text
 NAMES = {  # domain: the address of its server
     "fine.example": "127.0.1.1", "busy.example": "127.0.1.2", "strict.example": "127.0.1.3", "late.example": "127.0.1.4", "gone.example": "127.0.1.5",
     "tls.example": "127.0.1.6", "broken.example": "127.0.1.7", "never.example": "127.0.1.8", "us.example": "127.0.1.9", "slow.example": "127.0.1.10",
-    "huge.example": "127.0.1.11", "turn.example": "127.0.1.12", "many.example": "127.0.1.13",
+    "huge.example": "127.0.1.11", "turn.example": "127.0.1.12", "many.example": "127.0.1.13", "pause.example": "127.0.1.14",
 }
 MORE = """
 null.example. IN SOA ns.null.example. root.null.example. 1 1 1 1 1
@@ -326,6 +326,25 @@ def test_a_destination_that_does_not_answer_is_not_asked_for_each_message(world)
     assert len(p.recipients()) == 200
 
 
+def test_a_connection_that_was_gone_when_it_was_used_again_is_no_delivery(world):
+    """One message is taken; then the server drops that connection and every other one."""
+    opened = []
+
+    def say(verb, line):
+        if verb == "CONNECT":
+            opened.append(1)
+            return None if len(opened) == 1 else "close"
+        if verb == "MAIL" and p.taken:
+            return "close"
+    p = world.peer("gone.example", say=say)
+    fill(world, to="g%d@gone.example", letters=30)
+    wait_for(lambda: len(p.taken) == 1)
+    wait_for(lambda: len([r for r in rows(world, "--domain", "gone.example") if r["attempts"]]) > 3, 15)
+    assert len(rows(world, "--state", "done", "--domain", "gone.example")) == 1
+    assert len(rows(world, "--domain", "gone.example")) == 29
+    world.cli("queue", "drop", "--domain", "gone.example", "--yes", check=False)
+
+
 # ---- steering ----
 
 def test_the_queue_is_shown_and_steered_by_ids_and_filters(world):
@@ -354,16 +373,16 @@ def test_the_queue_is_shown_and_steered_by_ids_and_filters(world):
 
 
 def test_a_paused_destination_waits_until_it_is_resumed_also_over_a_restart(world):
-    p = world.peer("gone.example")
-    world.cli("queue", "pause", "gone.example")
-    assert world.cli("queue", "pause", "gone.example", check=False).returncode == 3
-    fill(world, to="wait@gone.example")
-    row = wait_for(lambda: rows(world, "--domain", "gone.example"))[0]
+    p = world.peer("pause.example")
+    world.cli("queue", "pause", "pause.example")
+    assert world.cli("queue", "pause", "pause.example", check=False).returncode == 3
+    fill(world, to="wait@pause.example")
+    row = wait_for(lambda: rows(world, "--domain", "pause.example"))[0]
     assert row["state"] == "paused" and row["attempts"] == 0 and p.taken == []
-    assert "gone.example" in world.cli("queue", "pause").stdout
-    world.cli("queue", "resume", "gone.example")
-    wait_for(lambda: p.recipients() == ["wait@gone.example"])
-    assert world.cli("queue", "resume", "gone.example", check=False).returncode == 3
+    assert "pause.example" in world.cli("queue", "pause").stdout
+    world.cli("queue", "resume", "pause.example")
+    wait_for(lambda: p.recipients() == ["wait@pause.example"])
+    assert world.cli("queue", "resume", "pause.example", check=False).returncode == 3
 
 
 def test_trace_tells_each_step_with_the_servers_words(world):
