@@ -130,6 +130,7 @@ struct relay_host *relay_host_get(struct relay_house *h, const char *ip, uint16_
 MUST_USE enum rc relay_host_enter(struct relay_house *h, struct relay_host *host, uint64_t fit, unsigned most, struct relay_conn **out_idle);
 void relay_host_leave(struct relay_house *h, struct relay_host *host);
 void relay_host_tell(struct relay_house *h, struct relay_host *host, enum rq_news news, const char *reason);
+void relay_hosts_forgive(struct relay_house *h);         /* somebody wants it tried now: none is left alone any more */
 void relay_hosts_sweep(struct relay_house *h, bool all);  /* idle connections that waited long enough are closed; hosts nobody needs are forgotten */
 
 /* ---- relay_conn.c ---- */

@@ -322,6 +322,8 @@ void relay_on_queue_act(void *env, struct ipc_peer *from, struct ipc_call *call,
 		x->reason = m->reason;
 		x->results = results;
 		arena_init(&x->a, ROOM);
+		if (x->act == RELAY_RETRY)
+			relay_hosts_forgive(h);
 		for (size_t i = 0; i < n; i++) {
 			uint64_t letter = cursor_u64(&c);
 			results[i] = (uint8_t)act_on(x, i, letter, cursor_u32(&c));
@@ -330,6 +332,7 @@ void relay_on_queue_act(void *env, struct ipc_peer *from, struct ipc_call *call,
 		}
 		finish(x);
 		arena_done(&x->a);
+		relay_kick(h);
 	}
 	ipc_answer(call, rc, &why, &(struct msg_QUEUE_ACT_answer){ .results = str_of(results, rc == RC_OK ? n : 0) });
 	mem_free(results);

@@ -94,6 +94,15 @@ void relay_host_tell(struct relay_house *h, struct relay_host *x, enum rq_news n
 	wake_all(&x->room);
 }
 
+void relay_hosts_forgive(struct relay_house *h)
+{
+	size_t at = 0;
+	for (struct relay_host *x; (x = map_next(&h->hosts, &at));) {
+		x->until = 0;
+		wake_all(&x->room);
+	}
+}
+
 static bool waited(const struct relay_house *h, const struct relay_conn *c)
 {
 	return loop_now(h->e->loop) - c->idle_since >= (int64_t)h->e->config->relay_idle;

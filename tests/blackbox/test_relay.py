@@ -1,17 +1,15 @@
 """Mail to other servers: what is delivered, put off, returned, and how the queue is shown and steered. The other servers are on loopback."""
 import email
 import json
-import os
 import re
 import ssl
 import subprocess
 import threading
-import time
 
 import pytest
 
 from conftest import Server
-from helpers import fetch_all, imap, send, wait_for
+from helpers import fetch_all, imap, wait_for
 from relay_world import Peer, fill, free_port, relay_env, zone_text
 
 NAMES = {  # domain: the address of its server
@@ -343,6 +341,18 @@ def test_a_connection_that_was_gone_when_it_was_used_again_is_no_delivery(world)
     assert len(rows(world, "--state", "done", "--domain", "gone.example")) == 1
     assert len(rows(world, "--domain", "gone.example")) == 29
     world.cli("queue", "drop", "--domain", "gone.example", "--yes", check=False)
+
+
+def test_a_retry_by_hand_asks_a_destination_that_is_left_alone_for_an_hour(fresh, tmp_path):
+    port = free_port()
+    s = fresh(env=relay_env(tmp_path, port, zone_text(("late.example", "127.0.1.40")), down_first='"1 h"', down_max='"1 h"', retry_first='"1 h"', retry_max='"1 h"'))
+    fill(s, to="x%d@late.example", letters=3)
+    wait_for(lambda: [r for r in rows(s) if r["attempts"]])
+    p = Peer(port, "127.0.1.40")
+    assert p.recipients() == []
+    s.cli("queue", "retry", "--all", "--yes")
+    wait_for(lambda: len(p.recipients()) == 3)
+    p.stop()
 
 
 # ---- steering ----
