@@ -94,14 +94,14 @@ static bool set_id(struct relay_filter *f, const char *id)
 
 /* ---- finding ---- */
 
-struct gathered { const struct call *c; struct relay_entry shown[SHOWN]; struct arena a; struct buf rows; size_t n; bool show_all; };
+struct gathered { const struct call *c; struct relay_entry shown[SHOWN]; struct arena a; struct buf rows; size_t n, shown_n; bool show_all, kept; /* kept: `shown` is filled */ };
 
 static void keep(struct gathered *g, const struct relay_entry *e)
 {
 	buf_u64(&g->rows, e->letter);
 	buf_u32(&g->rows, e->n);
-	if (g->n < SHOWN) {
-		struct relay_entry *x = &g->shown[g->n];
+	if (g->shown_n < SHOWN && !g->kept) {
+		struct relay_entry *x = &g->shown[g->shown_n++];
 		*x = *e;
 		struct str *const texts[] = { &x->mid, &x->from, &x->to, &x->reason, &x->host, &x->tls, &x->subject };
 		for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -190,6 +190,17 @@ static enum status gather(struct ctl *ctl, struct call *c, struct gathered *g)
 		return s;
 	if (c->arg_n)
 		return each_given(c, look_for, &l);
+	if (!g->show_all) { /* the first ones with all that is known, for the eye; then their numbers */
+		size_t seen = 0, limit = l.s.limit;
+		l.s.limit = limit < SHOWN ? limit : SHOWN;
+		if (queue_find(ctl, &l.s, &seen, gather_one, g, &why) != RC_OK)
+			return say_error(c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
+		l.s.limit = limit;
+		l.s.f.heads = true;
+		g->n = 0;
+		g->kept = true;
+		buf_clear(&g->rows);
+	}
 	if (queue_find(ctl, &l.s, &l.found, gather_one, g, &why) != RC_OK)
 		return say_error(c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
 	return STATUS_OK;
@@ -308,10 +319,10 @@ static enum status act_on(struct ctl *ctl, struct call *c, enum relay_act act, s
 static enum status confirm(struct ctl *ctl, struct call *c, enum relay_act act, struct gathered *g)
 {
 	char question[100];
-	for (size_t i = 0; i < g->n && i < SHOWN; i++)
+	for (size_t i = 0; i < g->shown_n; i++)
 		queue_print(c, &g->shown[i], false);
-	if (!c->json && g->n > SHOWN)
-		say("... and %zu more", g->n - SHOWN);
+	if (!c->json && g->n > g->shown_n)
+		say("... and %zu more", g->n - g->shown_n);
 	if (!c->json)
 		say("%zu recipient%s.", g->n, g->n == 1 ? "" : "s");
 	if (call_option(c, "dry-run"))

@@ -21,6 +21,7 @@ void relay_put_filter(struct buf *out, const struct relay_filter *f)
 	buf_u32(out, f->n);
 	buf_u64(out, f->older_ms);
 	buf_u8(out, f->states);
+	buf_u8(out, f->heads);
 }
 
 enum rc relay_get_filter(struct str in, struct arena *a, struct relay_filter *out)
@@ -32,6 +33,7 @@ enum rc relay_get_filter(struct str in, struct arena *a, struct relay_filter *ou
 	f.n = cursor_u32(&c);
 	f.older_ms = cursor_u64(&c);
 	f.states = cursor_u8(&c);
+	f.heads = flag(&c);
 	if (!cursor_at_end(&c) || (f.states & ~STATES) || ((f.states & RELAY_STATE_DONE) && f.states != RELAY_STATE_DONE) || f.older_ms > INT64_MAX)
 		return RC_SYNTAX;
 	f.from = arena_str(a, from);

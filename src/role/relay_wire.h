@@ -16,6 +16,7 @@ struct relay_filter {                  /* "" and 0: any */
 	uint64_t letter; bool one; uint32_t n; /* that letter; `one`: that row of it */
 	uint64_t older_ms;
 	uint8_t states;                /* RELAY_STATE_*; DONE stands alone: another table */
+	bool heads;                    /* no texts are wanted: nothing is opened that need not be, entries come with numbers and times alone */
 };
 void relay_put_filter(struct buf *out, const struct relay_filter *f);
 MUST_USE enum rc relay_get_filter(struct str in, struct arena *a, struct relay_filter *out);
