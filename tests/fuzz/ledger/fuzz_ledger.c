@@ -7,8 +7,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct str in = { (const char *)p, n }, texts[6];
-	for (size_t k = 5; k <= 6; k++) {
+	struct str in = { (const char *)p, n }, texts[7];
+	for (size_t k = 5; k <= 7; k++) {
 		struct buf out;
 		struct why why = { 0 };
 		buf_init(&out, 1 << 20);
