@@ -29,7 +29,7 @@ static size_t paths(const struct role_env *e, struct sandbox_path out[ROLE_PATHS
 static enum rc open_vault(struct role_env *e, struct why *why)
 {
 	struct vault_house *h = mem_new(sizeof *h);
-	struct vault_options o = { .dir = role_path(e, "vault") };
+	struct vault_options o = { .dir = role_path(e, "vault"), .scram = e->config->login_scram };
 	char where[4096];
 	if (!h)
 		FAIL(why, RC_NOMEM, "no memory");
@@ -43,6 +43,13 @@ static enum rc open_vault(struct role_env *e, struct why *why)
 		rc = vault_open(e->loop, &o, &h->v, why);
 	secret_done(&o.root);
 	return rc;
+}
+
+static void reload(struct role_env *e)
+{
+	struct vault_house *h = e->state;
+	if (h && h->v)
+		vault_scram(h->v, e->config->login_scram);
 }
 
 static void close_vault(struct role_env *e)
@@ -70,6 +77,52 @@ static void on_login(void *env, struct ipc_peer *from, struct ipc_call *call, co
 	struct msg_LOGIN_answer a = { .private_key = str_of(key.k, sizeof key.k), .public_key = str_of(public_key, sizeof public_key) };
 	ipc_answer(call, rc, &why, &a);
 	secret_done(&key);
+}
+
+/* A login without the keys: what `edge` may know is that the password was right. */
+static void on_auth(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	const struct msg_AUTH *m = msg;
+	struct vault_login in = { .id = m->account, .password = m->password, .protocol = m->protocol };
+	struct secret key AUTO(secret_done) = { { 0 } };
+	uint8_t public_key[PUB_LEN];
+	struct why why = { 0 };
+	(void)from;
+	fd_close(&fd);
+	enum rc rc = RC_SYNTAX;
+	if (m->network.n == sizeof in.client_network) {
+		memcpy(in.client_network, m->network.p, sizeof in.client_network);
+		rc = vault_login(house_of(env)->v, &in, &key, public_key, &why);
+	}
+	ipc_answer(call, rc, &why, NULL);
+}
+
+static void on_scram_begin(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	const struct msg_SCRAM_BEGIN *m = msg;
+	uint8_t salt[VAULT_SCRAM_SALT];
+	uint32_t iterations = 0;
+	struct why why = { 0 };
+	(void)from;
+	fd_close(&fd);
+	enum rc rc = vault_scram_begin(house_of(env)->v, m->account, m->user, salt, &iterations, &why);
+	ipc_answer(call, rc, &why, &(struct msg_SCRAM_BEGIN_answer){ .salt = str_of(salt, sizeof salt), .iterations = iterations });
+}
+
+static void on_scram_prove(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	const struct msg_SCRAM_PROVE *m = msg;
+	struct vault_scram in = { .id = m->account, .auth_message = m->auth_message, .proof = m->proof };
+	uint8_t signature[HASH_LEN];
+	struct why why = { 0 };
+	(void)from;
+	fd_close(&fd);
+	enum rc rc = RC_SYNTAX;
+	if (m->network.n == sizeof in.client_network) {
+		memcpy(in.client_network, m->network.p, sizeof in.client_network);
+		rc = vault_scram_prove(house_of(env)->v, &in, signature, &why);
+	}
+	ipc_answer(call, rc, &why, &(struct msg_SCRAM_PROVE_answer){ .signature = str_of(signature, sizeof signature) });
 }
 
 static void on_tls_sign(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -300,6 +353,9 @@ static void on_keys_drop(void *env, struct ipc_peer *from, struct ipc_call *call
 
 static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_LOGIN] = on_login,
+	[MSG_AUTH] = on_auth,
+	[MSG_SCRAM_BEGIN] = on_scram_begin,
+	[MSG_SCRAM_PROVE] = on_scram_prove,
 	[MSG_TLS_SIGN] = on_tls_sign,
 	[MSG_TLS_LOAD] = on_tls_load,
 	[MSG_TLS_CHAINS] = on_tls_chains,
@@ -325,6 +381,7 @@ const struct role_ops role_vault = {
 	.needs = SANDBOX_FILES | SANDBOX_LMDB | SANDBOX_THREADS | SANDBOX_MEMFD,
 	.paths = paths,
 	.open = open_vault,
+	.reload = reload,
 	.close = close_vault,
 	.on = on,
 };

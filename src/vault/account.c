@@ -34,6 +34,17 @@ static enum rc password_wrap(struct vault *v, const struct account_record *r, st
 	return wrap_seal(r, WRAP_PASSWORD, secret_str(&strong), priv, out);
 }
 
+/* With a password's wrap goes its SCRAM verifier, where one is kept. `bytes` outlive the record. */
+static enum rc put_verifier(struct vault *v, struct account_record *r, struct str password, struct buf *bytes)
+{
+	record_drop(r, WRAP_SCRAM);
+	if (!scram_wanted(v, r, password))
+		return RC_OK;
+	if (bytes->len == 0)
+		TRY(scram_make(password, bytes));
+	return record_put(r, WRAP_SCRAM, buf_str(bytes));
+}
+
 static enum rc fresh_id(struct vault *v, uint64_t *out)
 {
 	do
@@ -48,6 +59,7 @@ enum rc vault_account_make(struct vault *v, enum vault_mode mode, struct str pas
 	struct account_record r = { .mode = mode, .made_ms = wall_ms() };
 	struct secret priv AUTO(secret_done) = { { 0 } };
 	struct buf wraps[3] = { { .max = WRAP_MAX }, { .max = WRAP_MAX }, { .max = WRAP_MAX } }; /* sealed: nothing to wipe */
+	struct buf verifier AUTO(buf_wipe) = { .max = WRAP_MAX };
 	uint8_t recovery[RECOVERY_BITS];
 	char text[RECOVERY_TEXT];
 	enum rc rc = fresh_id(v, &r.id);
@@ -57,6 +69,8 @@ enum rc vault_account_make(struct vault *v, enum vault_mode mode, struct str pas
 		rc = password_wrap(v, &r, password, &priv, &wraps[0], why);
 	if (rc == RC_OK)
 		rc = record_put(&r, WRAP_PASSWORD, buf_str(&wraps[0]));
+	if (rc == RC_OK)
+		rc = put_verifier(v, &r, password, &verifier);
 	if (rc == RC_OK)
 		rc = random_bytes(recovery, sizeof recovery);
 	if (rc == RC_OK)
@@ -88,13 +102,16 @@ enum rc vault_account_make(struct vault *v, enum vault_mode mode, struct str pas
 /* The new password's wrap takes the old one's place; whatever was remembered of the account is forgotten. */
 static enum rc change_password(struct vault *v, const struct account_record *seen, const struct secret *priv, struct str password, struct why *why)
 {
-	struct buf wrap AUTO(buf_done), hold AUTO(buf_wipe);
-	struct account_record r;
+	struct buf wrap AUTO(buf_done), hold AUTO(buf_wipe), verifier AUTO(buf_wipe);
+	struct account_record r = *seen;
 	buf_init(&wrap, WRAP_MAX);
 	buf_init(&hold, VAULT_VALUE_MAX);
+	buf_init(&verifier, WRAP_MAX);
 	TRY(password_wrap(v, seen, password, priv, &wrap, why));
+	TRY(put_verifier(v, &r, password, &verifier)); /* made before the record is read again: it suspends */
 	TRY(vault_record(v, seen->id, &hold, &r, why)); /* again: the account may be gone, or have other wraps by now */
 	TRY(record_put(&r, WRAP_PASSWORD, buf_str(&wrap)));
+	TRY(put_verifier(v, &r, password, &verifier));
 	TRY(store_record(v, &r, why));
 	remember_forget(v->remember, r.id);
 	return RC_OK;
@@ -172,7 +189,9 @@ const char *vault_record_check(void *arg, enum vault_kind kind, uint64_t id, str
 		return value.n == KEY_LEN ? NULL : "a key of the wrong length";
 	if (record_parse(id, value, &r) != RC_OK)
 		return "an account's record that does not parse";
-	const struct wrap *w = record_wrap(&r, WRAP_ORGANISATION);
+	const struct wrap *w = record_wrap(&r, WRAP_ORGANISATION), *f = record_wrap(&r, WRAP_SCRAM);
+	if (f && scram_check_record(f->bytes))
+		return scram_check_record(f->bytes);
 	if (!record_wrap(&r, WRAP_PASSWORD) || (r.mode == MODE_ORGANISATION) != (w != NULL))
 		return "an account's record without the wraps its mode asks for";
 	if (w && (wrap_open(&r, WRAP_ORGANISATION, secret_str(v->organisation), w->bytes, &priv) != RC_OK ||

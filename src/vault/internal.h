@@ -20,7 +20,7 @@ struct tls_set { struct tls_entry *entry; size_t n; };
 struct vault {
 	struct loop *loop;             /* NULL: offline */
 	struct vault_file *file;
-	bool read_only;
+	bool read_only, scram;
 	struct secret *organisation, *audit, *hash, *ledger;
 	struct secret *queue, *srs;    /* NULL until they are asked for */
 	struct remember *remember;
@@ -37,6 +37,13 @@ struct vault {
 int64_t vault_now(struct vault *v);
 /* Argon2id on a worker, at most argon_max at once; suspends. RC_BUSY: too many wait. */
 MUST_USE enum rc vault_stretch(struct vault *v, struct str password, const struct password_params *p, struct secret *out, struct why *why);
+/* The limiter, around an attempt: RC_BUSY, or the attempt's outcome goes to vault_tried(). Suspends. */
+MUST_USE enum rc vault_may_try(struct vault *v, const uint8_t network[16], uint64_t pair, struct why *why);
+void vault_tried(struct vault *v, const uint8_t network[16], uint64_t pair, enum rc rc);
+/* Is a verifier to be kept of this password? Its bytes (scram_make() suspends). What is wrong with one, NULL: nothing. */
+bool scram_wanted(const struct vault *v, const struct account_record *r, struct str password);
+MUST_USE enum rc scram_make(struct str password, struct buf *out);
+const char *scram_check_record(struct str bytes);
 /* The account's record: its bytes go to `hold`, which the caller wipes. RC_NOTFOUND, RC_DAMAGED. */
 MUST_USE enum rc vault_record(struct vault *v, uint64_t id, struct buf *hold, struct account_record *out, struct why *why);
 /* What is wrong with a record in force, for verify; NULL: nothing. */

@@ -140,11 +140,11 @@ static enum rc slow_login(struct vault *v, const struct vault_login *in, uint64_
 	return lead(v, in, pair, out_private, out_public, why);
 }
 
-static enum rc may_try(struct vault *v, const struct vault_login *in, uint64_t pair, struct why *why)
+enum rc vault_may_try(struct vault *v, const uint8_t network[16], uint64_t pair, struct why *why)
 {
 	int64_t deadline = vault_now(v) + PATIENCE_MS;
 	for (;;) {
-		int64_t wait = limiter_try(&v->limiter, vault_now(v), in->client_network, pair);
+		int64_t wait = limiter_try(&v->limiter, vault_now(v), network, pair);
 		if (wait == 0)
 			return RC_OK;
 		if (wait > 0)
@@ -152,6 +152,15 @@ static enum rc may_try(struct vault *v, const struct vault_login *in, uint64_t p
 		if (!fiber_self() || wait_on(&v->decided, deadline) != RC_OK)
 			FAIL(why, RC_BUSY, "too many logins at once, please try again in a moment");
 	}
+}
+
+void vault_tried(struct vault *v, const uint8_t network[16], uint64_t pair, enum rc rc)
+{
+	if (rc == RC_DENIED)
+		limiter_failed(&v->limiter, network, pair);
+	else
+		limiter_passed(&v->limiter, network, pair); /* right, or never checked */
+	wake_all(&v->decided);
 }
 
 enum rc vault_login(struct vault *v, const struct vault_login *in, struct secret *out_private, uint8_t out_public[PUB_LEN], struct why *why)
@@ -162,13 +171,9 @@ enum rc vault_login(struct vault *v, const struct vault_login *in, struct secret
 	if (in->id && remember_get(v->remember, vault_now(v), in->id, in->password, out_private, out_public) == RC_OK)
 		return RC_OK;
 	TRY(remember_pair(v->remember, in->id, in->password, &pair));
-	TRY(may_try(v, in, pair, why));
+	TRY(vault_may_try(v, in->client_network, pair, why));
 	enum rc rc = slow_login(v, in, pair, out_private, out_public, why);
-	if (rc == RC_DENIED)
-		limiter_failed(&v->limiter, in->client_network, pair);
-	else
-		limiter_passed(&v->limiter, in->client_network, pair); /* right, or never checked */
-	wake_all(&v->decided);
+	vault_tried(v, in->client_network, pair, rc);
 	if (rc == RC_DENIED)
 		FAIL(why, rc, "wrong address or password");
 	return rc;

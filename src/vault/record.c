@@ -62,6 +62,15 @@ enum rc record_put(struct account_record *r, enum wrap_type type, struct str byt
 	return RC_OK;
 }
 
+void record_drop(struct account_record *r, enum wrap_type type)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < r->wraps; i++)
+		if (r->wrap[i].type != type)
+			r->wrap[kept++] = r->wrap[i];
+	r->wraps = kept;
+}
+
 enum { BOUND_LEN = 16 + 1 + 8 + PUB_LEN };
 static void bound_to(const struct account_record *r, enum wrap_type type, uint8_t out[BOUND_LEN])
 {

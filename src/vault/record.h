@@ -5,7 +5,7 @@
 
 /* An account as the vault keeps it: mode, public key, and the private half wrapped several times over. A wrap is a type and bytes, so
  * that types to come (app password, passkey, token) lie beside those of today and are carried along unread. */
-enum wrap_type { WRAP_PASSWORD = 1, WRAP_APP_PASSWORD, WRAP_PASSKEY, WRAP_TOKEN, WRAP_RECOVERY, WRAP_ORGANISATION };
+enum wrap_type { WRAP_PASSWORD = 1, WRAP_APP_PASSWORD, WRAP_PASSKEY, WRAP_TOKEN, WRAP_RECOVERY, WRAP_ORGANISATION, WRAP_SCRAM /* no wrap but a verifier: scram.c */ };
 enum { WRAPS_MAX = 64, WRAP_MAX = 512, WRAP_SALT = 16 };
 struct wrap { uint8_t type; struct str bytes; };
 struct account_record {
@@ -19,6 +19,7 @@ struct account_record {
 void record_format(const struct account_record *r, struct buf *out);
 MUST_USE enum rc record_parse(uint64_t id, struct str value, struct account_record *out); /* runs point into `value`; RC_DAMAGED */
 const struct wrap *record_wrap(const struct account_record *r, enum wrap_type type);        /* NULL: none */
+void record_drop(struct account_record *r, enum wrap_type type);                            /* the wrap of this type, if there is one */
 /* Replaces the wrap of this type or adds it; `bytes` stay the caller's. RC_LIMIT. */
 MUST_USE enum rc record_put(struct account_record *r, enum wrap_type type, struct str bytes);
 

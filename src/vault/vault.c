@@ -58,6 +58,7 @@ enum rc vault_open(struct loop *l, const struct vault_options *o, struct vault *
 		return RC_NOMEM;
 	v->loop = l;
 	v->read_only = o->read_only;
+	v->scram = o->scram;
 	v->argon_max = o->argon2_at_once ? o->argon2_at_once : cores > 0 ? (unsigned)cores : 1;
 	map_init(&v->attempts, 1 << 16);
 	limiter_init(&v->limiter, &(struct limiter_options){ .pairs = o->failures ? o->failures : 10,
@@ -68,6 +69,8 @@ enum rc vault_open(struct loop *l, const struct vault_options *o, struct vault *
 	v = NULL;
 	return RC_OK;
 }
+
+void vault_scram(struct vault *v, bool on) { v->scram = on; }
 
 void vault_close(struct vault **v)
 {

@@ -12,6 +12,7 @@ struct vault_options {
 	struct secret root;             /* copied, locked */
 	unsigned argon2_at_once;        /* 0 = number of cores */
 	unsigned remember_ms;           /* verified passwords, default 600,000 */
+	bool scram;                     /* keep SCRAM verifiers: vault_scram() */
 	bool read_only;                 /* offline tools: no account is made or changed, and no lock is taken */
 	/* The limiter: this many different (account, password) pairs may fail per client network within the window. */
 	unsigned failures;              /* 0 = 10 */
@@ -42,6 +43,16 @@ MUST_USE enum rc vault_account_drop(struct vault *v, uint64_t id, struct why *wh
  * of 0, so that guesses at different unknown names count as different. Remembered logins are answered before the limiter is asked. */
 struct vault_login { uint64_t id; struct str password; uint8_t client_network[16]; struct str protocol; };
 MUST_USE enum rc vault_login(struct vault *v, const struct vault_login *in, struct secret *out_private, uint8_t out_public[PUB_LEN], struct why *why);
+
+/* ---- SCRAM-SHA-256 (RFC 5802, 7677) ---- off by default, and never for an account of mode private: a verifier is a cheaper target than Argon2id.
+ * While it is on, setting a password also keeps a verifier; while it is off, setting one forgets it, and no verifier is used. */
+void vault_scram(struct vault *v, bool on);
+enum { VAULT_SCRAM_SALT = 16 };
+/* For an id that has no verifier, or is nobody's: a salt that depends on `user` alone. */
+MUST_USE enum rc vault_scram_begin(struct vault *v, uint64_t id, struct str user, uint8_t out_salt[VAULT_SCRAM_SALT], uint32_t *out_iterations, struct why *why);
+/* Outcomes as those of vault_login(), and the same limiter. */
+struct vault_scram { uint64_t id; struct str auth_message, proof; uint8_t client_network[16]; };
+MUST_USE enum rc vault_scram_prove(struct vault *v, const struct vault_scram *in, uint8_t out_signature[HASH_LEN], struct why *why);
 
 /* ---- keys that stay ---- */
 /* TLS: loads chain + key from files (or the demo's CA), keeps the key, answers signatures. */
