@@ -116,7 +116,7 @@ static void explain_lists(const struct call *c)
 {
 	if (c->json)
 		return;
-	say("listen { smtp smtps lmtp imap imaps pop3 pop3s metrics = {\"ADDRESS:PORT\", ...} }");
+	say("listen { smtp smtps submission submissions lmtp imap imaps pop3 pop3s metrics = {\"ADDRESS:PORT\", ...} }");
 	say("    Who listens where: \"127.0.0.1:25\", \"[::]:25\", \"unix:/path\"; NAME_proxy = {...} expects the PROXY protocol first");
 	say("listen.trusted_proxies = {\"10.0.0.0/8\", ...}");
 	say("    Networks from which a PROXY header is believed");

@@ -74,7 +74,9 @@ static void configuration_lists(void)
 		say("- `%s = {\"...\"}`, and `%s_proxy = {\"...\"}` where the PROXY protocol (v1 or v2) comes first", listener_proto_names[i], listener_proto_names[i]);
 	say("- `trusted_proxies = {\"10.0.0.0/8\"}`: networks from which a PROXY header is believed");
 	say("%s", "");
-	say("LMTP and metrics have no login: a Unix socket or loopback only.");
+	say("LMTP and metrics have no login: a Unix socket or loopback only. `submission` wants STARTTLS and a login; `submissions` is TLS from the first octet on. As a Unix socket");
+	say("`submission` needs neither, for the kernel says who is there: root and `server.user` may send as any address of ours, another user NAME as");
+	say("NAME@`login.default_domain`, where there is such an account.");
 	say("%s", "");
 	say("## tls \"NAME\" { }");
 	say("%s", "");

@@ -19,7 +19,8 @@
 enum { PORT_MAX = 65535, PORT_TRIES = 200, ACCOUNTS_MAX = 20000, START_MS = 20000, STOP_MS = 10000 };
 
 const struct demo_port demo_ports[DEMO_PORTS] = {
-	[DEMO_SMTP] = { "smtp", 2525, 25 },    [DEMO_IMAP] = { "imap", 1430, 143 },   [DEMO_IMAPS] = { "imaps", 9930, 993 },
+	[DEMO_SMTP] = { "smtp", 2525, 25 },    [DEMO_SUBMISSION] = { "submission", 5870, 587 }, [DEMO_SUBMISSIONS] = { "submissions", 4650, 465 },
+	[DEMO_IMAP] = { "imap", 1430, 143 },   [DEMO_IMAPS] = { "imaps", 9930, 993 },
 	[DEMO_POP3] = { "pop3", 1100, 110 },   [DEMO_POP3S] = { "pop3s", 9950, 995 }, [DEMO_METRICS] = { "metrics", 9465, 946 },
 };
 
@@ -172,6 +173,8 @@ static void print_json(const struct demo *d)
 	for (size_t i = 0; i < DEMO_PORTS; i++)
 		(void)printf("\"%s\":%u,", demo_ports[i].name, d->ports[i]);
 	const char *state = json_text(&a, str_z(d->state));
+	if (strlen(d->state) < 80)
+		(void)printf("\"submit\":\"%s/submit.sock\",", state);
 	(void)printf("\"ca\":\"%s/ca.pem\",\"state\":\"%s\",\"config\":\"%s/letterlock.conf\",\"pid\":%d,\"accounts\":[", state, state, state, (int)d->server);
 	for (unsigned i = 0; i < 3; i++)
 		(void)printf("%s{\"address\":\"%s@demo.test\",\"password\":\"" DEMO_PASSWORD "\"}", i ? "," : "", demo_people[i]);
@@ -184,6 +187,7 @@ static void print_block(const struct demo *d)
 {
 	say("letterlock demo - loopback only, nothing leaves this machine");
 	say("  SMTP      localhost:%u", d->ports[DEMO_SMTP]);
+	say("  Submit    localhost:%u with STARTTLS, TLS :%u", d->ports[DEMO_SUBMISSION], d->ports[DEMO_SUBMISSIONS]);
 	say("  IMAP      localhost:%u, TLS :%u      POP3 localhost:%u, TLS :%u", d->ports[DEMO_IMAP], d->ports[DEMO_IMAPS], d->ports[DEMO_POP3], d->ports[DEMO_POP3S]);
 	say("  Metrics   http://localhost:%u/metrics", d->ports[DEMO_METRICS]);
 	say("  TLS       signed by %s/ca.pem", d->state);
@@ -197,8 +201,10 @@ static void print_block(const struct demo *d)
 		say("  Loaded    what was there before; `make run-clean` or removing the directory forgets it");
 	say("  Root key  %s/root.key lies beside the data: fine for a demo only", d->state);
 	say("  Try       1. swaks --to bob@demo.test --server localhost:%u", d->ports[DEMO_SMTP]);
-	say("            2. curl --cacert %s/ca.pem -u bob@demo.test:" DEMO_PASSWORD " 'imaps://localhost:%u/INBOX;MAILINDEX=1'", d->state, d->ports[DEMO_IMAPS]);
-	say("            3. letterlock status --config %s", d->config_path);
+	say("            2. swaks --to bob@demo.test --from alice@demo.test --server localhost:%u -tls --auth PLAIN --auth-user alice@demo.test --auth-password " DEMO_PASSWORD,
+	    d->ports[DEMO_SUBMISSION]);
+	say("            3. curl --cacert %s/ca.pem -u bob@demo.test:" DEMO_PASSWORD " 'imaps://localhost:%u/INBOX;MAILINDEX=1'", d->state, d->ports[DEMO_IMAPS]);
+	say("            4. letterlock status --config %s", d->config_path);
 	say("  Ctrl-C stops it. Data stays in %s", d->state);
 }
 

@@ -4,7 +4,7 @@
 
 /* `letterlock demo`: inside src/cmd only. demo.c plans, starts and keeps the server; demo_setup.c writes its files and makes its accounts;
  * demo_mail.c speaks SMTP to it once, so that there is something to read. */
-enum { DEMO_PORTS = 6, DEMO_PATH = 4096 };
+enum { DEMO_PORTS = 8, DEMO_PATH = 4096 };
 #define DEMO_PASSWORD "demo-only"
 struct demo {
 	const struct call *call;
@@ -20,7 +20,7 @@ struct demo {
 };
 struct demo_port { const char *name; unsigned usual, offset; };
 extern const struct demo_port demo_ports[DEMO_PORTS];
-enum { DEMO_SMTP, DEMO_IMAP, DEMO_IMAPS, DEMO_POP3, DEMO_POP3S, DEMO_METRICS };
+enum { DEMO_SMTP, DEMO_SUBMISSION, DEMO_SUBMISSIONS, DEMO_IMAP, DEMO_IMAPS, DEMO_POP3, DEMO_POP3S, DEMO_METRICS };
 extern const char *const demo_people[3]; /* "alice", "bob", "carol" */
 
 MUST_USE enum rc demo_write_files(struct demo *d, struct why *why);

@@ -21,6 +21,8 @@ static void put_listeners(const struct demo *d, struct buf *b)
 		buf_addf(b, "  %s = {\"127.0.0.1:%u\"", demo_ports[i].name, d->ports[i]);
 		if (d->v6[i])
 			buf_addf(b, ", \"[::1]:%u\"", d->ports[i]);
+		if (i == DEMO_SUBMISSION && strlen(d->state) < 80)
+			buf_addf(b, ", \"unix:%s/submit.sock\"", d->state);
 		buf_add(b, STR("}\n"));
 	}
 	/* For programs on this machine; printed by nobody, as ux asks only for ports. */

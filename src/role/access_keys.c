@@ -4,12 +4,13 @@
 #include "base/mem.h"
 #include "mail/address.h"
 #include "os/net.h"
+#include "role/login_name.h"
 #include "role/wire.h"
 
 /* Epoch keys of an account. An X25519 open costs 40 µs, so the first session that opens many has `store` replace them by
  * roll-ups: up to 1,000 under one key of the owner. */
 
-enum { EPOCHS_MAX = 4000000, OPEN_AT_ONCE = 32, ROLLUP_LEAST = 16, ROLLUP_MOST = 1000, USER_MAX = 320, NAME_MS = 60000 };
+enum { EPOCHS_MAX = 4000000, OPEN_AT_ONCE = 32, ROLLUP_LEAST = 16, ROLLUP_MOST = 1000, USER_MAX = LOGIN_USER_MAX, NAME_MS = 60000 };
 
 struct epoch_have { uint64_t id; struct secret key; bool single; };
 
@@ -238,17 +239,6 @@ enum rc owner_epoch(struct owner *o, uint64_t epoch, struct epoch_keys **out, st
 
 /* ---- login ---- */
 
-static struct str full_name(const struct config *c, struct str user, struct buf *out)
-{
-	for (size_t i = 0; i < user.n && user.n <= USER_MAX; i++)
-		buf_byte(out, ascii_lower(user.p[i]));
-	if (str_find(user, '@') == user.n && c->login_default_domain.n) {
-		buf_byte(out, '@');
-		buf_add(out, c->login_default_domain);
-	}
-	return buf_str(out);
-}
-
 /* ---- names that were looked up a moment ago ---- */
 struct name { uint64_t account; int64_t until; size_t n; char text[]; };
 
@@ -291,35 +281,20 @@ static void name_learn(struct access_house *h, struct str text, uint64_t account
  * time, and counts each unknown name as one of its own. */
 static enum rc find_account(struct role_env *e, struct str user, uint64_t *out_id, struct why *why)
 {
-	struct msg_ADDRESS_answer a;
-	struct ipc_reply reply = { 0 };
 	struct arena arena;
-	struct account acct;
 	char room[USER_MAX * 2];
 	struct buf name = { .p = room, .cap = sizeof room, .max = sizeof room };
-	struct str full = full_name(e->config, user, &name);
+	struct str full = login_full_name(e->config, user, &name), unused;
 	*out_id = siphash(house_of(e)->name_key, full) | 1ull << 63; /* account ids have that bit clear */
-	if (name.failed || full.n == 0 || full.n > USER_MAX)
-		return RC_OK;
-	if (name_known(house_of(e), full, loop_now(e->loop), out_id))
+	if (full.n == 0 || full.n > USER_MAX || name_known(house_of(e), full, loop_now(e->loop), out_id))
 		return RC_OK;
 	uint64_t generation = house_of(e)->names_generation;
-	enum rc rc = ipc_ask_role(e->node, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = full }, &a, &reply, true, why);
-	if (rc == RC_NOTFOUND || rc == RC_DENIED || rc == RC_SYNTAX)
-		return RC_OK;
-	TRY(rc);
 	arena_init(&arena, 16384);
-	struct cursor c = cursor_of(a.account);
-	rc = wire_get_account(&c, &arena, &acct);
-	/* A catch-all or a plus-address is where mail goes, not who somebody is. */
-	if (rc == RC_OK && a.tag.n == 0 && !acct.disabled) {
-		*out_id = acct.id;
-		if (generation == house_of(e)->names_generation)
-			name_learn(house_of(e), full, acct.id, loop_now(e->loop));
-	}
+	enum rc rc = login_find(e, full, &arena, out_id, &unused, why);
+	if (rc == RC_OK && generation == house_of(e)->names_generation)
+		name_learn(house_of(e), full, *out_id, loop_now(e->loop));
 	arena_done(&arena);
-	ipc_reply_done(&reply);
-	return rc;
+	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
 static enum rc owner_get(struct role_env *e, uint64_t account, const struct msg_LOGIN_answer *a, struct owner **out)

@@ -10,7 +10,7 @@
 enum { CONFIG_FORMAT = 1, ARENA_MAX = 1 << 20, LISTENERS_MAX = 64, TLS_MAX = 256, PROXIES_MAX = 256, TEXT_MAX_ = 4096 };
 
 const char *const listener_proto_names[LISTEN_PROTOS] = {
-	[LISTEN_SMTP] = "smtp", [LISTEN_SMTPS] = "smtps", [LISTEN_LMTP] = "lmtp", [LISTEN_IMAP] = "imap",       [LISTEN_IMAPS] = "imaps",
+	[LISTEN_SMTP] = "smtp", [LISTEN_SMTPS] = "smtps", [LISTEN_SUBMISSION] = "submission", [LISTEN_SUBMISSIONS] = "submissions", [LISTEN_LMTP] = "lmtp", [LISTEN_IMAP] = "imap",       [LISTEN_IMAPS] = "imaps",
 	[LISTEN_POP3] = "pop3", [LISTEN_POP3S] = "pop3s", [LISTEN_METRICS] = "metrics",
 };
 
@@ -258,6 +258,8 @@ enum rc config_add_proxy(struct config *c, struct str network, struct why *why)
 	return add_range(c, r, why);
 }
 
+bool listener_is_tls(enum listener_proto p) { return p == LISTEN_SMTPS || p == LISTEN_SUBMISSIONS || p == LISTEN_IMAPS || p == LISTEN_POP3S; }
+
 /* ---- checks over several keys ---- */
 
 static bool one_of(struct str s, const char *a, const char *b) { return str_eq(s, str_z(a)) || str_eq(s, str_z(b)); }
@@ -311,8 +313,13 @@ static enum rc check_listeners(const struct config *c, struct why *why)
 			FAIL(why, RC_DENIED, "LMTP has no login: a unix: socket or loopback only, not %.*s", PSTR(str_head(l->address, 60)));
 		if (l->proxy && c->proxy_n == 0)
 			FAIL(why, RC_SYNTAX, "listen.%s_proxy needs listen.trusted_proxies", proto);
-		if ((l->proto == LISTEN_SMTPS || l->proto == LISTEN_IMAPS || l->proto == LISTEN_POP3S) && c->tls_n == 0)
+		bool unix_socket = str_starts(l->address, STR("unix:"));
+		if ((listener_is_tls(l->proto) || (l->proto == LISTEN_SUBMISSION && !unix_socket && !c->server_demo)) && c->tls_n == 0)
 			FAIL(why, RC_SYNTAX, "listen.%s needs a tls \"name\" { cert key } section", proto);
+		if (l->proto == LISTEN_SUBMISSIONS && unix_socket)
+			FAIL(why, RC_SYNTAX, "a unix: socket belongs into listen.submission: who is at its other end is known without TLS");
+		if (l->proto == LISTEN_SUBMISSION && unix_socket && l->proxy)
+			FAIL(why, RC_SYNTAX, "listen.submission_proxy cannot be a unix: socket: whoever it lets in is taken at his word");
 	}
 	return RC_OK;
 }

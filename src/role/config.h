@@ -7,8 +7,9 @@
 
 /* Machine facts, checked once by `master` (src/cmd/config_file.c reads the file) and handed to every role packed. Every scalar key is
  * one row of role/config.def, from which parsing, defaults, checks, `config explain` and docs/configuration.md come. */
-enum listener_proto { LISTEN_SMTP, LISTEN_SMTPS, LISTEN_LMTP, LISTEN_IMAP, LISTEN_IMAPS, LISTEN_POP3, LISTEN_POP3S, LISTEN_METRICS, LISTEN_PROTOS };
+enum listener_proto { LISTEN_SMTP, LISTEN_SMTPS, LISTEN_SUBMISSION, LISTEN_SUBMISSIONS, LISTEN_LMTP, LISTEN_IMAP, LISTEN_IMAPS, LISTEN_POP3, LISTEN_POP3S, LISTEN_METRICS, LISTEN_PROTOS };
 extern const char *const listener_proto_names[LISTEN_PROTOS]; /* "smtp", "lmtp", ... as in `listen { smtp = {...} }` */
+bool listener_is_tls(enum listener_proto p); /* from the first octet on */
 struct config_listener {
 	enum listener_proto proto;
 	struct str address;              /* "127.0.0.1:25", "[::]:25", "unix:/run/letterlock/lmtp.sock" */

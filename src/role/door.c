@@ -132,7 +132,7 @@ static enum rc take_proxy(struct doors *d, int fd, struct proxy_source *out, boo
 static void serve_limited(struct doors *d, struct door_visit *v)
 {
 	enum metric now = d->c.open_now[v->proto], all = d->c.so_far[v->proto];
-	bool implicit = v->proto == LISTEN_SMTPS || v->proto == LISTEN_IMAPS || v->proto == LISTEN_POP3S;
+	bool implicit = listener_is_tls(v->proto);
 	count_add(d->e, now, 1);
 	count_add(d->e, all, 1);
 	d->e->sessions++;
@@ -147,6 +147,16 @@ static void serve_limited(struct doors *d, struct door_visit *v)
 	}
 	d->e->sessions--;
 	count_add(d->e, now, -1);
+}
+
+static bool peer_uid(int fd, const struct net_addr *peer, uint32_t *out)
+{
+	struct ucred cred;
+	socklen_t n = sizeof cred;
+	if (peer->sa.ss_family != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0 || n != sizeof cred)
+		return false;
+	*out = cred.uid;
+	return true;
 }
 
 static void visit_fiber(void *arg)
@@ -166,6 +176,7 @@ static void visit_fiber(void *arg)
 		fd_close(&a.fd);
 		return;
 	}
+	v.has_uid = peer_uid(a.fd, &a.peer, &v.uid);
 	/* Without a certificate nobody is promised STARTTLS. */
 	const struct tls_provider *tls = tls_server_ready(d->tls) ? tls_server_provider(d->tls) : NULL;
 	if (stream_of_accepted(d->e->loop, a.fd, &a.peer, tls, &v.stream, &why) != RC_OK)

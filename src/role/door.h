@@ -11,6 +11,7 @@ struct door_visit {                       /* one connection, handed to the role'
 	uint8_t network[16];              /* the client's network for counting */
 	char sid[9];                      /* session id for the log */
 	int64_t since;
+	bool has_uid; uint32_t uid;       /* of who is at the other end of a Unix socket, as the kernel says */
 };
 struct door_config {
 	char thing;                       /* letter of its limit keys: 'S' SMTP, 'A' access */

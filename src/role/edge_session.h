@@ -6,10 +6,11 @@
 #include "role/edge_address.h"
 #include "role/edge_blocklist.h"
 #include "role/edge_failure.h"
+#include "role/login_name.h"
 #include "role/sealer.h"
 #include "smtp/session.h"
 
-/* One connection of `edge`, between its files: edge_route.c (whom a message is for), edge_body.c (a message in memory, and what is put in front of it), edge_in.c
+/* One connection of `edge`, between its files: edge_login.c (who submits), edge_route.c (whom a message is for), edge_body.c (a message in memory, and what is put in front of it), edge_in.c
  * (mail from strangers), edge_tell.c (what the ledger hears), role_edge.c (the session and the role). Nobody else includes this. */
 
 enum { EDGE_ARENA = 64 << 20, EDGE_GAP = 4096, EDGE_TRACE_MAX = 65536, EDGE_EVENT_MOST = 12 * 1024, EDGE_FACT_MOST = 8192, EDGE_EVENTS_MAX = 48 * 1024 };
@@ -24,6 +25,7 @@ struct edge_house {
 	struct buf facts;              /* the same: DMARC_RESULT */
 	int64_t told;                  /* when some were */
 	struct edge_failures failures;
+	uint8_t name_key[16];          /* of this process: ids of names that are nobody's */
 };
 
 struct edge_rcpt { uint64_t account, box; uint8_t public_key[PUB_LEN]; struct str address; unsigned target; bool report; };
@@ -47,7 +49,20 @@ struct edge_session {                  /* one connection */
 	char helo[256];
 	bool esmtp, utf8;
 	int64_t began;
+
+	/* a submission, after its login */
+	bool submission;
+	uint64_t account;
+	bool is_system;                /* root or the server's own user on the Unix socket: may send as any address of ours */
+	char login[LOGIN_USER_MAX + 1];/* the account's primary address */
 };
+
+/* ---- who submits (edge_login.c) ---- */
+enum rc edge_on_login(void *house, struct str user, struct str password, const char *mechanism, struct why *why);
+enum rc edge_on_scram_begin(void *house, struct str user, struct buf *out_salt, uint32_t *out_iterations, struct buf *out_nonce, struct why *why);
+enum rc edge_on_scram_prove(void *house, struct str user, struct str auth_message, struct str proof, struct buf *out_signature, struct why *why);
+/* On a Unix socket: by the uid that the kernel names. RC_DENIED: no account. */
+MUST_USE enum rc edge_login_unix(struct edge_session *s, struct why *why);
 
 /* ---- whom it is for ---- */
 enum rc edge_on_rcpt(void *house, const struct smtp_mail *mail, const struct smtp_rcpt *to, struct why *why);

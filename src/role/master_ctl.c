@@ -7,6 +7,7 @@
 #include "role/report_rules.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -201,7 +202,31 @@ static void on_ctl_peer(void *house, struct ipc_peer *from, struct ipc_call *cal
 	ipc_answer(call, rc, &why, NULL);
 }
 
+/* ---- who is at the other end of a Unix socket: the children cannot look ---- */
+
+struct looking { unsigned uid; char name[64]; };
+static void look(void *arg)
+{
+	struct looking *l = arg;
+	char room[4096];
+	struct passwd pw, *found = NULL;
+	if (getpwuid_r(l->uid, &pw, room, sizeof room, &found) == 0 && found && strlen(found->pw_name) < sizeof l->name)
+		memcpy(l->name, found->pw_name, strlen(found->pw_name) + 1);
+}
+
+static void on_unix_user(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct looking l = { .uid = ((const struct msg_UNIX_USER *)msg)->uid };
+	(void)house, (void)from;
+	fd_close(&fd);
+	enum rc rc = worker_run(look, &l); /* it may ask a directory service */
+	if (rc == RC_OK && !l.name[0])
+		rc = RC_NOTFOUND;
+	ipc_answer(call, rc, NULL, &(struct msg_UNIX_USER_answer){ .name = str_z(l.name) });
+}
+
 ipc_handler *const master_on[MSG_COUNT] = {
+	[MSG_UNIX_USER] = on_unix_user,
 	[MSG_READY] = on_ready,
 	[MSG_CTL_STATUS] = on_status,
 	[MSG_CTL_SANDBOX] = on_sandbox,

@@ -7,11 +7,12 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static enum role role_of(enum listener_proto p)
 {
-	return p == LISTEN_SMTP || p == LISTEN_SMTPS || p == LISTEN_LMTP ? ROLE_EDGE : p == LISTEN_METRICS ? ROLE_WEB : ROLE_ACCESS;
+	return p == LISTEN_SMTP || p == LISTEN_SMTPS || p == LISTEN_SUBMISSION || p == LISTEN_SUBMISSIONS || p == LISTEN_LMTP ? ROLE_EDGE : p == LISTEN_METRICS ? ROLE_WEB : ROLE_ACCESS;
 }
 
 static unsigned workers_of(const struct master *m, enum role r)
@@ -37,6 +38,9 @@ static enum rc listen_one(struct master *m, const struct config_listener *l, str
 		if (m->socket_n == SOCKETS_MAX)
 			FAIL(why, RC_LIMIT, "too many listeners");
 		TRY(net_listen(&a, spread, 4096, &fd, why));
+		/* Anybody on this machine may come: the kernel says who it is. */
+		if (l->proto == LISTEN_SUBMISSION && a.sa.ss_family == AF_UNIX && chmod(((const struct sockaddr_un *)(const void *)&a.sa)->sun_path, 0666) < 0)
+			FAIL_SYS(why, "cannot open %.*s to the programs of this machine", PSTR(str_head(l->address, 100)));
 		m->sockets[m->socket_n].l = (struct role_listener){ .proto = l->proto, .fd = fd, .proxy = l->proxy };
 		m->sockets[m->socket_n].role = r;
 		m->sockets[m->socket_n].worker = w;

@@ -52,8 +52,9 @@ static void on_hello(void *house, struct str name, bool esmtp)
 
 static enum rc on_connect(void *house, const struct stream_facts *facts, struct why *why)
 {
-	(void)house, (void)facts, (void)why;
-	return RC_OK; /* limits were kept at the door */
+	struct edge_session *s = house;
+	(void)facts; /* limits were kept at the door */
+	return s->v->has_uid && s->submission ? edge_login_unix(s, why) : RC_OK;
 }
 
 static void on_refused(void *house, int code, const char *text, struct str command)
@@ -64,16 +65,36 @@ static void on_refused(void *house, int code, const char *text, struct str comma
 	          F("command", str_head(command, 120)));
 }
 
-static void serve(struct door_visit *v)
+static bool is_submission(enum listener_proto p) { return p == LISTEN_SUBMISSION || p == LISTEN_SUBMISSIONS; }
+
+static struct smtp_config session_config(const struct door_visit *v)
 {
+	enum { BEFORE_LOGIN_MAX = 40 };
 	const struct config *c = v->e->config;
-	struct edge_session s = { .v = v, .h = v->e->state };
-	struct smtp_config sc = { .kind = v->proto == LISTEN_LMTP ? SMTP_LMTP : SMTP_RELAY_IN, .hostname = c->server_hostname,
+	const struct stream_facts *f = stream_facts(v->stream);
+	struct smtp_config sc = { .kind = v->proto == LISTEN_LMTP ? SMTP_LMTP : is_submission(v->proto) ? SMTP_SUBMISSION : SMTP_RELAY_IN, .hostname = c->server_hostname,
 		.max_size = c->inbound_max_size, .max_recipients = (unsigned)c->inbound_max_recipients, .max_mails = (unsigned)c->inbound_max_mails,
 		.max_errors = (unsigned)c->inbound_max_errors, .max_bad_rcpt = (unsigned)c->inbound_max_unknown, .tarpit_ms = (unsigned)c->inbound_tarpit,
 		.command_ms = 300000, .data_ms = 180000, .utf8 = true };
+	if (sc.kind != SMTP_SUBMISSION)
+		return sc;
+	sc.dsn = true;
+	sc.logged_in = v->has_uid;
+	sc.plaintext_login = c->server_demo && f->loopback;
+	sc.scram = c->login_scram;
+	sc.max_before_login = BEFORE_LOGIN_MAX;
+	sc.prelogin_ms = (unsigned)c->submission_prelogin;
+	sc.max_hold_s = c->submission_max_hold / 1000;
+	return sc;
+}
+
+static void serve(struct door_visit *v)
+{
+	struct edge_session s = { .v = v, .h = v->e->state, .submission = is_submission(v->proto) };
+	struct smtp_config sc = session_config(v);
 	struct smtp_hooks hooks = { .house = &s, .connect = on_connect, .hello = on_hello, .mail = on_mail, .rcpt = edge_on_rcpt, .body_begin = edge_on_body_begin,
-		.body_write = edge_on_body_write, .body_commit = edge_in_commit, .body_abort = on_body_abort, .reset = on_reset, .refused = on_refused };
+		.body_write = edge_on_body_write, .body_commit = edge_in_commit, .body_abort = on_body_abort, .reset = on_reset, .refused = on_refused,
+		.login = edge_on_login, .scram_begin = edge_on_scram_begin, .scram_prove = edge_on_scram_prove };
 	arena_init(&s.a, EDGE_ARENA);
 	enum rc rc = smtp_serve(v->stream, &sc, &hooks);
 	on_reset(&s);
@@ -103,6 +124,7 @@ static enum rc start(struct role_env *e, struct why *why)
 	edge_failures_init(&h->failures);
 	buf_init(&h->events, EDGE_EVENTS_MAX);
 	buf_init(&h->facts, EDGE_EVENTS_MAX);
+	TRY(random_bytes(h->name_key, sizeof h->name_key));
 	TRY(auth_house_new(e, &h->auth, why));
 	TRY(sealer_new(e, &h->sealer));
 	struct door_config c = { .thing = 'S', .max_total = max_total, .max_per_network = max_per_network, .rate_per_network = rate_per_network,
