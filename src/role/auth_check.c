@@ -256,7 +256,7 @@ void auth_check_listings(struct auth_check *c, const struct dnsbl_listing *listi
 	c->listings = n;
 }
 
-void auth_check_fields(const struct auth_check *c, struct buf *out)
+static void results(const struct auth_check *c, void (*make)(const struct auth_facts *f, struct buf *out), struct buf *out)
 {
 	struct auth_evidence e;
 	auth_check_evidence(c, &e);
@@ -271,7 +271,14 @@ void auth_check_fields(const struct auth_check *c, struct buf *out)
 		.helo = c->query.helo, .spf = e.spf, .dkim = e.dkim, .dmarc = e.dmarc, .disposition = c->verdict.disposition, .iprev = c->iprev,
 		.iprev_name = c->iprev_name, .iprev_done = c->have_iprev, .override = str_z(c->verdict.override), .auth_user = STR(""),
 		.listing = c->listing, .listings = c->listings };
-	auth_results_make(&f, out);
+	make(&f, out);
+}
+
+void auth_check_results(const struct auth_check *c, struct buf *out) { results(c, auth_results_value, out); }
+
+void auth_check_fields(const struct auth_check *c, struct buf *out)
+{
+	results(c, auth_results_make, out);
 	if (c->have_spf && c->h->e->config->authentication_received_spf)
 		spf_received(&c->query, &c->spf, out);
 }

@@ -26,6 +26,8 @@ void auth_check_end(struct auth_check *c, struct str header, const struct auth_v
 void auth_check_listings(struct auth_check *c, const struct dnsbl_listing *listing, size_t n);
 /* After the end: Authentication-Results, and Received-SPF where it is wanted, ready to be put in front. */
 void auth_check_fields(const struct auth_check *c, struct buf *out);
+/* The value of that Authentication-Results alone, for ARC-Authentication-Results. */
+void auth_check_results(const struct auth_check *c, struct buf *out);
 /* After the end: what the ledger wants to know (auth_fact.h). */
 void auth_check_evidence(const struct auth_check *c, struct auth_evidence *out);
 void auth_check_drop(struct auth_check **c);       /* safe at any time, also on NULL */

@@ -149,14 +149,15 @@ static void serve_limited(struct doors *d, struct door_visit *v)
 	count_add(d->e, now, -1);
 }
 
-static bool peer_uid(int fd, const struct net_addr *peer, uint32_t *out)
+static void note_uid(struct door_visit *v, int fd, const struct net_addr *peer)
 {
 	struct ucred cred;
 	socklen_t n = sizeof cred;
 	if (peer->sa.ss_family != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0 || n != sizeof cred)
-		return false;
-	*out = cred.uid;
-	return true;
+		return;
+	v->uid = cred.uid;
+	v->has_uid = true;
+	v->is_own = cred.uid == 0 || cred.uid == geteuid();
 }
 
 static void visit_fiber(void *arg)
@@ -176,7 +177,7 @@ static void visit_fiber(void *arg)
 		fd_close(&a.fd);
 		return;
 	}
-	v.has_uid = peer_uid(a.fd, &a.peer, &v.uid);
+	note_uid(&v, a.fd, &a.peer);
 	/* Without a certificate nobody is promised STARTTLS. */
 	const struct tls_provider *tls = tls_server_ready(d->tls) ? tls_server_provider(d->tls) : NULL;
 	if (stream_of_accepted(d->e->loop, a.fd, &a.peer, tls, &v.stream, &why) != RC_OK)

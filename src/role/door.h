@@ -12,6 +12,7 @@ struct door_visit {                       /* one connection, handed to the role'
 	char sid[9];                      /* session id for the log */
 	int64_t since;
 	bool has_uid; uint32_t uid;       /* of who is at the other end of a Unix socket, as the kernel says */
+	bool is_own;                      /* root, or the user that the server itself runs as */
 };
 struct door_config {
 	char thing;                       /* letter of its limit keys: 'S' SMTP, 'A' access */

@@ -1,18 +1,17 @@
 #pragma once
 #include "base/map.h"
 #include "role/role.h"
-#include "store/view.h"
+#include "store/route.h"
 
-/* Recipient addresses that `edge` looked up a moment ago, so that a known one costs no question for ten seconds. */
+/* Where addresses of ours lead, as `edge` looked it up a moment ago: a known one costs no question for ten seconds. */
 struct edge_known {
 	int64_t until;
-	uint64_t account, box, quota, used;
-	uint8_t public_key[PUB_LEN];
-	bool disabled;
+	struct route route;            /* all of it lies within this block */
 	size_t n;
-	char address[];
+	char *address;
 };
-void edge_addresses_init(struct map *m);
-void edge_addresses_forget(struct map *m);         /* all; the map stays usable */
+struct edge_addresses { struct map m; size_t targets; /* over all routes */ };
+void edge_addresses_init(struct edge_addresses *k);
+void edge_addresses_forget(struct edge_addresses *k);         /* all; stays usable */
 /* `address` in lower case. RC_NOTFOUND: nobody here, RC_DENIED: not a domain of ours. *out lives until the fiber suspends. */
-MUST_USE enum rc edge_address_find(struct role_env *e, struct map *m, struct str address, const struct edge_known **out, struct why *why);
+MUST_USE enum rc edge_address_find(struct role_env *e, struct edge_addresses *k, struct str address, const struct edge_known **out, struct why *why);

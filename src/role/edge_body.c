@@ -2,7 +2,6 @@
 
 #include "base/codec.h"
 #include "os/file.h"
-#include "role/edge_trace.h"
 #include "smtp/received.h"
 
 /* A message while it is in memory, and what is put in front of it. */
@@ -34,12 +33,13 @@ enum rc edge_on_body_begin(void *house, const struct smtp_mail *mail, struct why
 	/* RFC 1870: what was announced is asked for at once, within reason: nobody holds much by announcing. */
 	if (!buf_room(&s->body, EDGE_GAP + (mail->size < BODY_GUESS_MAX ? (size_t)mail->size + 16 : BODY_GUESS_MAX)))
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
-	s->body.len = EDGE_GAP;
+	s->body.len = s->start = EDGE_GAP;
 	hold(s);
 	return RC_OK;
 }
 
 struct str edge_raw(const struct edge_session *s) { return str_skip(buf_str(&s->body), EDGE_GAP); }
+struct str edge_now(const struct edge_session *s) { return str_skip(buf_str(&s->body), s->start); }
 
 /* Some more of the message has come: the header to those who wait for it, the body to those who hash it. */
 enum rc edge_feed_auth(struct edge_session *s, struct str bytes, bool last)
@@ -74,42 +74,55 @@ enum rc edge_on_body_write(void *house, struct str bytes, struct why *why)
 	return RC_OK;
 }
 
-/* What we put in front: Return-Path, Authentication-Results, Received. */
-static void trace_of(struct edge_session *s, struct buf *out)
+void edge_take_out(struct edge_session *s, bool (*drop)(const void *arg, struct str field))
+{
+	struct str name = s->v->e->config->server_hostname;
+	s->start = EDGE_GAP + edge_strip(s->body.p + EDGE_GAP, s->header, drop, &name);
+}
+
+/* Into the gap before the message. Where the fields are longer than it, the message moves. */
+enum rc edge_prepend(struct edge_session *s, struct str fields)
+{
+	size_t more = fields.n > s->start ? fields.n - s->start : 0;
+	if (!buf_room(&s->body, more))
+		return RC_NOMEM;
+	if (more) {
+		memmove(s->body.p + s->start + more, s->body.p + s->start, s->body.len - s->start);
+		s->body.len += more;
+		s->start += more;
+	}
+	s->start -= fields.n;
+	memcpy(s->body.p + s->start, fields.p, fields.n);
+	return RC_OK;
+}
+
+static void add_received(const struct edge_session *s, struct buf *out)
 {
 	const struct stream_facts *f = stream_facts(s->v->stream);
-	/* RFC 5321 4.4: "the delivery SMTP system inserts a return-path line at the beginning of the mail data" */
-	buf_add(out, STR("Return-Path: <"));
-	buf_add(out, s->from);
-	buf_add(out, STR(">\r\n"));
-	if (s->auth)
-		auth_check_fields(s->auth, out);
-	struct smtp_received r = { .helo = str_z(s->helo), .peer_ip = str_z(f->peer_ip), .by = s->v->e->config->server_hostname, .id = str_z(s->mid),
+	const struct config *c = s->v->e->config;
+	struct smtp_received r = { .helo = str_z(s->helo), .peer_ip = str_z(f->peer_ip), .by = c->server_hostname, .id = str_z(s->mid),
 		.only_rcpt = s->rcpt_n == 1 ? s->rcpts[0].address : STR(""), .tls_version = str_z(f->tls_version), .tls_cipher = str_z(f->tls_cipher),
-		.lmtp = s->v->proto == LISTEN_LMTP, .esmtp = s->esmtp, .utf8 = s->utf8, .wall_ms = wall_ms() };
+		.lmtp = s->v->proto == LISTEN_LMTP, .esmtp = s->esmtp, .auth = s->submission && !s->v->has_uid, .utf8 = s->utf8,
+		.no_client = s->submission && !c->submission_client_address, .wall_ms = wall_ms() };
 	smtp_received_format(&r, out);
 }
 
-/* Our fields go into the gap before the message. Where they are longer than it, the message moves. */
-enum rc edge_put_trace(struct edge_session *s, struct why *why)
+enum rc edge_put_trace(struct edge_session *s, struct str more, struct why *why)
 {
-	struct buf trace;
-	buf_init(&trace, EDGE_TRACE_MAX);
-	trace_of(s, &trace);
-	size_t gap = EDGE_GAP + edge_strip_results(s->body.p + EDGE_GAP, s->header, s->v->e->config->server_hostname);
-	size_t more = trace.len > gap ? trace.len - gap : 0;
-	bool ok = !trace.failed && buf_room(&s->body, more);
-	if (ok) {
-		if (more)
-			memmove(s->body.p + gap + more, s->body.p + gap, s->body.len - gap);
-		s->body.len += more;
-		size_t start = gap + more - trace.len;
-		memcpy(s->body.p + start, trace.p, trace.len);
-		s->message = str_skip(buf_str(&s->body), start);
-	}
-	buf_done(&trace);
-	if (!ok)
+	struct buf trace AUTO(buf_done);
+	buf_init(&trace, EDGE_TRACE_MAX + more.n);
+	/* RFC 5321 4.4: "the delivery SMTP system inserts a return-path line at the beginning of the mail data" */
+	buf_add(&trace, STR("Return-Path: <"));
+	buf_add(&trace, s->from);
+	buf_add(&trace, STR(">\r\n"));
+	s->return_path = trace.len;
+	if (s->auth)
+		auth_check_fields(s->auth, &trace);
+	buf_add(&trace, more);
+	add_received(s, &trace);
+	if (trace.failed || edge_prepend(s, buf_str(&trace)) != RC_OK)
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	s->message = edge_now(s);
 	return RC_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "os/file.h"
 #include "role/auth_fact.h"
+#include "role/edge_submit.h"
 #include "role/letter.h"
 #include "role/report_edge.h"
 #include "role/report_rules.h"
@@ -21,42 +22,9 @@ enum rc edge_begin_auth(struct edge_session *s, struct why *why)
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
 	return RC_OK;
 }
-/* Two addresses of one mailbox get one copy. */
-static size_t targets_of(struct edge_session *s, struct seal_target *t)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < s->rcpt_n; i++) {
-		struct edge_rcpt *r = &s->rcpts[i];
-		size_t k = 0;
-		if (r->report)
-			continue;
-		while (k < n && !(t[k].account == r->account && t[k].box == r->box))
-			k++;
-		r->target = (unsigned)k;
-		if (k < n)
-			continue;
-		t[n] = (struct seal_target){ .account = r->account, .box = r->box };
-		memcpy(t[n++].public_key, r->public_key, PUB_LEN);
-	}
-	return n;
-}
-
-static void settle(struct edge_session *s, const struct edge_rcpt *r, const struct store_copy_result *c, struct smtp_result *out)
-{
-	out->rc = c->rc;
-	count_add(s->v->e, c->rc == RC_OK ? M_DELIVERED : M_DELIVERY_FAILED, 1);
-	if (c->rc == RC_FULL) {
-		out->rc = RC_LIMIT;
-		(void)why_fail(&out->why, RC_LIMIT, 0, __FILE__, "5.2.2 the mailbox of %.*s is full", PSTR(str_head(r->address, 120)));
-	} else if (c->rc == RC_NOTFOUND) {
-		(void)why_fail(&out->why, RC_NOTFOUND, 0, __FILE__, "5.1.1 no such address here: %.*s", PSTR(str_head(r->address, 120)));
-	} else if (c->rc != RC_OK) {
-		(void)why_fail(&out->why, c->rc, 0, __FILE__, "4.3.0 not stored (%s), try again", rc_name(c->rc));
-	}
-}
 
 /* Read once, however many of the reporting addresses it came to. */
-static void settle_reports(struct edge_session *s, struct smtp_result *results)
+void edge_read_reports(struct edge_session *s, struct smtp_result *results)
 {
 	const struct smtp_result *first = NULL;
 	for (size_t i = 0; i < s->rcpt_n; i++) {
@@ -142,6 +110,7 @@ static enum rc judge_sender(struct edge_session *s, bool *out_junk, struct why *
 	tell_failure(s, &e, v);
 	if (e.dmarc && e.dmarc->result == AUTH_PASS)
 		s->verified = arena_str(&s->a, e.dmarc->from);
+	s->proved = s->verified.n || (e.spf && e.spf->result == AUTH_PASS);
 	if (v->action == AUTH_REFUSE)
 		FAIL(why, RC_DENIED, "%s %s", v->answer, s->mid);
 	if (v->action == AUTH_DEFER)
@@ -166,44 +135,46 @@ static void aim_at_junk(struct edge_session *s, struct seal_target *t, size_t n)
 	}
 }
 
+/* RFC 5321 6.3: "simple counting of the number of Received: header fields ... has proven to be an effective, although rarely optimal, method" */
+static enum rc check_loop(struct edge_session *s, struct why *why)
+{
+	struct edge_head h;
+	edge_head_read(str_head(edge_raw(s), s->header), &h);
+	if (h.received > EDGE_RECEIVED_MAX)
+		FAIL(why, RC_CONFLICT, "5.4.6 more than %d Received fields: this message goes round in circles. %s", EDGE_RECEIVED_MAX, s->mid);
+	return RC_OK;
+}
+
 enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char out_id[16], struct why *why)
 {
 	struct edge_session *s = house;
-	struct role_env *e = s->v->e;
-	uint32_t defects = 0;
 	bool junk = false;
 	struct why inner = { 0 };
-	struct seal_target *t = arena_new(&s->a, s->rcpt_n * sizeof *t);
-	struct store_copy_result *got = arena_new(&s->a, s->rcpt_n * sizeof *got);
-	enum rc *fates = arena_new(&s->a, s->rcpt_n * sizeof *fates);
-	if (!t || !got || !fates || n != s->rcpt_n)
-		FAIL(why, RC_NOMEM, "4.3.0 no memory");
+	struct edge_post p = { .e = s->v->e, .h = s->h, .a = &s->a };
 	memcpy(out_id, s->mid, sizeof s->mid);
 	enum rc rc = judge_sender(s, &junk, why);
+	if (rc == RC_OK)
+		rc = check_loop(s, why);
 	if (rc != RC_OK) {
-		count_add(e, rc == RC_DENIED ? M_SMTP_PERM : M_SMTP_TEMP, 1);
+		count_add(s->v->e, rc == RC_BUSY || rc == RC_NOMEM ? M_SMTP_TEMP : M_SMTP_PERM, 1);
 		return rc;
 	}
-	TRY(edge_put_trace(s, why));
-	size_t targets = targets_of(s, t);
+	if (n != s->rcpt_n || edge_forward_review(s, junk) != RC_OK)
+		FAIL(why, RC_BUSY, "4.3.0 no memory, or the directory does not answer");
+	edge_take_out(s, edge_is_ours);
+	TRY(edge_put_trace(s, STR(""), why));
+	p.rcpts = s->rcpts;
+	p.rcpt_n = s->rcpt_n;
+	if (edge_post_plan(&p) != RC_OK)
+		FAIL(why, RC_NOMEM, "4.3.0 no memory");
 	if (junk)
-		aim_at_junk(s, t, targets);
-	rc = targets ? sealer_deliver(s->h->sealer, s->message, wall_ms(), t, targets, got, &defects, &inner) : RC_OK;
-	count_add(e, rc == RC_OK ? M_SMTP_OK : M_SMTP_TEMP, 1);
-	if (rc == RC_FULL)
-		FAIL(why, RC_FULL, "4.3.1 no room on this server, try again later. %s", s->mid);
-	if (rc != RC_OK) {
-		log_event(LEVEL_ERROR, EV_SMTP_REFUSED, F("sid", s->v->sid), F("mid", s->mid), F("code", 451), F("reason", inner.text));
-		FAIL(why, RC_IO, "4.3.0 not stored, try again. %s", s->mid);
-	}
-	settle_reports(s, results);
-	for (size_t i = 0; i < n; i++) {
-		if (!s->rcpts[i].report)
-			settle(s, &s->rcpts[i], &got[s->rcpts[i].target], &results[i]);
-		fates[i] = s->rcpts[i].report ? results[i].rc : got[s->rcpts[i].target].rc;
-	}
-	edge_tell_rcpts(s, fates);
-	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", n), F("size", s->message.n),
-	          F("defects", defects), F("dur_ms", loop_now(e->loop) - s->began));
+		aim_at_junk(s, p.targets, p.target_n);
+	TRY(edge_forward_letters(s, &p, why));
+	rc = edge_post_commit(&p, s->message, &inner);
+	if (rc != RC_OK)
+		return edge_commit_failed(s, rc, &inner, why);
+	count_add(s->v->e, M_SMTP_OK, 1);
+	edge_read_reports(s, results);
+	edge_settle(s, &p, results);
 	return RC_OK;
 }

@@ -17,7 +17,7 @@ void edge_flush_events(struct role_env *e)
 		(void)!ipc_tell(ledger, MSG_DMARC_RESULTS, &(struct msg_DMARC_RESULTS){ .list = buf_str(&h->facts) }, -1);
 	buf_clear(&h->events);
 	buf_clear(&h->facts);
-	h->told = loop_now(e->loop);
+	h->told_at = loop_now(e->loop);
 }
 
 static void flush_soon(void *arg)
@@ -44,12 +44,18 @@ void edge_tell(struct role_env *e, struct buf *b, enum msg_type type, const void
 		b->p[start + i] = (char)(n >> (24 - 8 * i));
 	if (b->len > EDGE_EVENTS_MAX - most)
 		edge_flush_events(e);
-	else if (first && (loop_now(e->loop) - h->told > EVENTS_MS || fiber_start(e->loop, flush_soon, e, NULL) != RC_OK))
+	else if (first && (loop_now(e->loop) - h->told_at > EVENTS_MS || fiber_start(e->loop, flush_soon, e, NULL) != RC_OK))
 		edge_flush_events(e);
 }
 
 /* Room for the recipients that share an event with its first one: what MSG_EVENT has for them. */
 enum { MORE_MAX = 8192, MORE_EACH = 4 + 320 + 8 };
+
+/* A recipient with a mailbox here has it delivered, whatever else goes on from there; one that is elsewhere waits in the queue. */
+static const char *kind_of(const struct edge_rcpt *r, enum rc rc)
+{
+	return rc != RC_OK ? "failed" : r->report ? "report" : r->account ? "delivered" : "queued";
+}
 
 /* One event for recipient `i` and those behind it to whom the same happened, as far as they fit; who is in it has been told. */
 static void tell_of(struct edge_session *s, size_t i, const enum rc *fates, bool *told)
@@ -59,15 +65,16 @@ static void tell_of(struct edge_session *s, size_t i, const enum rc *fates, bool
 	char room[MORE_MAX];
 	struct buf more = { .p = room, .cap = sizeof room, .max = sizeof room };
 	enum rc rc = fates[i];
+	const char *kind = kind_of(r, rc);
 	told[i] = true;
 	for (size_t k = i + 1; k < s->rcpt_n && more.len <= MORE_MAX - MORE_EACH; k++) {
-		if (told[k] || fates[k] != rc || s->rcpts[k].report != r->report)
+		if (told[k] || fates[k] != rc || kind_of(&s->rcpts[k], rc) != kind)
 			continue;
 		buf_run(&more, str_head(s->rcpts[k].address, 320));
 		buf_u64(&more, s->rcpts[k].account);
 		told[k] = true;
 	}
-	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = rc != RC_OK ? STR("failed") : r->report ? STR("report") : STR("delivered"),
+	struct msg_EVENT m = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .kind = str_z(kind),
 		.sender = str_head(s->from, 320), .recipient = r->address, .client = str_z(f->peer_ip), .helo = str_z(s->helo), .tls = str_z(f->tls_version),
 		.reason = rc == RC_OK ? STR("") : str_z(rc_name(rc)), .size = s->message.n, .account = r->account, .more = buf_str(&more) };
 	edge_tell(s->v->e, &s->h->events, MSG_EVENT, &m, EDGE_EVENT_MOST);

@@ -22,24 +22,41 @@ static size_t field_length(struct str in)
 	return n;
 }
 
-static bool is_ours(struct str field, struct str authserv)
+/* The value, when the field has this name. RFC 5322 4.5: white space may stand before the colon. */
+static bool field_is(struct str field, struct str name, struct str *out_value)
 {
-	static const struct str name = STR_INIT("authentication-results");
 	if (!str_istarts(field, name))
 		return false;
 	struct str value = str_skip(field, name.n);
 	while (value.n && (value.p[0] == ' ' || value.p[0] == '\t'))
 		value = str_skip(value, 1);
-	return value.n && value.p[0] == ':' && auth_results_is_ours(str_skip(value, 1), authserv);
+	*out_value = str_skip(value, 1);
+	return value.n && value.p[0] == ':';
 }
 
-size_t edge_strip_results(char *header, size_t n, struct str authserv)
+bool edge_is_ours(const void *authserv, struct str field)
+{
+	struct str value;
+	return field_is(field, STR("authentication-results"), &value) && auth_results_is_ours(value, *(const struct str *)authserv);
+}
+
+bool edge_is_private(const void *authserv, struct str field)
+{
+	static const struct str names[] = { STR_INIT("bcc"), STR_INIT("resent-bcc"), STR_INIT("return-path") };
+	struct str value;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (field_is(field, names[i], &value))
+			return true;
+	return edge_is_ours(authserv, field);
+}
+
+size_t edge_strip(char *header, size_t n, bool (*drop)(const void *arg, struct str field), const void *arg)
 {
 	size_t kept = 0, at = 0;
 	while (at < n) {
 		struct str left = { header + at, n - at };
 		size_t len = field_length(left);
-		if (!is_ours(str_head(left, len), authserv)) {
+		if (!drop(arg, str_head(left, len))) {
 			if (kept != at)
 				memmove(header + kept, header + at, len);
 			kept += len;
@@ -49,4 +66,57 @@ size_t edge_strip_results(char *header, size_t n, struct str authserv)
 	if (kept != n)
 		memmove(header + n - kept, header, kept);
 	return n - kept;
+}
+
+void edge_head_read(struct str header, struct edge_head *out)
+{
+	struct edge_head h = { .from_value = STR(""), .sender_value = STR(""), .subject = STR("") };
+	const struct { struct str name; unsigned *count; struct str *value; } wanted[] = {
+		{ STR("from"), &h.from, &h.from_value }, { STR("sender"), &h.sender, &h.sender_value }, { STR("date"), &h.date, NULL },
+		{ STR("message-id"), &h.message_id, NULL }, { STR("received"), &h.received, NULL }, { STR("subject"), NULL, &h.subject },
+	};
+	struct str value;
+	for (struct str left = header; left.n;) {
+		struct str field = str_head(left, field_length(left));
+		for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+			if (!field_is(field, wanted[i].name, &value))
+				continue;
+			if (wanted[i].count)
+				++*wanted[i].count;
+			if (wanted[i].value)
+				*wanted[i].value = value;
+		}
+		/* RFC 8689 5: "the TLS-Required header field ... "No"", whatever its case */
+		if (field_is(field, STR("tls-required"), &value))
+			h.tls_optional = str_ieq(str_trim(value), STR("no"));
+		left = str_skip(left, field.n);
+	}
+	h.eight_bit = edge_has_8bit(header);
+	*out = h;
+}
+
+bool edge_was_delivered_to(struct str header, struct str address)
+{
+	struct str value;
+	for (struct str left = header; left.n;) {
+		struct str field = str_head(left, field_length(left));
+		if (field_is(field, STR("delivered-to"), &value) && str_ieq(str_trim(value), address))
+			return true;
+		left = str_skip(left, field.n);
+	}
+	return false;
+}
+
+bool edge_has_8bit(struct str text)
+{
+	uint64_t all = 0;
+	size_t i = 0;
+	for (; i + 8 <= text.n; i += 8) {
+		uint64_t word;
+		memcpy(&word, text.p + i, 8);
+		all |= word;
+	}
+	for (; i < text.n; i++)
+		all |= (unsigned char)text.p[i];
+	return (all & 0x8080808080808080u) != 0;
 }

@@ -155,7 +155,13 @@ static enum rc make_mail(struct day_work *w, struct str to, struct buf *out)
 static enum ledger_sent_state hand_over(struct day_work *w, struct str to, struct str mail, struct why *why)
 {
 	struct ipc_peer *edge;
-	struct msg_SUBMIT q = { .kind = LETTER_REPORT, .from = str_z(w->from), .to = to, .message = mail };
+	char name[480];
+	int64_t tag = 0;
+	(void)snprintf(name, sizeof name, "%s %.*s", w->id, PSTR(str_head(to, 320)));
+	/* The same report to the same receiver is the same delivery: asked for twice it goes once. */
+	if (ledger_tag(w->s->l, str_z(name), &tag) != RC_OK)
+		return (void)why_fail(why, RC_NOMEM, 0, __FILE__, "no memory"), LEDGER_FAILED;
+	struct msg_SUBMIT q = { .delivery = (uint64_t)tag | 1, .kind = LETTER_REPORT, .from = str_z(w->from), .to = to, .message = mail };
 	struct msg_SUBMIT_answer a;
 	struct ipc_reply reply = { 0 };
 	if (ipc_find(w->s->e->node, ROLE_EDGE, 3000, &edge) != RC_OK)

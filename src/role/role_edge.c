@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "role/edge_session.h"
-#include "role/report_edge.h"
+#include "role/edge_submit.h"
 
 /* The role `edge`: SMTP and LMTP from strangers. It holds one message at a time per session in memory, reads no more of it than the
  * line rules ask for, seals it and lets go of it. */
@@ -25,9 +25,10 @@ static enum rc on_mail(void *house, const struct smtp_mail *mail, struct why *wh
 	s->utf8 = mail->smtputf8;
 	bool bad = from.failed || s->a.full;
 	buf_done(&from);
+	s->mail = mail;
 	if (bad)
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
-	return RC_OK;
+	return s->submission ? edge_out_mail(s, why) : RC_OK;
 }
 
 static void on_body_abort(void *house) { edge_drop_body(house); }
@@ -40,6 +41,8 @@ static void on_reset(void *house)
 	arena_done(&s->a);
 	s->rcpts = NULL;
 	s->rcpt_n = s->rcpt_cap = 0;
+	s->mail = NULL;
+	s->proved = false;
 	s->from = s->from_local = s->from_domain = s->verified = STR("");
 }
 
@@ -93,7 +96,7 @@ static void serve(struct door_visit *v)
 	struct edge_session s = { .v = v, .h = v->e->state, .submission = is_submission(v->proto) };
 	struct smtp_config sc = session_config(v);
 	struct smtp_hooks hooks = { .house = &s, .connect = on_connect, .hello = on_hello, .mail = on_mail, .rcpt = edge_on_rcpt, .body_begin = edge_on_body_begin,
-		.body_write = edge_on_body_write, .body_commit = edge_in_commit, .body_abort = on_body_abort, .reset = on_reset, .refused = on_refused,
+		.body_write = edge_on_body_write, .body_commit = s.submission ? edge_out_commit : edge_in_commit, .body_abort = on_body_abort, .reset = on_reset, .refused = on_refused,
 		.login = edge_on_login, .scram_begin = edge_on_scram_begin, .scram_prove = edge_on_scram_prove };
 	arena_init(&s.a, EDGE_ARENA);
 	enum rc rc = smtp_serve(v->stream, &sc, &hooks);
@@ -114,6 +117,33 @@ static const char *busy(enum listener_proto p)
 	return "421 4.7.0 too many connections from your network, try again later\r\n";
 }
 
+/* Of the vault, once: what lanes and suppressed recipients are hashed under, whom letters are sealed to, what rewritten senders are stamped with. */
+static enum rc fetch_keys(struct role_env *e, struct edge_house *h, struct why *why)
+{
+	struct msg_HASH_KEY_answer hash;
+	struct msg_QUEUE_PUBLIC_answer queue;
+	struct msg_SRS_KEY_answer srs;
+	struct ipc_reply r1 = { 0 }, r2 = { 0 }, r3 = { 0 };
+	TRY(ipc_ask_role(e->node, ROLE_VAULT, MSG_HASH_KEY, &(struct msg_HASH_KEY){ 0 }, &hash, &r1, true, why));
+	bool ok = hash.key.n == sizeof h->hash_key;
+	if (ok)
+		memcpy(h->hash_key, hash.key.p, sizeof h->hash_key);
+	ipc_reply_done(&r1);
+	TRY(ipc_ask_role(e->node, ROLE_VAULT, MSG_QUEUE_PUBLIC, &(struct msg_QUEUE_PUBLIC){ 0 }, &queue, &r2, true, why));
+	ok = ok && queue.public_key.n == PUB_LEN;
+	if (ok)
+		memcpy(h->queue_public, queue.public_key.p, PUB_LEN);
+	ipc_reply_done(&r2);
+	TRY(ipc_ask_role(e->node, ROLE_VAULT, MSG_SRS_KEY, &(struct msg_SRS_KEY){ 0 }, &srs, &r3, true, why));
+	ok = ok && srs.key.n == KEY_LEN && (h->srs = secret_new());
+	if (ok)
+		memcpy(h->srs->k, srs.key.p, KEY_LEN);
+	ipc_reply_done(&r3);
+	if (!ok)
+		FAIL(why, RC_SYNTAX, "the vault's answers are no keys");
+	return RC_OK;
+}
+
 static enum rc start(struct role_env *e, struct why *why)
 {
 	struct edge_house *h = mem_new(sizeof *h);
@@ -122,9 +152,11 @@ static enum rc start(struct role_env *e, struct why *why)
 	e->state = h;
 	edge_addresses_init(&h->addresses);
 	edge_failures_init(&h->failures);
+	map_init(&h->told, EDGE_TOLD_MAX);
 	buf_init(&h->events, EDGE_EVENTS_MAX);
 	buf_init(&h->facts, EDGE_EVENTS_MAX);
 	TRY(random_bytes(h->name_key, sizeof h->name_key));
+	TRY(fetch_keys(e, h, why));
 	TRY(auth_house_new(e, &h->auth, why));
 	TRY(sealer_new(e, &h->sealer));
 	struct door_config c = { .thing = 'S', .max_total = max_total, .max_per_network = max_per_network, .rate_per_network = rate_per_network,
@@ -149,7 +181,9 @@ static void close_edge(struct role_env *e)
 	auth_house_free(&h->auth);
 	sealer_free(&h->sealer);
 	edge_addresses_forget(&h->addresses);
-	map_done(&h->addresses);
+	map_done(&h->addresses.m);
+	map_done(&h->told);
+	secret_free(&h->srs);
 	mem_free(h);
 }
 
@@ -178,27 +212,14 @@ static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call 
 		edge_addresses_forget(&h->addresses);
 }
 
-enum rc edge_submit(struct role_env *e, const struct msg_SUBMIT *m, char out_mid[9], struct why *why)
-{
-	struct edge_house *h = e->state;
-	if (!h || !h->sealer)
-		return RC_BUSY;
-	TRY(report_edge_submit(e, &h->addresses, h->sealer, m, out_mid, why));
-	struct msg_EVENT ev = { .at_ms = (uint64_t)wall_ms(), .mid = str_z(out_mid), .kind = STR("delivered"), .sender = m->from, .recipient = m->to,
-		.client = STR(""), .helo = STR(""), .tls = STR(""), .reason = STR("a report of ours"), .size = m->message.n };
-	edge_tell(e, &h->events, MSG_EVENT, &ev, EDGE_EVENT_MOST);
-	return RC_OK;
-}
-
-/* A report of our own. */
+/* Mail of our own: a report, a bounce. */
 static void on_submit(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
-	struct role_env *e = env;
 	struct why why = { 0 };
 	char mid[9] = "";
 	(void)from;
 	fd_close(&fd);
-	enum rc rc = edge_submit(e, msg, mid, &why);
+	enum rc rc = edge_submit(env, msg, mid, &why);
 	ipc_answer(call, rc, &why, &(struct msg_SUBMIT_answer){ .mid = str_z(mid) });
 }
 

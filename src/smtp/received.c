@@ -58,8 +58,11 @@ static void add_from(const struct smtp_received *r, struct buf *out)
 
 void smtp_received_format(const struct smtp_received *r, struct buf *out)
 {
-	add_from(r, out);
-	if (r->tls_version.n) {
+	if (r->no_client)
+		buf_add(out, STR("Received:"));
+	else
+		add_from(r, out);
+	if (r->tls_version.n && !r->no_client) {
 		buf_add(out, STR("\r\n\t(using "));
 		add_word(out, r->tls_version, ".", false, WORD_MAX_HERE);
 		if (r->tls_cipher.n) {
@@ -68,7 +71,7 @@ void smtp_received_format(const struct smtp_received *r, struct buf *out)
 		}
 		buf_byte(out, ')');
 	}
-	buf_add(out, STR("\r\n\tby "));
+	buf_add(out, r->no_client ? STR(" by ") : STR("\r\n\tby "));
 	add_word(out, r->by, ".-", false, NAME_MAX_HERE);
 	buf_addf(out, " with %s", smtp_with_keyword(r));
 	if (r->id.n) {

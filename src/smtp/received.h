@@ -11,6 +11,7 @@ struct smtp_received {
 	struct str only_rcpt;      /* "local@domain" of a transaction with one recipient, else "": the others are nobody's business */
 	struct str tls_version, tls_cipher;  /* "" = no TLS */
 	bool lmtp, esmtp, auth, utf8;
+	bool no_client;            /* a submission whose client is nobody's business: helo, address and TLS are left out */
 	int64_t wall_ms;           /* Unix time */
 };
 /* "ESMTPS" and so on: RFC 3848, RFC 6531 4.3. */

@@ -80,6 +80,7 @@ static const struct { enum rc rc; int code; const char *enhanced, *text; } outco
 	{ RC_DENIED, 550, "5.7.1", "not allowed" },
 	{ RC_SYNTAX, 550, "5.6.0", "malformed" },
 	{ RC_EXISTS, 550, "5.5.0", "is there already" },
+	{ RC_CONFLICT, 554, "5.4.6", "goes round in circles" },
 	{ RC_LIMIT, 552, "5.3.4", "too large" },
 	{ RC_FULL, 452, "4.3.1", "no room now, try again later" },
 	{ RC_BUSY, 451, "4.3.2", "busy, try again later" },

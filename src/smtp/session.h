@@ -7,7 +7,7 @@
  * take its time: over a real stream it suspends the fiber.
  *
  * A hook that fails leaves in `why` the text of the answer, which begins with an enhanced code ("5.1.1 no such
- * address"). The session picks the basic code: RC_NOTFOUND, RC_DENIED, RC_SYNTAX, RC_EXISTS 550; RC_LIMIT 552; RC_FULL 452; RC_BUSY
+ * address"). The session picks the basic code: RC_NOTFOUND, RC_DENIED, RC_SYNTAX, RC_EXISTS 550; RC_CONFLICT (a mail loop) 554; RC_LIMIT 552; RC_FULL 452; RC_BUSY
  * 451, everything else 451. Text that does not begin with a digit gets the code's own default enhanced code. */
 
 enum smtp_kind { SMTP_RELAY_IN /* port 25 */, SMTP_LMTP, SMTP_SUBMISSION /* RFC 6409: 587, 465, a local socket */ };

@@ -235,10 +235,35 @@ static void results_that_claim_to_be_ours_are_taken_out(void **state)
 		char room[400];
 		struct str in = str_z(cases[i].in), want = str_z(cases[i].out);
 		memcpy(room, in.p, in.n);
-		size_t gone = edge_strip_results(room, in.n, STR("mx.ours.example"));
+		struct str ours = STR("mx.ours.example");
+		size_t gone = edge_strip(room, in.n, edge_is_ours, &ours);
 		assert_int_equal(gone, in.n - want.n);
 		assert_memory_equal(room + gone, want.p, want.n);
 	}
+}
+
+static void what_is_private_leaves_no_submission(void **state)
+{
+	static const char header[] = "Return-Path: <x@y>\r\nFrom: a@b\r\nBCC : c@d,\r\n\te@f\r\nBcc-Not: g@h\r\nResent-Bcc: i@j\r\nAuthentication-Results: mx.ours.example; spf=pass\r\nSubject: x\r\n\r\n";
+	char room[sizeof header];
+	struct str ours = STR("mx.ours.example");
+	memcpy(room, header, sizeof header);
+	size_t gone = edge_strip(room, sizeof header - 1, edge_is_private, &ours);
+	assert_string_equal(room + gone, "From: a@b\r\nBcc-Not: g@h\r\nSubject: x\r\n\r\n");
+}
+
+static void a_header_is_read_in_one_pass(void **state)
+{
+	struct edge_head h;
+	edge_head_read(STR("Received: a\r\nReceived : b\r\n c\r\nFROM: a@b\r\nfrom: c@d\r\nTLS-Required: no\r\nSubject: caf\xc3\xa9\r\n\r\n"), &h);
+	assert_int_equal(h.received, 2);
+	assert_int_equal(h.from, 2);
+	assert_int_equal(h.date + h.message_id + h.sender, 0);
+	assert_true(h.tls_optional && h.eight_bit);
+	assert_true(edge_was_delivered_to(STR("X: y\r\nDelivered-To:  Bob@Example.org \r\n\r\n"), STR("bob@example.org")));
+	assert_false(edge_was_delivered_to(STR("Delivered-To: bobby@example.org\r\n\r\n"), STR("bob@example.org")));
+	assert_false(edge_has_8bit(STR("plain text, longer than eight octets")));
+	assert_true(edge_has_8bit(STR("plain text, longer than eight octets\xff")));
 }
 
 int main(void)
@@ -248,6 +273,8 @@ int main(void)
 		cmocka_unit_test(nothing_is_deferred_when_that_is_off),
 		cmocka_unit_test(broken_lists_are_named),
 		cmocka_unit_test(a_result_becomes_a_row_of_a_report),
+		cmocka_unit_test(what_is_private_leaves_no_submission),
+		cmocka_unit_test(a_header_is_read_in_one_pass),
 		cmocka_unit_test(the_header_s_end_is_found_wherever_it_is_cut),
 		cmocka_unit_test(results_that_claim_to_be_ours_are_taken_out),
 	};

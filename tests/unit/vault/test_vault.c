@@ -1,7 +1,6 @@
 #include "vault/vault.h"
 
 #include "base/mem.h"
-#include "crypto/scram.h"
 #include "crypto/tls.h"
 #include "os/file.h"
 #include "unit/vault/place.h"
@@ -631,106 +630,6 @@ static void every_allocation_of_a_change_may_fail_and_nothing_is_half_done(void 
 	vault_close(&v);
 }
 
-/* ---- SCRAM ---- */
-
-static enum rc prove(struct vault *v, uint64_t id, const char *password, struct str message, struct why *why)
-{
-	uint8_t salt[VAULT_SCRAM_SALT], signature[HASH_LEN], expected[HASH_LEN], proof[HASH_LEN];
-	uint32_t iterations;
-	struct secret salted;
-	struct scram_keys keys;
-	assert_int_equal(vault_scram_begin(v, id, STR("ann@example.org"), salt, &iterations, why), RC_OK);
-	assert_int_equal(scram_salted(str_z(password), str_of(salt, sizeof salt), iterations, &salted), RC_OK);
-	assert_int_equal(scram_keys_of(&salted, &keys), RC_OK);
-	assert_int_equal(scram_proof(&keys, message, proof), RC_OK);
-	enum rc rc = vault_scram_prove(v, &(struct vault_scram){ .id = id, .auth_message = message, .proof = str_of(proof, HASH_LEN), .client_network = { 1 } }, signature, why);
-	assert_int_equal(scram_signature(&keys.server, message, expected), RC_OK);
-	if (rc == RC_OK)
-		assert_memory_equal(signature, expected, HASH_LEN);
-	return rc;
-}
-
-static void a_scram_proof_of_the_password_is_taken_and_no_other(void **state)
-{
-	struct place *p = *state;
-	struct why why = { 0 };
-	p->o.scram = true;
-	struct vault *v = open_it(p);
-	struct who w = make(v, MODE_ORGANISATION, "pencil"), other = make(v, MODE_ORGANISATION, "pen"), private = make(v, MODE_PRIVATE, "pencil"),
-		   umlaut = make(v, MODE_ORGANISATION, "p\xc3\xa4ncil");
-	vault_close(&v);
-	v = open_it(p); /* from the disk */
-	assert_int_equal(prove(v, w.id, "pencil", STR("n=a,r=b"), &why), RC_OK);
-	assert_int_equal(prove(v, w.id, "pencils", STR("n=a,r=c"), &why), RC_DENIED);
-	assert_string_equal(why.text, "wrong address or password");
-	assert_int_equal(prove(v, other.id, "pencil", STR("n=a,r=b"), &why), RC_DENIED);
-	assert_int_equal(prove(v, private.id, "pencil", STR("n=a,r=b"), &why), RC_DENIED);
-	assert_int_equal(prove(v, umlaut.id, "p\xc3\xa4ncil", STR("n=a,r=b"), &why), RC_DENIED);
-	assert_int_equal(login(v, umlaut.id, "p\xc3\xa4ncil"), RC_OK);
-	assert_int_equal(prove(v, 77, "pencil", STR("n=a,r=b"), &why), RC_DENIED);
-	assert_int_equal(vault_password_set(v, w.id, STR("crayon"), &why), RC_OK);
-	assert_int_equal(prove(v, w.id, "pencil", STR("n=a,r=d"), &why), RC_DENIED);
-	assert_int_equal(prove(v, w.id, "crayon", STR("n=a,r=d"), &why), RC_OK);
-	assert_int_equal(verify(v).n, 0);
-	vault_close(&v);
-}
-
-static void without_scram_there_is_no_verifier_and_a_new_password_forgets_the_old_one(void **state)
-{
-	struct place *p = *state;
-	struct why why = { 0 };
-	struct vault *v = open_it(p);
-	struct who w = make(v, MODE_ORGANISATION, "pencil");
-	vault_scram(v, true);
-	assert_int_equal(prove(v, w.id, "pencil", STR("n=a,r=b"), &why), RC_DENIED); /* set while it was off */
-	assert_int_equal(vault_password_set(v, w.id, STR("crayon"), &why), RC_OK);
-	assert_int_equal(prove(v, w.id, "crayon", STR("n=a,r=b"), &why), RC_OK);
-	vault_scram(v, false);
-	assert_int_equal(prove(v, w.id, "crayon", STR("n=a,r=c"), &why), RC_DENIED);
-	assert_int_equal(vault_password_set(v, w.id, STR("chalk"), &why), RC_OK);
-	vault_scram(v, true);
-	assert_int_equal(prove(v, w.id, "crayon", STR("n=a,r=d"), &why), RC_DENIED);
-	vault_close(&v);
-}
-
-static void an_unknown_name_has_one_salt_and_each_name_its_own(void **state)
-{
-	struct place *p = *state;
-	struct why why = { 0 };
-	uint8_t a[VAULT_SCRAM_SALT], b[VAULT_SCRAM_SALT], c[VAULT_SCRAM_SALT];
-	uint32_t i, k;
-	p->o.scram = true;
-	struct vault *v = open_it(p);
-	struct who w = make(v, MODE_ORGANISATION, "pencil");
-	assert_int_equal(vault_scram_begin(v, 0, STR("nobody@example.org"), a, &i, &why), RC_OK);
-	assert_int_equal(vault_scram_begin(v, 0, STR("noone@example.org"), b, &i, &why), RC_OK);
-	vault_close(&v);
-	v = open_it(p);
-	assert_int_equal(vault_scram_begin(v, 0, STR("nobody@example.org"), c, &i, &why), RC_OK);
-	assert_memory_equal(a, c, sizeof a);
-	assert_memory_not_equal(a, b, sizeof a);
-	assert_int_equal(vault_scram_begin(v, w.id, STR("nobody@example.org"), c, &k, &why), RC_OK);
-	assert_int_equal(i, k);
-	vault_close(&v);
-}
-
-static void proofs_that_fail_are_limited_as_passwords_are(void **state)
-{
-	struct place *p = *state;
-	struct why why = { 0 };
-	p->o.scram = true;
-	p->o.failures = 3;
-	struct vault *v = open_it(p);
-	struct who w = make(v, MODE_ORGANISATION, "pencil");
-	for (unsigned i = 0; i < 3; i++) {
-		char text[16];
-		(void)snprintf(text, sizeof text, "n=a,r=%u", i);
-		assert_int_equal(prove(v, w.id, "wrong", str_z(text), &why), RC_DENIED);
-	}
-	assert_int_equal(prove(v, w.id, "pencil", STR("n=a,r=x"), &why), RC_BUSY);
-	vault_close(&v);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -756,10 +655,6 @@ int main(void)
 		T(a_hundred_guesses_at_once_are_not_more_than_one_after_the_other),
 		T(different_guesses_from_many_networks_all_get_their_turn_on_two_workers),
 		T(a_key_of_the_last_configuration_still_signs_until_the_next_but_one),
-		T(a_scram_proof_of_the_password_is_taken_and_no_other),
-		T(without_scram_there_is_no_verifier_and_a_new_password_forgets_the_old_one),
-		T(an_unknown_name_has_one_salt_and_each_name_its_own),
-		T(proofs_that_fail_are_limited_as_passwords_are),
 		T(an_rsa_key_signs_digests_and_no_raw_block),
 		T(every_allocation_of_a_change_may_fail_and_nothing_is_half_done),
 	};
