@@ -63,6 +63,9 @@ docs: build ## docs/cli.md, configuration.md, events.md, ipc.md and shell comple
 
 install: build ## into $(DESTDIR)$(PREFIX); the unit file and completion too
 	install -D -m 755 $(B)/letterlock $(DESTDIR)$(PREFIX)/bin/letterlock
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	ln -sf ../bin/letterlock $(DESTDIR)$(PREFIX)/sbin/sendmail
+	ln -sf letterlock $(DESTDIR)$(PREFIX)/bin/mailq
 	install -D -m 644 packaging/letterlock.service $(DESTDIR)/lib/systemd/system/letterlock.service
 	install -D -m 644 packaging/letterlock.sysusers $(DESTDIR)/usr/lib/sysusers.d/letterlock.conf
 	install -D -m 644 packaging/letterlock.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/letterlock

@@ -59,6 +59,15 @@ enum rc fd_pwrite_all(int fd, struct str s, uint64_t offset, struct why *why)
 	return RC_OK;
 }
 
+long fd_read_some(int fd, void *p, size_t n)
+{
+	ssize_t k;
+	do
+		k = read(fd, p, n);
+	while (k < 0 && errno == EINTR);
+	return k;
+}
+
 enum rc fd_read_all(int fd, size_t max, struct buf *out, struct why *why)
 {
 	size_t total = 0;

@@ -1,0 +1,138 @@
+#include "role/sendmail_text.h"
+
+#include "mail/address.h"
+#include "mail/header.h"
+
+enum { RECIPIENTS_MAX = 10000 };
+
+/* One line without its end; false at the end of the input. */
+static bool next_line(struct str *in, struct str *out)
+{
+	size_t n = 0;
+	if (in->n == 0)
+		return false;
+	while (n < in->n && in->p[n] != '\n' && in->p[n] != '\r')
+		n++;
+	*out = str_head(*in, n);
+	bool pair = n + 1 < in->n && in->p[n] == '\r' && in->p[n + 1] == '\n';
+	*in = str_skip(*in, n + 1 + pair);
+	return true;
+}
+
+/* RFC 5322 2.2: a name of printable ASCII without a colon, then the colon. */
+static bool is_field(struct str line)
+{
+	size_t colon = str_find(line, ':');
+	for (size_t i = 0; i < colon; i++)
+		if (line.p[i] < '!' || line.p[i] > '~')
+			return false;
+	return colon > 0 && colon < line.n;
+}
+
+void sendmail_message(struct str in, bool dot_ends, struct buf *out)
+{
+	struct str line;
+	bool first = true;
+	while (next_line(&in, &line)) {
+		if (first && str_starts(line, STR("From ")))
+			continue;
+		if (dot_ends && str_eq(line, STR(".")))
+			return;
+		if (first && line.n && !is_field(line))
+			buf_add(out, STR("\r\n"));
+		first = false;
+		buf_add(out, line);
+		buf_add(out, STR("\r\n"));
+	}
+	if (first)
+		buf_add(out, STR("\r\n"));
+}
+
+static bool one_of(struct str name, const struct str *names)
+{
+	return str_ieq(name, names[0]) || str_ieq(name, names[1]) || str_ieq(name, names[2]);
+}
+
+struct list { struct arena *a; struct str *at; size_t n; struct why *why; };
+
+static enum rc add_one(struct list *l, struct str address)
+{
+	if (l->n == RECIPIENTS_MAX)
+		FAIL(l->why, RC_LIMIT, "more than %d recipients", RECIPIENTS_MAX);
+	l->at[l->n++] = arena_str(l->a, address);
+	return l->a->full ? RC_NOMEM : RC_OK;
+}
+
+static enum rc add_list(struct list *l, struct str value, bool *out_sound)
+{
+	struct mail_mailbox *m;
+	TRY(mail_list_parse(value, l->a, &m, out_sound));
+	for (; m && *out_sound; m = m->next) {
+		char room[512];
+		struct buf text = { .p = room, .cap = sizeof room, .max = sizeof room };
+		if (m->kind != MAILBOX_ADDRESS)
+			continue;
+		mail_address_format(&(struct mail_address){ m->local, m->domain }, &text);
+		if (text.failed)
+			FAIL(l->why, RC_LIMIT, "an address is too long");
+		TRY(add_one(l, buf_str(&text)));
+	}
+	return RC_OK;
+}
+
+/* "root": a name of this machine without a domain, which no RFC knows and every machine uses. */
+static bool is_bare_name(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_alnum(s.p[i]) && s.p[i] != '.' && s.p[i] != '-' && s.p[i] != '_' && s.p[i] != '+')
+			return false;
+	return s.n > 0;
+}
+
+static enum rc add_all(struct list *l, const struct header_field *f)
+{
+	bool sound = true, more = true;
+	TRY(add_list(l, f->value, &sound));
+	for (struct str rest = f->value, word; !sound && more;) {
+		bool whole = true;
+		more = str_cut(rest, ',', &word, &rest);
+		word = str_trim(word);
+		if (is_bare_name(word))
+			TRY(add_one(l, word));
+		else
+			TRY(add_list(l, word, &whole));
+		if (!whole)
+			FAIL(l->why, RC_SYNTAX, "the field %.*s cannot be read", PSTR(str_head(f->name, 40)));
+	}
+	return RC_OK;
+}
+
+static enum rc gather(struct str message, const struct str *names, struct list *l)
+{
+	struct header_field f;
+	bool broken = false;
+	for (size_t pos = 0; header_next(message, &pos, &f, &broken) == RC_OK;)
+		if (one_of(f.name, names))
+			TRY(add_all(l, &f));
+	return RC_OK;
+}
+
+enum rc sendmail_recipients(struct str message, struct arena *a, struct str **out, size_t *out_n, struct why *why)
+{
+	static const struct str resent[] = { STR_INIT("Resent-To"), STR_INIT("Resent-Cc"), STR_INIT("Resent-Bcc") }, plain[] = { STR_INIT("To"), STR_INIT("Cc"), STR_INIT("Bcc") };
+	struct list l = { .a = a, .at = arena_new(a, RECIPIENTS_MAX * sizeof *l.at), .why = why };
+	if (!l.at)
+		return RC_NOMEM;
+	TRY(gather(message, resent, &l));
+	if (l.n == 0)
+		TRY(gather(message, plain, &l));
+	*out = l.at;
+	*out_n = l.n;
+	return RC_OK;
+}
+
+bool sendmail_has_from(struct str message)
+{
+	struct header_field f;
+	return header_find(message, STR("From"), &f) == RC_OK;
+}

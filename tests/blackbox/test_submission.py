@@ -1,0 +1,393 @@
+"""Submission through 587 and 465 and the Unix socket, by the programs that people use: who may send as whom, what is added and taken out, what is signed."""
+import base64
+import email
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import smtplib
+import subprocess
+
+import dkim
+import pytest
+from conftest import PASSWORD, PROGRAM
+from helpers import fetch_all, imap, tls, wait_for
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def connect(server, user=None, implicit=False):
+    if implicit:
+        s = smtplib.SMTP_SSL("localhost", server.submissions, local_hostname="client.example", context=tls(server), timeout=20)
+    else:
+        s = smtplib.SMTP("localhost", server.submission, local_hostname="client.example", timeout=20)
+        s.starttls(context=tls(server))
+    s.ehlo()
+    if user:
+        s.login(user, PASSWORD)
+    return s
+
+
+def letter(sender, subject, extra=""):
+    return f"From: {sender}\r\nTo: somebody@demo.test\r\nSubject: {subject}\r\n{extra}\r\nhello\r\n".encode()
+
+
+def arrived(server, user, subject):
+    """The message with that subject, once it is there."""
+    c = imap(server, user)
+
+    def look():
+        for octets in fetch_all(c).values():
+            if email.message_from_bytes(octets)["Subject"] == subject:
+                return octets
+        return None
+
+    return wait_for(look)
+
+
+def run(*args, input=None, env=None, **kw):
+    return subprocess.run([str(a) for a in args], input=input, capture_output=True, timeout=60, env=dict(os.environ, **(env or {})), **kw)
+
+
+def queued(server, mid):
+    return [e for e in server.events("smtp.received") if e.get("mid") == mid][0]["queued"]
+
+
+# ---- programs ----
+
+@pytest.mark.parametrize("how", ["-tls", "-tlsc"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_swaks_sends(server, user, how, mechanism):
+    port = server.submission if how == "-tls" else server.submissions
+    subject = f"swaks {how} {mechanism}"
+    p = run("swaks", "--server", "localhost", "--port", port, how, "--tls-verify", "--tls-ca-path", server.ca, "--auth", mechanism, "--auth-user", user, "--auth-password", PASSWORD,
+            "--from", user, "--to", user, "--header", f"Subject: {subject}")
+    assert p.returncode == 0, p.stdout.decode()
+    assert f"AUTH {mechanism}".encode() in p.stdout
+    assert arrived(server, user, subject)
+
+
+def test_swaks_is_refused_with_a_wrong_password_and_without_tls(server, user):
+    base = ["swaks", "--server", "localhost", "--port", server.submission, "--auth-user", user, "--from", user, "--to", user]
+    p = run(*base, "-tls", "--auth", "PLAIN", "--auth-password", "wrong")
+    assert p.returncode == 28 and b"535 5.7.8 wrong address or password" in p.stdout, p.stdout
+    p = run(*base, "-tls", "--auth", "CRAM-MD5", "--auth-password", PASSWORD)
+    assert p.returncode == 28, p.stdout
+    p = run("swaks", "--server", "localhost", "--port", server.submission, "-tls", "--from", user, "--to", user)
+    assert b"530 5.7.0 log in first" in p.stdout
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_smtplib_sends(server, user, implicit):
+    with connect(server, user, implicit) as s:
+        assert s.sendmail(user, [user], letter(user, f"smtplib {implicit}")) == {}
+    assert arrived(server, user, f"smtplib {implicit}")
+
+
+@pytest.mark.parametrize("port,starttls", [("submission", "on"), ("submissions", "off")])
+def test_msmtp_sends(server, user, tmp_path, port, starttls):
+    rc = tmp_path / "msmtprc"
+    rc.write_text(f"account default\nhost localhost\nport {server.facts[port]}\ntls on\ntls_starttls {starttls}\ntls_trust_file {server.ca}\nauth on\nuser {user}\n"
+                  f"password {PASSWORD}\nfrom {user}\n")
+    rc.chmod(0o600)
+    p = run("msmtp", "-C", rc, user, input=letter(user, f"msmtp {port}").replace(b"\r\n", b"\n"))
+    assert p.returncode == 0, p.stderr
+    assert arrived(server, user, f"msmtp {port}")
+
+
+@pytest.mark.parametrize("scheme,port", [("smtp", "submission"), ("smtps", "submissions")])
+def test_neomutt_sends(server, user, tmp_path, scheme, port):
+    (tmp_path / "muttrc").write_text(f"""
+set smtp_url="{scheme}://{user}@localhost:{server.facts[port]}/"
+set smtp_pass="{PASSWORD}"
+set ssl_force_tls=yes ssl_starttls=yes ssl_verify_host=yes
+set certificate_file={server.ca} ssl_ca_certificates_file={server.ca}
+set from={user} use_from=yes copy=no record=""
+""")
+    p = run("neomutt", "-F", tmp_path / "muttrc", "-s", f"mutt {scheme}", "--", user, input=b"a few words\n", env={"HOME": str(tmp_path), "TERM": "xterm", "LC_ALL": "C.UTF-8"})
+    assert p.returncode == 0, p.stderr + p.stdout
+    assert arrived(server, user, f"mutt {scheme}")
+
+
+@pytest.mark.parametrize("port", ["submission", "submissions"])
+def test_nodemailer_sends(server, user, tmp_path, port):
+    modules = ROOT / "build-data" / "node_modules"
+    if not (modules / "nodemailer").is_dir() or not shutil.which("node"):
+        pytest.skip("skipped: nodemailer is not there (tools/deps fetches it with npm where there is a network)")
+    script = tmp_path / "send.js"
+    script.write_text(f"""
+const t = require({json.dumps(str(modules / 'nodemailer'))}).createTransport({{host: "localhost", port: {server.facts[port]}, secure: {json.dumps(port == 'submissions')},
+  auth: {{user: {json.dumps(user)}, pass: {json.dumps(PASSWORD)}}}, tls: {{ca: require("fs").readFileSync({json.dumps(server.ca)})}}}});
+t.sendMail({{from: {json.dumps(user)}, to: {json.dumps(user)}, bcc: {json.dumps(user)}, subject: "node {port}", text: "hello", attachments: [{{filename: "a.txt", content: "x"}}]}})
+  .then(r => console.log(r.response)).catch(e => {{ console.error(e); process.exit(1) }});
+""")
+    p = run("node", script)
+    assert p.returncode == 0, p.stderr
+    assert arrived(server, user, f"node {port}")
+
+
+# ---- what is offered, and when ----
+
+def test_what_is_offered_before_and_after_tls(server):
+    with smtplib.SMTP("localhost", server.submission, local_hostname="client.example") as s:
+        s.ehlo()
+        assert "starttls" in s.esmtp_features and "requiretls" not in s.esmtp_features
+        s.starttls(context=tls(server))
+        s.ehlo()
+        have = s.esmtp_features
+        assert have["auth"].split() == ["PLAIN", "LOGIN"]  # SCRAM is off unless login.scram
+        for name in ("dsn", "futurerelease", "deliverby", "mt-priority", "requiretls", "size", "8bitmime", "chunking", "binarymime", "smtputf8"):
+            assert name in have, name
+        for mechanism in ("OAUTHBEARER", "XOAUTH2"):
+            code, text = s.docmd("AUTH", mechanism + " " + base64.b64encode(b"n,,\x01auth=Bearer x\x01\x01").decode())
+            assert code == 334 and json.loads(base64.b64decode(text))["status"] == "invalid_token"
+            assert s.docmd("AQ==")[0] == 535
+
+
+def test_port_25_takes_no_login(server, user):
+    with smtplib.SMTP("localhost", server.smtp, local_hostname="client.example") as s:
+        s.starttls(context=tls(server))
+        s.ehlo()
+        assert "auth" not in s.esmtp_features
+        assert s.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0{user}\0{PASSWORD}".encode()).decode())[0] == 502
+
+
+def test_no_credential_reaches_the_log(server, user):
+    secret = base64.b64encode(f"\0{user}\0very-secret-word".encode()).decode()
+    with connect(server) as s:
+        assert s.docmd("AUTH", "PLAIN " + secret)[0] == 535
+        assert s.docmd("AUTH", "CRAM-MD5")[0] == 504
+        assert s.docmd(secret)[0] == 500
+    wait_for(lambda: any(e["code"] == 504 for e in server.events("smtp.refused")))
+    assert secret not in server.log_text() and "very-secret-word" not in server.log_text()
+
+
+def scram(server, user, password, plus=False):
+    """RFC 5802 by hand, for neither smtplib nor swaks knows it."""
+    import hashlib
+    import hmac
+
+    def mac(key, text):
+        return hmac.new(key, text, hashlib.sha256).digest()
+
+    with connect(server) as s:
+        binding, gs2 = b"", "n,,"
+        if plus:
+            leaf = s.sock.getpeercert(True)
+            binding, gs2 = hashlib.sha256(leaf).digest(), "p=tls-server-end-point,,"
+        first = f"n={user},r=abcdefgh"
+        code, text = s.docmd("AUTH", f"SCRAM-SHA-256{'-PLUS' if plus else ''} " + base64.b64encode((gs2 + first).encode()).decode())
+        if code != 334:
+            return code
+        server_first = base64.b64decode(text).decode()
+        fields = dict(f.split("=", 1) for f in server_first.split(","))
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(fields["s"]), int(fields["i"]))
+        without = "c=" + base64.b64encode(gs2.encode() + binding).decode() + ",r=" + fields["r"]
+        message = f"{first},{server_first},{without}".encode()
+        client = mac(salted, b"Client Key")
+        proof = bytes(a ^ b for a, b in zip(client, mac(hashlib.sha256(client).digest(), message)))
+        code, text = s.docmd(base64.b64encode(f"{without},p={base64.b64encode(proof).decode()}".encode()).decode())
+        if code != 334:
+            return code
+        assert base64.b64decode(text) == b"v=" + base64.b64encode(mac(mac(salted, b"Server Key"), message))
+        return s.docmd("")[0]
+
+
+def test_scram_works_where_it_is_on_and_a_password_was_set(fresh):
+    s = fresh()
+    conf = pathlib.Path(s.config)
+    conf.write_text(conf.read_text().replace("login {", "login {\n  scram = true"))
+    s.cli("reload")
+    assert scram(s, "alice@demo.test", PASSWORD) == 535  # set while it was off
+    s.cli("account", "password", "alice@demo.test", input="another word\n")
+    assert scram(s, "alice@demo.test", "another word") == 235
+    assert scram(s, "alice@demo.test", "another word", plus=True) == 235
+    assert scram(s, "alice", "another word") == 235
+    assert scram(s, "alice@demo.test", "wrong") == 535
+    assert scram(s, "nobody@demo.test", "another word") == 535
+
+
+# ---- whose addresses ----
+
+def refused(server, user, sender, message, to=None):
+    with connect(server, user) as s:
+        with pytest.raises((smtplib.SMTPSenderRefused, smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused)) as e:
+            s.sendmail(sender, [to or user], message)
+        x = e.value
+        return list(x.recipients.values())[0] if hasattr(x, "recipients") else (x.smtp_code, x.smtp_error)
+
+
+def test_nobody_sends_as_somebody_else(server, user):
+    code, text = refused(server, user, "alice@demo.test", letter(user, "x"))
+    assert code == 550 and text.startswith(b"5.7.1") and b"alice@demo.test (in MAIL FROM)" in text
+    code, text = refused(server, user, user, letter("alice@demo.test", "x"))
+    assert code == 550 and b"alice@demo.test (in From)" in text
+    code, text = refused(server, user, user, letter(user, "x", "Sender: alice@demo.test\r\n"))
+    assert code == 550 and b"alice@demo.test (in Sender)" in text
+    code, text = refused(server, user, user, letter(f"{user}, alice@demo.test", "x"))
+    assert code == 550 and b"alice@demo.test" in text
+    code, text = refused(server, user, user, letter(user, "x", f"From: {user}\r\n"))
+    assert code == 550 and b"more than one From" in text
+    code, text = refused(server, user, "", letter("alice@demo.test", "x"))
+    assert code == 550, text
+
+
+def test_ones_own_address_with_a_tag_and_an_alias_are_ones_own(server, user):
+    local = user.split("@")[0]
+    with connect(server, user) as s:
+        assert s.sendmail(f"{local}+shop@demo.test", [user], letter(f"{local}+shop@demo.test", "tagged")) == {}
+        assert s.sendmail("", [user], letter(user, "a receipt")) == {}
+    assert arrived(server, user, "tagged") and arrived(server, user, "a receipt")
+
+
+def test_unknown_people_here_are_refused_and_people_elsewhere_are_queued(server, user):
+    code, text = refused(server, user, user, letter(user, "x"), to="nobody@demo.test")
+    assert code == 550 and text.startswith(b"5.1.1")
+    with connect(server, user) as s:
+        assert s.mail(user)[0] == 250
+        assert s.rcpt(user)[0] == 250 and s.rcpt("joe@elsewhere.example")[0] == 250
+        code, text = s.data(letter(user, "to both"))
+        assert code == 250, text
+    assert arrived(server, user, "to both")
+    assert wait_for(lambda: queued(server, text.split()[-1].decode())) == 1
+    with smtplib.SMTP("localhost", server.smtp, local_hostname="client.example") as s:
+        s.ehlo()
+        s.mail("a@example.org")
+        assert s.rcpt("joe@elsewhere.example")[0] == 550  # strangers are not relayed for
+
+
+# ---- what becomes of the message ----
+
+def test_what_is_missing_is_added_and_what_is_private_goes(server, user):
+    with connect(server, user) as s:
+        s.sendmail(user, [user], letter(user, "made whole", "Bcc: secret@elsewhere.example,\r\n other@elsewhere.example\r\nResent-Bcc: third@elsewhere.example\r\n"))
+    got = email.message_from_bytes(arrived(server, user, "made whole"))
+    assert got["Bcc"] is None and got["Resent-Bcc"] is None and b"elsewhere.example" not in got.as_bytes()
+    assert email.utils.parsedate_to_datetime(got["Date"]) is not None
+    assert re.fullmatch(r"<[^@>]+@demo\.test>", got["Message-ID"])
+    received = got.get_all("Received")
+    assert len(received) == 1 and "127.0.0.1" not in received[0] and "client.example" not in received[0] and "with ESMTPSA" in received[0]
+    with connect(server, user) as s:
+        s.sendmail(user, [user], letter(user, "whole already", "Date: Mon, 2 Nov 2026 10:00:00 +0100\r\nMessage-ID: <mine@demo.test>\r\n"))
+    got = email.message_from_bytes(arrived(server, user, "whole already"))
+    assert got.get_all("Date") == ["Mon, 2 Nov 2026 10:00:00 +0100"] and got.get_all("Message-ID") == ["<mine@demo.test>"]
+
+
+def test_a_message_without_from_gets_its_senders(server, user):
+    with connect(server, user) as s:
+        s.sendmail(user, [user], b"Subject: no author\r\n\r\nhello\r\n")
+    assert email.message_from_bytes(arrived(server, user, "no author"))["From"] == f"<{user}>"
+
+
+def test_everything_is_signed_for_the_authors_domain(server, user):
+    keys = {}
+    for line in server.cli("dkim", "list", "demo.test", "--json").stdout.splitlines():
+        k = json.loads(line)
+        keys[k["selector"]] = k["record"]
+    with connect(server, user) as s:
+        s.sendmail(user, [user], letter(user, "signed", "Bcc: x@elsewhere.example\r\n"))
+    got = arrived(server, user, "signed")
+    assert got.count(b"DKIM-Signature:") == 2
+    ask = lambda name, timeout=5: keys[name.decode().split("._domainkey.")[0]].encode()
+    for i in range(2):
+        assert dkim.DKIM(got).verify(idx=i, dnsfunc=ask), i
+
+
+def test_a_loop_is_ended_after_fifty_hops(server, user):
+    hops = "".join(f"Received: from a{i} by b{i}; Mon, 30 Nov 2026 10:00:00 +0000\r\n" for i in range(51))
+    code, text = refused(server, user, user, letter(user, "loop", hops))
+    assert code == 554 and text.startswith(b"5.4.6")
+    with smtplib.SMTP("localhost", server.smtp, local_hostname="client.example") as s:
+        s.ehlo()
+        s.mail("a@example.org")
+        s.rcpt(user)
+        assert s.data(letter("a@example.org", "loop", hops))[0] == 554
+
+
+def test_messages_to_people_here_are_not_held(server, user):
+    with connect(server, user) as s:
+        assert s.docmd("MAIL", f"FROM:<{user}> HOLDFOR=3600")[0] == 250
+        code, text = s.rcpt(user)
+        assert code == 550 and b"not held" in text
+        assert s.rcpt("joe@elsewhere.example")[0] == 250
+        code, text = s.data(letter(user, "held"))
+        assert code == 250
+        assert s.docmd("MAIL", f"FROM:<{user}> HOLDFOR=99999999")[0] == 501
+
+
+def test_a_day_has_a_limit_that_says_until_when(fresh):
+    s = fresh()
+    conf = pathlib.Path(s.config)
+    conf.write_text(conf.read_text() + "\nsubmission {\n  max_first_recipients = 2\n}\n")
+    s.cli("reload")
+    with connect(s, "alice@demo.test") as c:
+        assert c.sendmail("alice@demo.test", ["a@elsewhere.example", "b@elsewhere.example"], letter("alice@demo.test", "1")) == {}
+        assert c.sendmail("alice@demo.test", ["a@elsewhere.example"], letter("alice@demo.test", "2")) == {}  # known by now
+        with pytest.raises(smtplib.SMTPDataError) as e:
+            c.sendmail("alice@demo.test", ["c@elsewhere.example"], letter("alice@demo.test", "3"))
+        assert e.value.smtp_code == 451 and e.value.smtp_error.startswith(b"4.7.1"), e.value
+        assert c.sendmail("alice@demo.test", ["bob@demo.test"], letter("alice@demo.test", "4")) == {}        # people here do not count
+
+
+# ---- programs of this machine ----
+
+def sendmail(server, *args, input=b"", **kw):
+    return run(PROGRAM, "sendmail", "-C", server.config, *args, input=input, **kw)
+
+
+def test_sendmail_takes_recipients_from_the_header(server, user):
+    p = sendmail(server, "-t", "-i", "-f", user, input=f"From: {user}\nTo: {user}\nBcc: bob@demo.test\nSubject: by sendmail\n\nline\n.\nafter the dot\n".encode())
+    assert p.returncode == 0, p.stderr
+    got = arrived(server, user, "by sendmail")
+    assert b"\r\n.\r\nafter the dot\r\n" in got and b"Bcc" not in got
+    assert arrived(server, "bob@demo.test", "by sendmail")
+
+
+def test_sendmail_ends_at_a_dot_unless_told_otherwise(server, user):
+    p = sendmail(server, "-oem", "-F", "The Cron", "-f", user, "--", user, input=b"Subject: dotted\n\nbefore\n.\nafter\n")
+    assert p.returncode == 0, p.stderr
+    got = arrived(server, user, "dotted")
+    assert b"before\r\n" in got and b"after" not in got and f'From: "The Cron" <{user}>'.encode() in got
+
+
+def test_sendmail_speaks_the_codes_of_sysexits(server, user):
+    assert sendmail(server, "-f", user, "nobody@demo.test", input=b"x\n").returncode == 67     # EX_NOUSER
+    assert sendmail(server, "-f", "x@notours.example", user, input=b"x\n").returncode == 77    # EX_NOPERM
+    assert sendmail(server, "-f", user, input=b"x\n").returncode == 64                         # EX_USAGE: nobody
+    assert sendmail(server, "-Z", user, input=b"x\n").returncode == 64
+    assert sendmail(server, "-q30m").returncode == 0 and sendmail(server, "-bi").returncode == 0
+    p = run(PROGRAM, "sendmail", "-C", "/nonexistent", user, input=b"x\n")
+    assert p.returncode == (75 if not os.path.exists("/run/letterlock/submit.sock") else p.returncode), p.stderr
+
+
+def test_sendmail_by_its_name_and_as_a_session(server, user, tmp_path):
+    link = tmp_path / "sendmail"
+    link.symlink_to(PROGRAM)
+    p = run(link, "-C", server.config, "-bs", input=f"EHLO x\r\nMAIL FROM:<{user}>\r\nRCPT TO:<{user}>\r\nDATA\r\nFrom: {user}\r\nSubject: by -bs\r\n\r\nhi\r\n.\r\nQUIT\r\n".encode())
+    assert p.returncode == 0 and b"221 2.0.0" in p.stdout, (p.stdout, p.stderr)
+    assert arrived(server, user, "by -bs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="skipped: only root can become another user")
+def test_another_user_of_this_machine_is_the_account_of_that_name(fresh):
+    s = fresh()
+    daemon = pwd.getpwnam("daemon")
+    for path in [s.state, *s.state.parents]:  # pytest's directories are the tester's own
+        if path == pathlib.Path("/tmp"):
+            break
+        path.chmod(path.stat().st_mode | 0o011)
+    as_daemon = {"user": daemon.pw_uid, "group": daemon.pw_gid, "extra_groups": []}
+
+    def say(*lines):
+        with subprocess.Popen(["/usr/bin/python3", "-c", "import socket, sys\ns = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(sys.argv[2].encode()); "
+                               "s.shutdown(socket.SHUT_WR)\nwhile True:\n    b = s.recv(9999)\n    if not b: break\n    sys.stdout.write(b.decode())", str(s.submit), "".join(l + "\r\n" for l in lines)],
+                              stdout=subprocess.PIPE, **as_daemon) as p:
+            return p.communicate(timeout=20)[0].decode()
+
+    assert "554 5.7.1 there is no account daemon@demo.test" in say("QUIT")
+    s.cli("account", "add", "daemon@demo.test", input=PASSWORD + "\n")
+    answers = say("EHLO x", "MAIL FROM:<alice@demo.test>", "MAIL FROM:<daemon@demo.test>", "RCPT TO:<bob@demo.test>", "DATA", "Subject: from a daemon", "", "hi", ".", "QUIT")
+    assert "550 5.7.1 daemon@demo.test may not send as alice@demo.test" in answers and "250 2.0.0 Ok" in answers, answers
+    assert email.message_from_bytes(arrived(s, "bob@demo.test", "from a daemon"))["From"] == "<daemon@demo.test>"
