@@ -100,7 +100,9 @@ static enum rc check_route(struct edge_session *s, const struct smtp_mail *mail,
 		log_event(LEVEL_WARN, EV_ROUTE_CUT, F("sid", s->v->sid), F("address", str_head(address, 320)), F("places", r->n));
 	if (r->n == 0 && r->truncated)
 		FAIL(why, RC_CONFLICT, "5.4.6 %.*s leads round in circles", PSTR(str_head(address, 120)));
-	if (r->n == 0 || (only && only->disabled))
+	if (only && only->disabled) /* RFC 3463 3.3: X.2.1, mailbox disabled, not accepting messages */
+		FAIL(why, RC_NOTFOUND, "5.2.1 the account of %.*s is disabled", PSTR(str_head(address, 120)));
+	if (r->n == 0)
 		FAIL(why, RC_NOTFOUND, "5.1.1 no such address here: %.*s", PSTR(str_head(address, 120)));
 	if (only && !only->remote && only->quota && only->used + mail->size >= only->quota)
 		FAIL(why, RC_LIMIT, "5.2.2 the mailbox of %.*s is full", PSTR(str_head(address, 120)));
@@ -130,6 +132,7 @@ static enum rc add_bounce(struct edge_session *s, const struct smtp_rcpt *to, st
 	if (s->from.n) /* it exists for bounces alone: whoever else writes to it wants to be anonymous */
 		FAIL(why, RC_DENIED, "5.7.1 this address takes bounces only");
 	struct str original = arena_str(&s->a, buf_str(&back));
+	TRY(ask_blocklists(s, to->to.local, why));
 	for (size_t i = 0; i < back.len; i++)
 		room[i] = ascii_lower(room[i]);
 	rc = edge_address_find(s->v->e, &s->h->addresses, buf_str(&back), &k, &inner);
@@ -188,24 +191,26 @@ static void full_address(const struct role_env *e, const struct smtp_rcpt *to, s
 		buf_add(out, e->config->server_hostname);
 }
 
+static enum rc look_up(struct edge_session *s, const struct smtp_rcpt *to, struct str low, const struct edge_known **out)
+{
+	struct why why = { 0 };
+	enum rc rc = edge_address_find(s->v->e, &s->h->addresses, low, out, &why);
+	return rc == RC_NOTFOUND && str_ieq(to->to.local, STR("postmaster")) ? look_up_admin(s->v->e, out) : rc;
+}
+
 enum rc edge_on_rcpt(void *house, const struct smtp_mail *mail, const struct smtp_rcpt *to, struct why *why)
 {
 	struct edge_session *s = house;
 	char room[1024], low_room[1024];
 	struct buf address = { .p = room, .cap = sizeof room, .max = sizeof room };
 	const struct edge_known *k;
-	struct why inner = { 0 };
 	full_address(s->v->e, to, &address);
 	if (address.failed || address.len > 320)
 		FAIL(why, RC_LIMIT, "5.1.3 address too long");
 	for (size_t i = 0; i < address.len; i++)
 		low_room[i] = ascii_lower(room[i]);
 	struct str low = str_of(low_room, address.len);
-	if (!s->submission)
-		TRY(ask_blocklists(s, to->to.local, why)); /* may keep us waiting: before anything is looked up */
-	enum rc rc = edge_address_find(s->v->e, &s->h->addresses, low, &k, &inner);
-	if (rc == RC_NOTFOUND && str_ieq(to->to.local, STR("postmaster")) && look_up_admin(s->v->e, &k) == RC_OK)
-		rc = RC_OK;
+	enum rc rc = look_up(s, to, low, &k);
 	bool ours = rc == RC_OK || rc == RC_NOTFOUND;
 	/* What comes to a reporting address is read, whoever else would get it. */
 	bool report = ours && report_address_is(s->v->e->config, to->to.local, to->to.domain);
@@ -219,6 +224,10 @@ enum rc edge_on_rcpt(void *house, const struct smtp_mail *mail, const struct smt
 		FAIL(why, RC_BUSY, "4.3.0 the directory does not answer, try again");
 	if (!report)
 		TRY(check_route(s, mail, low, &k->route, why));
+	if (!s->submission)
+		TRY(ask_blocklists(s, to->to.local, why)); /* may keep us waiting: what was found is forgotten meanwhile */
+	if (!report && !s->submission && look_up(s, to, low, &k) != RC_OK)
+		FAIL(why, RC_BUSY, "4.3.0 the directory does not answer, try again");
 	TRY(add_rcpt(s, to, low, report ? NULL : k->route.targets, report ? 0 : k->route.n, report, why));
 	return s->submission ? RC_OK : edge_begin_auth(s, why);
 }
