@@ -157,7 +157,7 @@ void edge_letter_times(const struct role_env *e, struct seal_letter *l, int64_t 
 	int64_t now = wall_ms();
 	l->letter.created_ms = now;
 	l->due_ms = due_ms > now ? due_ms : now;
-	l->expires_ms = l->due_ms + (int64_t)e->config->queue_expire;
+	l->expires_ms = l->due_ms + (int64_t)e->config->relay_expire;
 	l->priority = l->priority ? l->priority : 4;
 }
 

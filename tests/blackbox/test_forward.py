@@ -1,0 +1,195 @@
+"""Mail that goes on: forwarding with SRS and ARC, groups with members elsewhere, what may not go on, and where it comes back. The world is a small SMTP server of this test."""
+import email
+import json
+import re
+import smtplib
+import socket
+import threading
+
+import dkim
+import pytest
+from conftest import PASSWORD
+from helpers import fetch_all, imap, tls, wait_for
+
+ZONE = """
+$TTL 60
+$ORIGIN proved.example.
+@ SOA ns.proved.example. root 1 3600 600 864000 60
+  NS ns.proved.example.
+  TXT "v=spf1 ip4:127.0.0.1 ip6:::1 -all"
+"""
+
+
+class World(threading.Thread):
+    """Takes everything, keeps it."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.got = []
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                c, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+    def serve(self, c):
+        lines = c.makefile("rb")
+        c.sendall(b"220 world\r\n")
+        mail = None
+        for line in lines:
+            verb = line[:4].upper()
+            if verb == b"QUIT":
+                break
+            if verb == b"MAIL":
+                mail = {"from": line.decode().split("<")[1].split(">")[0], "to": []}
+            elif verb == b"RCPT":
+                mail["to"].append(line.decode().split("<")[1].split(">")[0])
+            elif verb == b"DATA":
+                c.sendall(b"354 go ahead\r\n")
+                body = b""
+                for part in lines:
+                    if part == b".\r\n":
+                        break
+                    body += part[1:] if part.startswith(b".") else part
+                mail["body"] = body
+                self.got.append(mail)
+            c.sendall(b"250-world\r\n250-8BITMIME\r\n250 SIZE\r\n" if verb == b"EHLO" else b"250 ok\r\n")
+        c.close()
+
+    def find(self, to, subject):
+        return next((m for m in self.got if to in m["to"] and email.message_from_bytes(m["body"])["Subject"] == subject), None)
+
+
+@pytest.fixture(scope="module")
+def world():
+    w = World()
+    yield w
+    w.server.close()
+
+
+@pytest.fixture(scope="module")
+def house(world, tmp_path_factory):
+    import conftest
+    top = tmp_path_factory.mktemp("forward")
+    zone = top / "extra.zone"
+    zone.write_text(ZONE)
+    # What stands behind the section `dns` closes it and adds another: the port that the relay may dial.
+    dns = f'forwarder = "none"\nzones = "{zone}"\n}}\ndkim {{\n  check = "1 s"\n  settle = 0\n}}\nrelay {{\n  ports = "{world.port}"\n'
+    s = conftest.Server(top / "demo", env={"LETTERLOCK_DNS": dns})
+    s.cli("route", "add", "*", "--host", f"127.0.0.1:{world.port}", "--tls", "none", "--yes")
+    s.cli("account", "forward", "bob@demo.test", "--to", "bob@far.example")
+    s.cli("account", "forward", "carol@demo.test", "--to", "carol@far.example", "--only")
+    s.cli("group", "add", "crew@demo.test", "--write", "anyone", "--owner", "alice@demo.test")
+    s.cli("group", "members", "crew@demo.test", "--add", "alice@demo.test", "--add", "out@far.example")
+    s.cli("group", "add", "staff@demo.test", "--write", "members", "--owner", "alice@demo.test")
+    s.cli("group", "members", "staff@demo.test", "--add", "alice@demo.test")
+    s.cli("dkim", "rotate", "demo.test", "--yes")
+    strings = lambda text: " ".join(f'"{text[i:i + 200]}"' for i in range(0, len(text), 200))
+    zone.write_text(ZONE + "$ORIGIN demo.test.\n@ SOA ns.demo.test. root 1 3600 600 864000 60\n  NS ns.demo.test.\n" +
+                    "".join(f"{selector}._domainkey TXT ( {strings(record)} )\n" for selector, record in keys(s, None).items()))
+    s.cli("reload")
+    wait_for(lambda: keys(s), 20)
+    yield s
+    s.stop()
+
+
+def keys(s, state="signing"):
+    """selector -> record; None: they are not all in this state."""
+    rows = [json.loads(line) for line in s.cli("dkim", "list", "demo.test", "--json").stdout.splitlines()]
+    return {k["selector"]: k["record"] for k in rows} if all(k["state"] == state or not state for k in rows) else None
+
+
+def stranger(s, to, subject, sender="joe@proved.example", extra=""):
+    with smtplib.SMTP("localhost", s.smtp, local_hostname="client.example") as c:
+        c.ehlo()
+        assert c.mail(sender)[0] == 250
+        code, text = c.rcpt(to)
+        if code != 250:
+            return code, text
+        return c.data(f"{extra}From: joe@proved.example\r\nSubject: {subject}\r\n\r\nhello\r\n".encode())
+
+
+def own(s, user, to, subject):
+    with smtplib.SMTP("localhost", s.submission, local_hostname="client.example") as c:
+        c.starttls(context=tls(s))
+        c.login(user, PASSWORD)
+        return c.sendmail(user, [to], f"From: {user}\r\nSubject: {subject}\r\n\r\nhello\r\n".encode())
+
+
+def here(s, user, subject):
+    return next((m for m in fetch_all(imap(s, user)).values() if email.message_from_bytes(m)["Subject"] == subject), None)
+
+
+def test_what_is_proved_goes_on_under_our_name_and_our_seal(house, world):
+    assert stranger(house, "bob@demo.test", "proved")[0] == 250
+    m = wait_for(lambda: world.find("bob@far.example", "proved"))
+    assert re.fullmatch(r"SRS0=[^=]+=[^=]+=proved\.example=joe@demo\.test", m["from"])
+    assert b"\r\nDelivered-To: bob@demo.test\r\n" in m["body"] and not m["body"].startswith(b"Return-Path")
+    ask = lambda name, timeout=5: keys(house)[name.decode().split("._domainkey.")[0]].encode()
+    assert dkim.ARC(m["body"]).verify(dnsfunc=ask)[0] == b"pass"
+    assert b"ARC-Authentication-Results: i=1; mail.demo.test;" in m["body"] and b"spf=pass" in m["body"]
+    assert wait_for(lambda: here(house, "bob@demo.test", "proved"))
+
+
+def test_a_bounce_to_the_rewritten_sender_finds_its_way_back(house, world):
+    assert stranger(house, "bob@demo.test", "will bounce")[0] == 250
+    rewritten = wait_for(lambda: world.find("bob@far.example", "will bounce"))["from"]
+    assert stranger(house, rewritten, "a bounce", sender="")[0] == 250
+    m = wait_for(lambda: world.find("joe@proved.example", "a bounce"))
+    assert m["from"] == ""
+    code, text = stranger(house, rewritten, "no bounce")
+    assert code == 550 and b"bounces only" in text
+    code, text = stranger(house, rewritten.replace("SRS0=", "SRS0=A", 1), "forged", sender="")
+    assert code == 550 and text.startswith(b"5.1.1")
+
+
+def test_what_nothing_proves_stays_and_its_owner_is_told_once(house, world):
+    for i in range(2):
+        assert stranger(house, "carol@demo.test", f"unproved {i}", sender="joe@unknown.example")[0] == 250
+    # carol only forwards: what may not go on is not lost
+    assert wait_for(lambda: here(house, "carol@demo.test", "unproved 1"))
+    notes = [m for m in fetch_all(imap(house, "carol@demo.test")).values() if b"was not forwarded to carol@far.example" in m and b"nothing proves who sent it" in m]
+    assert len(notes) == 1 or len(notes) == 2 and len(house.pids("edge")) > 1  # each process keeps its own count
+    assert not world.find("carol@far.example", "unproved 0") and not any("unknown.example" in "".join(m["to"]) for m in world.got)
+
+
+def test_what_has_been_here_before_does_not_go_on(house, world):
+    assert stranger(house, "bob@demo.test", "looping", extra="Delivered-To: bob@demo.test\r\n")[0] == 250
+    assert wait_for(lambda: here(house, "bob@demo.test", "looping"))
+    assert stranger(house, "bob@demo.test", "after the loop")[0] == 250
+    wait_for(lambda: world.find("bob@far.example", "after the loop"))
+    assert not world.find("bob@far.example", "looping")
+
+
+def test_a_group_reaches_its_members_here_and_elsewhere(house, world):
+    assert stranger(house, "crew@demo.test", "to the crew")[0] == 250
+    m = wait_for(lambda: world.find("out@far.example", "to the crew"))
+    assert m["from"] == "alice@demo.test" and b"Delivered-To: crew@demo.test\r\n" in m["body"]
+    assert wait_for(lambda: here(house, "alice@demo.test", "to the crew"))
+    own(house, "bob@demo.test", "crew@demo.test", "from within")
+    m = wait_for(lambda: world.find("out@far.example", "from within"))
+    ask = lambda name, timeout=5: keys(house)[name.decode().split("._domainkey.")[0]].encode()
+    assert m["from"] == "alice@demo.test" and dkim.verify(m["body"], dnsfunc=ask)
+
+
+def test_who_may_not_write_to_a_group_is_refused(house):
+    code, text = stranger(house, "staff@demo.test", "x")
+    assert code == 550 and b"5.7.1 only its members may write to staff@demo.test" in text
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        own(house, "bob@demo.test", "staff@demo.test", "x")
+    assert own(house, "alice@demo.test", "staff@demo.test", "from a member") == {}
+    assert wait_for(lambda: here(house, "alice@demo.test", "from a member"))
+
+
+def test_a_submission_leaves_as_it_was_made(house, world):
+    own(house, "alice@demo.test", "someone@far.example", "outwards")
+    m = wait_for(lambda: world.find("someone@far.example", "outwards"))
+    ask = lambda name, timeout=5: keys(house)[name.decode().split("._domainkey.")[0]].encode()
+    assert m["from"] == "alice@demo.test" and dkim.verify(m["body"], dnsfunc=ask)
+    assert b"Return-Path" not in m["body"] and b"127.0.0.1" not in m["body"]
