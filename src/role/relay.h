@@ -7,6 +7,8 @@
 #include "role/relay_queue.h"
 #include "role/relay_rule.h"
 #include "role/role.h"
+#include "role/sts_cache.h"
+#include "role/sts_fetch.h"
 #include "smtp/client.h"
 #include "store/route.h"
 
@@ -53,7 +55,9 @@ struct relay_house {
 	struct way *ways; size_t way_n;
 	struct arena ways_memory;
 	bool ways_known;
+	struct sts_fetcher *fetcher;   /* NULL: policies are not fetched; those that are kept hold */
 	struct sts_cache *sts;
+	int64_t refreshed;             /* when the kept policies were looked at last, loop_now() */
 
 	struct map hosts;              /* "ip port" -> struct relay_host */
 	unsigned connections, probes;
@@ -175,6 +179,7 @@ struct relay_try {
 	struct str *host;              /* [n] "mx.example.net [192.0.2.1]" */
 	bool peer_dsn, reached;        /* reached: some server spoke with us in an orderly way */
 	bool crowded;                  /* it wants fewer connections, or broke this one */
+	const struct mta_sts_policy *sts; /* the domain's, while it is tried */
 	bool no_data;                  /* stop when the recipients are answered */
 	struct str text;               /* the message itself; "" = the letter's prefix and body */
 	const struct relay_watch *watch;

@@ -262,7 +262,7 @@ static bool try_host(struct relay_try *t, const struct relay_route *r, struct st
 	struct tls_policy_out policy = { 0 };
 	char ip[ADDRESSES_MAX][46], text[600];
 	look_up(t, r, host, &d);
-	struct tls_policy_in in = { .next_hop = r->next_hop, .mx_host = host, .mx_secure = r->mx_secure, .given = r->smarthost, .dane = &d, .sts = NULL,
+	struct tls_policy_in in = { .next_hop = r->next_hop, .mx_host = host, .mx_secure = r->mx_secure, .given = r->smarthost, .dane = &d, .sts = t->sts,
 		.directory = r->directory, .require_tls = t->letter->l.require_tls, .tls_optional = t->letter->l.tls_optional };
 	tls_policy(&in, t->a, &policy);
 	(void)snprintf(text, sizeof text, "%.*s: %.*s", PSTR(str_head(host, 255)), PSTR(str_head(policy.words, 300)));
@@ -302,14 +302,40 @@ static void prefer(struct relay_route *r, const struct relay_conn *c)
 		}
 }
 
+/* The domain's own policy. Where there is a record and no policy could be had, that is a failure to report, and mail goes on without one (RFC 8461 5.1). */
+static void look_up_sts(struct relay_try *t, const struct relay_route *r, struct mta_sts_policy *room)
+{
+	struct sts_status status = { 0 };
+	struct why why = { 0 };
+	char text[600];
+	if (r->smarthost || !r->n || !r->next_hop.n || r->next_hop.p[0] == '[')
+		return;
+	enum rc rc = sts_policy_for(t->h->sts, r->next_hop, t->a, room, &status, &why);
+	if (rc == RC_OK)
+		t->sts = room;
+	if (rc == RC_OK)
+		(void)snprintf(text, sizeof text, "MTA-STS: %s, %zu patterns of host names%s", mta_sts_mode_name(room->mode), room->mx_n, status.state == STS_KEPT_STALE ? ", as kept: it cannot be had anew" : "");
+	else
+		(void)snprintf(text, sizeof text, "MTA-STS: %s", why.text[0] ? why.text : "none");
+	watch_note(t, text);
+	if (status.result && status.result[0]) {
+		struct tls_policy_out nothing = { .type = TLS_POLICY_STS };
+		struct relay_target g = { .route = r, .policy = &nothing, .name = r->mx[0].host, .port = r->port };
+		relay_tell_tls(t->h, &g, "", true, false, status.result, why.text);
+	}
+}
+
 void relay_try(struct relay_try *t)
 {
+	struct mta_sts_policy sts = { 0 };
 	struct relay_route route;
 	struct relay_outcome o;
 	t->tried = 0;
 	t->reached = t->crowded = t->peer_dsn = false;
 	relay_route_find(t->h, t->letter->l.sender, t->domain, t->a, &route);
 	o = route.none;
+	t->sts = NULL;
+	look_up_sts(t, &route, &sts);
 	prefer(&route, t->conn);
 	bool over = false, have = false;
 	for (size_t i = 0; i < route.n && !over; i++) {

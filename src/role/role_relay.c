@@ -4,12 +4,13 @@
 #include "base/mem.h"
 #include "dns/asker.h"
 #include "os/file.h"
+#include "role/sts_notes.h"
 #include <errno.h>
 #include <fcntl.h>
 
 /* The role `relay`: delivers to other servers. It alone can read the queue; it can read segments and dial other servers' mail ports, and write nothing. */
 
-enum { TICK_MS = 500, SWEEP_MS = 30000, CACHE_OCTETS = 8 << 20, ROOTS_MOST = 4 << 20, FORGET_AT_ONCE = 5000 };
+enum { TICK_MS = 500, SWEEP_MS = 30000, REFRESH_MS = 3600000, CACHE_OCTETS = 8 << 20, ROOTS_MOST = 4 << 20, FORGET_AT_ONCE = 5000 };
 
 struct relay_times relay_times_of(const struct role_env *e)
 {
@@ -41,6 +42,8 @@ static size_t ports(const struct role_env *e, uint16_t out[ROLE_PORTS_MAX])
 		out[n] = usual[n];
 	if (e->config->relay_port != 25)
 		out[n++] = (uint16_t)e->config->relay_port;
+	if (e->config->sts_port != 443)
+		out[n++] = (uint16_t)e->config->sts_port;
 	struct str rest = e->config->relay_ports, word;
 	while (rest.n && n < ROLE_PORTS_MAX) {
 		uint64_t v;
@@ -65,7 +68,36 @@ static enum rc read_roots(struct relay_house *h, struct why *why)
 		TRY(fd_read_all(fd, ROOTS_MOST, &pem, why));
 	else if (name.n)
 		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", "relay.roots cannot be read: no certificate of another server will count as verified by an authority"), F("errno", errno));
-	return tls_client_new(buf_str(&pem), &h->tls, why);
+	TRY(tls_client_new(buf_str(&pem), &h->tls, why));
+	const struct config *c = h->e->config;
+	struct why unfit = { 0 };
+	if (c->sts_fetch && sts_fetcher_open(buf_str(&pem), (uint16_t)c->sts_port, (unsigned)c->sts_timeout, &h->fetcher, &unfit) != RC_OK)
+		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", unfit.text));
+	return RC_OK;
+}
+
+/* ---- MTA-STS ---- */
+
+static enum rc fetch_policy(void *house, struct str domain, struct buf *out, const char **out_result, struct why *why)
+{
+	struct relay_house *h = house;
+	*out_result = "sts-policy-fetch-error";
+	if (!h->fetcher)
+		FAIL(why, RC_NOTFOUND, "policies are not fetched here (sts.fetch)");
+	return sts_fetch(h->fetcher, &h->dns, domain, out, out_result, why);
+}
+
+static enum rc kept_get(void *house, struct str key, struct buf *out, struct why *why) { return sts_note_get(((struct relay_house *)house)->e->node, key, out, why); }
+static enum rc kept_put(void *house, struct str key, struct str value, struct why *why) { return sts_note_put(((struct relay_house *)house)->e->node, key, value, why); }
+static enum rc kept_list(void *house, struct str prefix, struct str after, struct buf *out, bool *out_more, struct why *why)
+{
+	return sts_note_list(((struct relay_house *)house)->e->node, prefix, after, out, out_more, why);
+}
+
+static enum rc open_policies(struct relay_house *h)
+{
+	struct sts_hooks hooks = { .dns = h->dns, .house = h, .fetch = fetch_policy, .note_get = kept_get, .note_put = kept_put, .note_list = kept_list, .now_ms = wall_ms };
+	return sts_cache_new(&hooks, h->hash_key, &h->sts);
 }
 
 static enum rc open_relay(struct role_env *e, struct why *why)
@@ -155,6 +187,10 @@ static void sweep_fiber(void *house)
 	rq_sweep(h->q, loop_now(h->e->loop));
 	look_at_oldest(h);
 	forget_history(h);
+	if (loop_now(h->e->loop) - h->refreshed < REFRESH_MS)
+		return;
+	h->refreshed = loop_now(h->e->loop);
+	(void)sts_refresh(h->sts);
 }
 
 static void tick(void *house)
@@ -168,7 +204,7 @@ static void tick(void *house)
 	(void)!fiber_start(h->e->loop, sweep_fiber, h, NULL);
 }
 
-static uint64_t now_ms(void) { return fiber_self() ? (uint64_t)loop_now(fiber_loop()) : (uint64_t)wall_ms(); }
+static uint64_t now_ms(void) { return (uint64_t)loop_now(fiber_loop()); } /* the DNS is asked in fibers only */
 
 static enum rc start(struct role_env *e, struct why *why)
 {
@@ -178,6 +214,8 @@ static enum rc start(struct role_env *e, struct why *why)
 	h->behind = dns_asker(e->node);
 	TRY(dns_cache_new(&h->behind, CACHE_OCTETS, now_ms, &h->cache));
 	h->dns = dns_cache_dns(h->cache);
+	TRY(open_policies(h));
+	h->refreshed = loop_now(e->loop);
 	TRY(relay_pauses_load(h, why));
 	TRY(fiber_start(e->loop, relay_load_fiber, h, NULL));
 	TRY(fiber_start(e->loop, relay_give_fiber, h, NULL));
@@ -206,6 +244,8 @@ static void close_relay(struct role_env *e)
 	map_done(&h->rows);
 	free_lanes(h);
 	rq_free(&h->q);
+	sts_cache_free(&h->sts);
+	sts_fetcher_close(&h->fetcher);
 	dns_cache_free(&h->cache);
 	unsealer_free(&h->unsealer);
 	secret_free(&h->queue_key);
