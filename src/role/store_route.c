@@ -46,7 +46,7 @@ void store_on_group_member(void *env, struct ipc_peer *from, struct ipc_call *ca
 	struct why why = { 0 };
 	(void)from;
 	fd_close(&fd);
-	enum rc rc = group_member(role_store_of(env), m->address, m->member, m->add, &why);
+	enum rc rc = group_member_set(role_store_of(env), m->address, m->member, m->add, &why);
 	role_store_answer_directory(env, call, rc, &why, 0);
 }
 

@@ -195,7 +195,7 @@ enum rc group_remove(struct store *s, struct str address, struct why *why)
 	return run_group(s, remove_group, &(struct group){ .address = address, .name = STR(""), .owner = STR("") }, STR(""), false, why);
 }
 
-enum rc group_member(struct store *s, struct str address, struct str member, bool add, struct why *why)
+enum rc group_member_set(struct store *s, struct str address, struct str member, bool add, struct why *why)
 {
 	if (member.n == 0)
 		FAIL(why, RC_SYNTAX, "a member is an address");

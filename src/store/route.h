@@ -16,7 +16,7 @@ MUST_USE enum rc group_add(struct store *s, const struct group *g, struct why *w
 MUST_USE enum rc group_set(struct store *s, const struct group *g, struct why *why);      /* name, rights, owner of the group with this address */
 MUST_USE enum rc group_remove(struct store *s, struct str address, struct why *why);
 /* Any address, ours or not. RC_NOTFOUND: no such group, an address of ours that leads to nobody, or (removing) no such member; RC_EXISTS; RC_LIMIT. */
-MUST_USE enum rc group_member(struct store *s, struct str address, struct str member, bool add, struct why *why);
+MUST_USE enum rc group_member_set(struct store *s, struct str address, struct str member, bool add, struct why *why);
 
 /* ---- an account's rules ---- */
 struct account_rules {

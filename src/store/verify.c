@@ -183,15 +183,24 @@ static bool address_row(struct verify *v, struct str key, struct str value)
 	struct address_row row;
 	if (address_row_parse(value, &row) != RC_OK)
 		return false;
+	struct key k = key_account(row.id);
+	struct str other;
 	if (row.kind != ADDRESS_GROUP && !verify_account(v, row.id) && !v->damaged_rows[TABLE_ACCOUNT])
 		say_row(v, TABLE_ADDRESS, key, "belongs to no account");
+	if (row.kind == ADDRESS_GROUP && index_get(v->index, v->txn, TABLE_GROUP, key_str(&k), &other) == RC_NOTFOUND)
+		say_row(v, TABLE_ADDRESS, key, "belongs to no group");
 	return true;
 }
 
 static bool domain_row(struct verify *v, struct str key, struct str value)
 {
-	struct str catch_all;
-	return domain_row_parse(value, &catch_all) == RC_OK;
+	struct str catch_all, other;
+	if (domain_row_parse(value, &catch_all) != RC_OK)
+		return false;
+	struct key k = key_address(catch_all);
+	if (catch_all.n && index_get(v->index, v->txn, TABLE_ADDRESS, key_str(&k), &other) == RC_NOTFOUND && !v->damaged_rows[TABLE_ADDRESS])
+		say_row(v, TABLE_DOMAIN, key, "has a catch-all to an address that is not there");
+	return true;
 }
 
 static bool name_row(struct verify *v, struct str key, struct str value)
@@ -387,8 +396,7 @@ static enum rc verify_all(struct verify *v)
 	TRY(verify_table(v, TABLE_EPOCH, epoch_row));
 	TRY(verify_table(v, TABLE_DELIVERY, NULL));
 	TRY(verify_queue(v));
-	for (enum table t = TABLE_GROUP; t < TABLE_COUNT; t++)
-		TRY(verify_table(v, t, NULL));
+	TRY(verify_route(v));
 	judge_boxes(v);
 	judge_accounts(v);
 	return verify_bodies(v);
@@ -416,6 +424,7 @@ enum rc store_verify(const char *dir, void (*damage)(void *arg, const char *what
 	mem_free(v.boxes.items);
 	mem_free(v.segments.items);
 	mem_free(v.letters.items);
+	mem_free(v.groups.items);
 	mem_free(v.named.items);
 	return rc;
 }

@@ -20,7 +20,7 @@ struct verify {
 	struct index *index;
 	MDB_txn *txn;
 	int segments_dir;
-	struct list accounts, boxes, segments, letters, named; /* of seen_account, seen_box, seen_segment, seen_letter, blob_id (one per record and letter) */
+	struct list accounts, boxes, segments, letters, groups, named; /* of seen_account, seen_box, seen_segment, seen_letter, seen_group, blob_id (one per record and letter) */
 	bool quiet;                     /* checksum failures of this table are told already */
 	uint64_t damaged_rows[TABLE_COUNT];
 	void (*damage)(void *arg, const char *what);
@@ -35,5 +35,6 @@ struct seen_account *verify_account(struct verify *v, uint64_t id);
 /* Every row of a table: checksum first (a failure is reported here), then `each`, whose false means "impossible value". */
 typedef bool verify_row(struct verify *v, struct str key, struct str value);
 MUST_USE enum rc verify_table(struct verify *v, enum table t, verify_row *each);
+MUST_USE enum rc verify_route(struct verify *v); /* after accounts and addresses */
 MUST_USE enum rc verify_queue(struct verify *v); /* after accounts, before bodies */
 MUST_USE enum rc verify_bodies(struct verify *v);

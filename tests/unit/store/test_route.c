@@ -1,5 +1,6 @@
 #include "unit/store/kit.h"
 
+#include "store/index.h"
 #include "store/route.h"
 #include "store/route_row.h"
 #include "store/view.h"
@@ -43,7 +44,7 @@ static enum rc group(const char *address, enum group_rights rights, const char *
 	return group_add(k->s, &(struct group){ .address = str_z(address), .name = STR("A Group"), .rights = (uint8_t)rights, .owner = str_z(owner) }, &k->why);
 }
 
-static enum rc member(const char *address, const char *m) { return group_member(k->s, str_z(address), str_z(m), true, &k->why); }
+static enum rc member(const char *address, const char *m) { return group_member_set(k->s, str_z(address), str_z(m), true, &k->why); }
 
 static enum rc forward(uint64_t account, bool only, const char *a, const char *b)
 {
@@ -319,7 +320,7 @@ static void what_groups_may_not_be(void **state)
 	IS(RC_NOTFOUND, member("g@example.org", "nobody@example.org"));
 	IS(RC_SYNTAX, member("g@example.org", "G@example.org"));
 	IS(RC_SYNTAX, member("g@example.org", ""));
-	IS(RC_NOTFOUND, group_member(k->s, STR("g@example.org"), STR("anna@example.org"), false, &k->why));
+	IS(RC_NOTFOUND, group_member_set(k->s, STR("g@example.org"), STR("anna@example.org"), false, &k->why));
 	OK(member("g@example.org", "anna@example.org"));
 	IS(RC_EXISTS, member("g@example.org", "ANNA@example.org"));
 	IS(RC_DENIED, domain_remove(k->s, STR("example.org"), &k->why));
@@ -549,6 +550,52 @@ static void everything_is_there_after_a_restart(void **state)
 	LEADS("g@example.org", ">x@example.net<anna@example.org[1](carl@example.org) rights 2,1,3");
 }
 
+/* Removes one row behind the store's back. */
+static void lose(enum table t, struct key key)
+{
+	struct index *x;
+	MDB_txn *txn;
+	MDB_val val = val_of(key_str(&key));
+	OK(index_open(k->dir, k->o.map_size, true, &x, &k->why));
+	assert_int_equal(mdb_txn_begin(x->env, NULL, 0, &txn), 0);
+	assert_int_equal(mdb_del(txn, x->dbi[t], &val, NULL), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	index_close(&x);
+}
+
+static void verify_says_what_is_missing(void **state)
+{
+	AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+	struct group g;
+	struct str *members;
+	size_t n;
+	OK(group("g@example.org", GROUP_MEMBERS, ""));
+	OK(member("g@example.org", "anna@example.org"));
+	OK(member("g@example.org", "bob@example.org"));
+	OK(forward(1, true, "x@example.net", NULL));
+	OK(account_alias(k->s, 1, STR("ann@example.org"), true, &k->why));
+	OK(domain_catch_all(k->s, STR("example.org"), STR("ann@example.org"), &k->why));
+	OK(view_group(v, STR("g@example.org"), &a, &g, &members, &n, &k->why));
+	const struct { enum table t; struct key key; const char *says; uint64_t times; } cases[] = {
+		{ TABLE_MEMBER, key_member(g.id, STR("anna@example.org")), "it says 2 members, there are 1", 1 },
+		{ TABLE_ADDRESS, key_address(STR("ann@example.org")), "has a catch-all to an address that is not there", 2 },
+		{ TABLE_ADDRESS, key_address(STR("g@example.org")), "cannot be found by its address", 3 },
+		{ TABLE_GROUP, key_group(g.id), "a member of group", 2 /* its two complaints go with it */ },
+		{ TABLE_ACCOUNT, key_account(1), "rules of account 0000000000000001, which is not there", 0 /* whatever else there was of it */ },
+	};
+	view_close(&v);
+	store_close(&k->s);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		AUTO(buf_done) struct buf b = { .max = 1 << 20 };
+		lose(cases[i].t, cases[i].key);
+		uint64_t times = kit_verify(k->dir, &b, NULL);
+		assert_true(times == cases[i].times || (times && !cases[i].times));
+		if (str_find_str(buf_str(&b), str_z(cases[i].says)) == b.len)
+			fail_msg("%.*s", PSTR(str_head(buf_str(&b), 600)));
+	}
+	kit_done(k);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
@@ -578,6 +625,7 @@ int main(void)
 		T(ways_are_set_in_one_form_and_what_cannot_be_is_refused),
 		T(there_are_so_many_ways_and_no_more),
 		T(everything_is_there_after_a_restart),
+		cmocka_unit_test_setup(verify_says_what_is_missing, set_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
