@@ -45,23 +45,23 @@ enum rc domain_clean(const char *text, char *out, size_t size, struct why *why)
 }
 
 /* The local part without quotes: what cannot be written that way (RFC 5322 3.2.3) makes no good login name either. */
-static bool is_local(struct str l)
+static bool is_local(struct str l, bool tags)
 {
 	if (l.n == 0 || l.n > LOCAL_MAX || !utf8_ok(l) || l.p[0] == '.' || l.p[l.n - 1] == '.')
 		return false;
 	for (size_t i = 0; i < l.n; i++) {
 		unsigned char c = (unsigned char)l.p[i];
-		if (c <= ' ' || c == 0x7f || strchr("()<>[]:;@\\,\"+", c) || (c == '.' && l.p[i + 1] == '.'))
+		if (c <= ' ' || c == 0x7f || strchr("()<>[]:;@\\,\"", c) || (c == '+' && !tags) || (c == '.' && l.p[i + 1] == '.'))
 			return false;
 	}
 	return true;
 }
 
-enum rc address_clean(const char *text, char *out, size_t size, struct why *why)
+static enum rc clean(const char *text, bool tags, char *out, size_t size, struct why *why)
 {
 	const char *at = strrchr(text, '@');
-	if (!at || !is_local((struct str){ text, (size_t)(at - text) }))
-		FAIL(why, RC_SYNTAX, "\"%.100s\" is not an address; it should look like alice@example.org, without +", text);
+	if (!at || !is_local((struct str){ text, (size_t)(at - text) }, tags))
+		FAIL(why, RC_SYNTAX, "\"%.100s\" is not an address; it should look like alice@example.org%s", text, tags ? "" : ", without +");
 	size_t local = (size_t)(at - text) + 1;
 	if (local >= size)
 		FAIL(why, RC_LIMIT, "the address is too long");
@@ -69,3 +69,6 @@ enum rc address_clean(const char *text, char *out, size_t size, struct why *why)
 		out[i] = ascii_lower(text[i]);
 	return domain_clean(at + 1, out + local, size - local, why);
 }
+
+enum rc address_clean(const char *text, char *out, size_t size, struct why *why) { return clean(text, false, out, size, why); }
+enum rc address_clean_tagged(const char *text, char *out, size_t size, struct why *why) { return clean(text, true, out, size, why); }

@@ -5,4 +5,5 @@
 /* An address or domain as an administrator types it, in the form in which the directory keeps it: lower case, the domain as
  * A-labels (RFC 5890). RC_SYNTAX or RC_LIMIT with the reason. */
 MUST_USE enum rc address_clean(const char *text, char *out, size_t size, struct why *why);
+MUST_USE enum rc address_clean_tagged(const char *text, char *out, size_t size, struct why *why); /* where mail goes: with "+tag", too */
 MUST_USE enum rc domain_clean(const char *text, char *out, size_t size, struct why *why);

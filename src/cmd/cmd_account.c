@@ -1,13 +1,12 @@
-#include "cmd/ctl.h"
-
 #include "base/codec.h"
 #include "base/mem.h"
 #include "cmd/address.h"
+#include "cmd/directory.h"
 #include "role/wire.h"
 
 #include <inttypes.h>
 
-/* account add|list|show|password|remove. The vault makes the keys, the store the account: in that order, so that no account is ever
+/* account add|list|show|password|remove; the others are in cmd_account_rules.c. The vault makes the keys, the store the account: in that order, so that no account is ever
  * there without its keys; keys without an account are dropped again. */
 
 enum { PASSWORD_MAX = 1024, LIST_MAX = 16 << 20 };
@@ -191,32 +190,6 @@ static enum status list(struct ctl *ctl, void *arg)
 }
 enum status run_account_list(struct call *c) { return ctl_verb(c, list); }
 
-/* The account whose own address this is: not an alias, not a plus-address, not a catch-all. */
-static enum status find_account(struct ctl *ctl, const struct call *c, struct arena *a, struct account *out)
-{
-	struct why why = { 0 };
-	char address[WIRE_ADDRESS_MAX + 1];
-	struct msg_ADDRESS_answer answer;
-	struct ipc_reply reply = { 0 };
-	if (address_clean(c->args[0], address, sizeof address, &why) != RC_OK)
-		return say_usage(c, "%s", why.text);
-	enum rc rc = ctl_ask(ctl, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = str_z(address) }, &answer, &reply, &why);
-	if (rc == RC_OK) {
-		struct cursor in = cursor_of(answer.account);
-		rc = wire_get_account(&in, a, out);
-		ipc_reply_done(&reply);
-		if (rc == RC_OK && !str_eq(out->address, str_z(address)))
-			rc = why_fail(&why, RC_NOTFOUND, 0, __FILE__, "%s goes to %.*s", address, PSTR(str_head(out->address, 100)));
-	}
-	if (rc == RC_OK)
-		return STATUS_OK;
-	char what[400];
-	(void)snprintf(what, sizeof what, "there is no account %s", address);
-	if (rc == RC_NOTFOUND || rc == RC_DENIED)
-		return say_error(c, STATUS_NOTHING, what, why.text, "letterlock account list");
-	return say_error(c, STATUS_FAILED, "the server cannot look that up", why.text, DOWN);
-}
-
 static void show_boxes(const struct call *c, struct arena *a, const struct account *acc, const struct box_info *boxes, size_t n)
 {
 	char size[24];
@@ -240,7 +213,7 @@ static enum status show(struct ctl *ctl, void *arg)
 	struct why why = { 0 };
 	AUTO(arena_done) struct arena a = { .max = LIST_MAX };
 	struct account acc;
-	enum status s = find_account(ctl, c, &a, &acc);
+	enum status s = account_find(ctl, c, c->args[0], &a, &acc);
 	if (s != STATUS_OK)
 		return s;
 	struct msg_BOXES_answer answer;
@@ -284,7 +257,7 @@ static enum status password(struct ctl *ctl, void *arg)
 	struct why why = { 0 };
 	AUTO(arena_done) struct arena a = { .max = 1 << 16 };
 	struct account acc;
-	enum status s = find_account(ctl, c, &a, &acc);
+	enum status s = account_find(ctl, c, c->args[0], &a, &acc);
 	if (s != STATUS_OK)
 		return s;
 	bool recover = call_option(c, "recovery");
@@ -309,7 +282,7 @@ static enum status remove_account(struct ctl *ctl, void *arg)
 	AUTO(arena_done) struct arena a = { .max = 1 << 16 };
 	struct account acc;
 	char question[500];
-	enum status s = find_account(ctl, c, &a, &acc);
+	enum status s = account_find(ctl, c, c->args[0], &a, &acc);
 	if (s != STATUS_OK)
 		return s;
 	(void)snprintf(question, sizeof question, "Remove %s and its %" PRIu64 " messages for good?", text_z(&a, acc.address), acc.messages);

@@ -3,7 +3,7 @@
 #include "role/dkim_wire.h"
 #include "role/wire.h"
 
-/* domain add|list|remove. */
+/* domain add|list|remove|catch-all. */
 
 enum { DOMAINS_MAX = 4 << 20 };
 
@@ -70,21 +70,50 @@ static enum status list(struct ctl *ctl, void *arg)
 	struct msg_DOMAINS_answer answer;
 	struct ipc_reply reply = { 0 };
 	AUTO(arena_done) struct arena a = { .max = DOMAINS_MAX };
-	struct str *domains;
-	size_t n = 0;
+	struct str *domains = NULL, *to = NULL;
+	size_t n = 0, to_n = 0;
 	enum rc rc = ctl_ask(ctl, ROLE_READER, MSG_DOMAINS, &(struct msg_DOMAINS){ 0 }, &answer, &reply, &why);
 	if (rc == RC_OK) {
 		rc = wire_get_strs(answer.domains, &a, &domains, &n);
+		if (rc == RC_OK)
+			rc = wire_get_strs(answer.catch_alls, &a, &to, &to_n);
 		ipc_reply_done(&reply);
 	}
-	if (rc != RC_OK)
+	if (rc != RC_OK || n != to_n)
 		return say_error(c, STATUS_FAILED, "the domains cannot be listed", why.text, "letterlock status");
 	for (size_t i = 0; i < n; i++) {
 		if (c->json)
-			say_json("{\"domain\":\"%s\"}", json_text(&a, domains[i]));
+			say_json("{\"domain\":\"%s\",\"catch_all\":\"%s\"}", json_text(&a, domains[i]), json_text(&a, to[i]));
 		else
-			say("%s", text_z(&a, domains[i]));
+			say("%s%s%s", text_z(&a, domains[i]), to[i].n ? "  everything else goes to " : "", text_z(&a, to[i]));
 	}
 	return n ? STATUS_OK : say_error(c, STATUS_NOTHING, "there is no domain", NULL, "letterlock domain add example.org");
 }
 enum status run_domain_list(struct call *c) { return ctl_verb(c, list); }
+
+static enum status catch_all(struct ctl *ctl, void *arg)
+{
+	struct call *c = arg;
+	struct why why = { 0 };
+	char domain[256], address[WIRE_ADDRESS_MAX + 1] = "";
+	bool off = call_option(c, "off");
+	if (domain_clean(c->args[0], domain, sizeof domain, &why) != RC_OK || (c->arg_n == 2 && address_clean(c->args[1], address, sizeof address, &why) != RC_OK))
+		return say_usage(c, "%s", why.text);
+	if (off == (c->arg_n == 2))
+		return say_usage(c, "an address that gets the mail to all others, or --off");
+	struct msg_DOMAIN_CATCH_ALL ask = { .domain = str_z(domain), .address = str_z(address) };
+	enum rc rc = ctl_ask(ctl, ROLE_STORE, MSG_DOMAIN_CATCH_ALL, &ask, NULL, NULL, &why);
+	if (rc != RC_OK)
+		return say_error(c, STATUS_FAILED, "the catch-all is as it was", why.text, rc == RC_NOTFOUND ? "letterlock domain list; letterlock alias who ADDRESS" : "letterlock status");
+	char after[600];
+	(void)snprintf(after, sizeof after, "%s: %s", domain, off ? "none" : address);
+	ctl_audit(ctl, "domain catch-all", STR(""), str_z(after));
+	if (c->json)
+		say_json("{\"domain\":\"%s\",\"catch_all\":\"%s\"}", domain, address);
+	else if (off)
+		say("Mail to addresses of %s that nobody has is refused", domain);
+	else
+		say("Mail to addresses of %s that nobody has goes to %s", domain, address);
+	return STATUS_OK;
+}
+enum status run_domain_catch_all(struct call *c) { return ctl_verb(c, catch_all); }

@@ -9,6 +9,9 @@
 	{ "state", "STATE", "ready, deferred, held, open (these three, the default), done" }, { "limit", "N", "at most so many" }
 #define QUEUE_ACT QUEUE_FILTERS, { "all", NULL, "everything" }, { "dry-run", NULL, "only show what it would be" }
 
+#define GROUP_OPTIONS { "name", "NAME", "what people call it" }, { "write", "WHO", "who may write to it: anyone, organisation (the default), members, owners" }, \
+	{ "owner", "ADDRESS", "gets what reaches no member, and the group's bounces; none: nobody" }
+
 /* The program on one screen. Options that every verb has (common_options) are not repeated. */
 const struct verb verbs[] = {
 	{ "serve", NULL, NULL, 0, 0, "Run the server in the foreground", { "serve", "serve --config /etc/letterlock/letterlock.conf" }, run_serve,
@@ -34,6 +37,47 @@ const struct verb verbs[] = {
 	  { { "recovery", NULL, "ask for the recovery key first (stdin: recovery key, then password, one line each)" } } },
 	{ "account", "remove", "ADDRESS", 1, 1, "Remove an account, its keys and all its mail, for good",
 	  { "account remove alice@example.org", "account remove alice@example.org --yes" }, run_account_remove },
+	{ "account", "disable", "ADDRESS", 1, 1, "Nobody logs in any more, and mail to it is refused; what is there stays",
+	  { "account disable alice@example.org", "account disable alice@example.org --json" }, run_account_disable },
+	{ "account", "enable", "ADDRESS", 1, 1, "End account disable", { "account enable alice@example.org", "account enable alice@example.org --json" }, run_account_enable },
+	{ "account", "rename", "ADDRESS NAME", 2, 2, "Another name of the person; another address is an alias",
+	  { "account rename alice@example.org \"Alice Example\"", "account rename alice@example.org Alice --json" }, run_account_rename },
+	{ "account", "forward", "ADDRESS", 1, 1, "Show or set where an account's mail is forwarded",
+	  { "account forward alice@example.org --to alice@example.net", "account forward alice@example.org --off" }, run_account_forward,
+	  { { "to", "ADDRESS", "to here, in place of what was set; may be repeated" }, { "only", NULL, "keep no copy" }, { "off", NULL, "forward nothing" } } },
+	{ "account", "grant", "ADDRESS [OTHER|@DOMAIN]", 1, 2, "Show or give the right to send as another address, or as any of a domain",
+	  { "account grant alice@example.org sales@example.org", "account grant alice@example.org @example.net --remove" }, run_account_grant,
+	  { { "remove", NULL, "take the right back" } } },
+	{ "account", "limits", "ADDRESS", 1, 1, "Show or set what an account may send a day, and how long a message waits before it leaves",
+	  { "account limits alice@example.org --messages 2000 --undo 30s", "account limits alice@example.org --recipients default" }, run_account_limits,
+	  { { "messages", "N", "messages a day; default: the configuration's" }, { "recipients", "N", "recipients a day" },
+	    { "first", "N", "recipients a day that it has never written to" }, { "undo", "TIME", "wait so long before sending, up to 10m; 0 = none" } } },
+	{ "alias", "add", "ADDRESS ACCOUNT", 2, 2, "Another address of an account", { "alias add info@example.org alice@example.org", "alias add info@example.org alice@example.org --json" },
+	  run_alias_add },
+	{ "alias", "list", "[ACCOUNT]", 0, 1, "All aliases, or those of one account", { "alias list", "alias list alice@example.org --json" }, run_alias_list },
+	{ "alias", "remove", "ADDRESS", 1, 1, "Take an alias away, and what names it: memberships, forwards, grants",
+	  { "alias remove info@example.org", "alias remove info@example.org --json" }, run_alias_remove },
+	{ "alias", "who", "ADDRESS", 1, 1, "Everybody whom mail to an address reaches: through aliases, groups, forwards, catch-all", { "alias who info@example.org", "alias who staff@example.org --json" },
+	  run_alias_who },
+	{ "group", "add", "ADDRESS", 1, 1, "Make a group: one address, many members", { "group add staff@example.org --owner alice@example.org", "group add press@example.org --write anyone" },
+	  run_group_add, { GROUP_OPTIONS } },
+	{ "group", "list", "[DOMAIN]", 0, 1, "All groups, or those of one domain", { "group list", "group list example.org --json" }, run_group_list },
+	{ "group", "show", "ADDRESS", 1, 1, "One group and its members", { "group show staff@example.org", "group show staff@example.org --json" }, run_group_show },
+	{ "group", "set", "ADDRESS", 1, 1, "Change a group's name, owner, or who may write to it",
+	  { "group set staff@example.org --write members", "group set staff@example.org --owner none" }, run_group_set, { GROUP_OPTIONS } },
+	{ "group", "members", "ADDRESS", 1, 1, "Show a group's members, put some in, take some out",
+	  { "group members staff@example.org --add bob@example.org --add carl@example.net", "group members staff@example.org --add - <addresses.txt" }, run_group_members,
+	  { { "add", "ADDRESS", "put in, here or elsewhere, a group too; may be repeated; - reads stdin" }, { "remove", "ADDRESS", "take out; may be repeated; - reads stdin" } } },
+	{ "group", "remove", "ADDRESS", 1, 1, "Remove a group; its members keep their accounts", { "group remove staff@example.org", "group remove staff@example.org --yes" }, run_group_remove },
+	{ "route", "add", "KEY", 1, 1, "How mail to a domain, or of a sender, goes out: smarthost, TLS. KEY: example.net, .example.net and below, *, bob@example.org, @example.org",
+	  { "route add partner.example --tls verified", "route add '*' --host relay.example:465 --user letterlock <password.txt" }, run_route_add,
+	  { { "host", "HOST:PORT", "this smarthost, not by MX; port 465 is TLS at once; default port 25" },
+	    { "tls", "HOW", "verified, encrypted, none, or default: as DANE, MTA-STS and the peer allow" },
+	    { "user", "USER", "log in there; the password comes from the terminal or stdin, and is kept sealed" }, { "connections", "N", "at most so many at once" } } },
+	{ "route", "list", NULL, 0, 0, "All routes; what none fits goes by MX", { "route list", "route list --json" }, run_route_list },
+	{ "route", "remove", "KEY", 1, 1, "Remove a route", { "route remove partner.example", "route remove '*' --json" }, run_route_remove },
+	{ "domain", "catch-all", "DOMAIN [ADDRESS]", 1, 2, "Who gets the mail to addresses of a domain that nobody has",
+	  { "domain catch-all example.org alice@example.org", "domain catch-all example.org --off" }, run_domain_catch_all, { { "off", NULL, "nobody: it is refused" } } },
 	{ "domain", "add", "DOMAIN", 1, 1, "Receive mail for a domain", { "domain add example.org", "domain add xn--bcher-kva.example" }, run_domain_add },
 	{ "domain", "list", NULL, 0, 0, "The domains that are ours", { "domain list", "domain list --json" }, run_domain_list },
 	{ "domain", "remove", "DOMAIN", 1, 1, "Stop receiving for a domain; refused while it has accounts", { "domain remove example.org", "domain remove example.org --yes" }, run_domain_remove },
@@ -209,12 +253,12 @@ static const struct verb *find_verb(const char *noun, const char *verb)
 
 static enum status unknown(const struct call *c, const char *noun, const char *verb)
 {
-	const char *words[64];
+	const char *words[256];
 	size_t n = 0;
 	bool is_noun = false;
 	for (size_t i = 0; i < verb_n; i++)
 		is_noun = is_noun || strcmp(verbs[i].noun, noun) == 0;
-	for (size_t i = 0; i < verb_n && n < 64; i++)
+	for (size_t i = 0; i < verb_n && n < 256; i++)
 		if (!is_noun || strcmp(verbs[i].noun, noun) == 0)
 			words[n++] = is_noun ? verbs[i].verb : verbs[i].noun;
 	const char *wrong = is_noun ? verb : noun;

@@ -66,6 +66,12 @@ bool call_config(const struct call *c, struct config *out);
 enum status run_serve(struct call *c), run_reload(struct call *c), run_stop(struct call *c), run_status(struct call *c), run_sandbox_test(struct call *c);
 enum status run_account_add(struct call *c), run_account_list(struct call *c), run_account_show(struct call *c), run_account_password(struct call *c),
 	run_account_remove(struct call *c);
+enum status run_account_disable(struct call *c), run_account_enable(struct call *c), run_account_rename(struct call *c), run_account_forward(struct call *c),
+	run_account_grant(struct call *c), run_account_limits(struct call *c);
+enum status run_alias_add(struct call *c), run_alias_list(struct call *c), run_alias_remove(struct call *c), run_alias_who(struct call *c);
+enum status run_group_add(struct call *c), run_group_list(struct call *c), run_group_show(struct call *c), run_group_set(struct call *c), run_group_remove(struct call *c),
+	run_group_members(struct call *c);
+enum status run_route_add(struct call *c), run_route_list(struct call *c), run_route_remove(struct call *c), run_domain_catch_all(struct call *c);
 enum status run_domain_add(struct call *c), run_domain_list(struct call *c), run_domain_remove(struct call *c);
 enum status run_dns_show(struct call *c), run_dns_check(struct call *c), run_dns_ask(struct call *c);
 enum status run_dkim_list(struct call *c), run_dkim_rotate(struct call *c), run_dkim_retire(struct call *c), run_dkim_revoke(struct call *c);

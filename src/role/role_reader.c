@@ -130,19 +130,24 @@ static void on_accounts(void *env, struct ipc_peer *from, struct ipc_call *call,
 static void on_domains(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct arena a;
-	struct str *list = NULL;
+	struct str *list = NULL, *catch_alls = NULL;
 	size_t n = 0;
 	struct why why = { 0 };
-	struct buf out;
+	struct buf out, to;
 	(void)from, (void)msg;
 	fd_close(&fd);
 	arena_init(&a, 8 << 20);
 	buf_init(&out, 1 << 20);
-	enum rc rc = view_domains(view_of(env), &a, &list, &n, &why);
-	if (rc == RC_OK)
+	buf_init(&to, 1 << 20);
+	enum rc rc = view_domains(view_of(env), &a, &list, &catch_alls, &n, &why);
+	if (rc == RC_OK) {
 		wire_put_strs(&out, list, n);
-	ipc_answer(call, rc == RC_OK && out.failed ? RC_NOMEM : rc, &why, &(struct msg_DOMAINS_answer){ .domains = buf_str(&out) });
+		wire_put_strs(&to, catch_alls, n);
+		rc = out.failed || to.failed ? RC_NOMEM : RC_OK;
+	}
+	ipc_answer(call, rc, &why, &(struct msg_DOMAINS_answer){ .domains = buf_str(&out), .catch_alls = buf_str(&to) });
 	buf_done(&out);
+	buf_done(&to);
 	arena_done(&a);
 }
 

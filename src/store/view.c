@@ -161,21 +161,23 @@ void *view_list_add(struct view_list *l, size_t item)
 
 static enum rc domain_row(void *arg, const struct engine_row *r)
 {
-	struct view_list *l = arg;
-	struct str *d = view_list_add(l, sizeof *d);
-	if (!d)
+	struct view_list *l = arg; /* of names, and of their catch-alls */
+	struct str *d = view_list_add(&l[0], sizeof *d), *to = view_list_add(&l[1], sizeof *to), catch_all;
+	if (!d || !to)
 		return RC_NOMEM;
 	*d = arena_str(l->a, str_skip(r->key, 4));
+	*to = !r->damaged && domain_row_parse(r->value, &catch_all) == RC_OK ? arena_str(l->a, catch_all) : STR("");
 	return l->a->full ? RC_NOMEM : RC_OK;
 }
 
-enum rc view_domains(struct view *v, struct arena *a, struct str **out, size_t *out_n, struct why *why)
+enum rc view_domains(struct view *v, struct arena *a, struct str **out, struct str **out_catch_alls, size_t *out_n, struct why *why)
 {
-	struct view_list l = { .v = v, .a = a };
+	struct view_list l[2] = { { .v = v, .a = a }, { .v = v, .a = a } };
 	TRY(view_begin(v, why));
-	TRY(view_end(v, view_each(v, TABLE_DOMAIN, view_first(), view_last(), domain_row, &l)));
-	*out = l.items;
-	*out_n = l.n;
+	TRY(view_end(v, view_each(v, TABLE_DOMAIN, view_first(), view_last(), domain_row, l)));
+	*out = l[0].items;
+	*out_catch_alls = l[1].items;
+	*out_n = l[0].n;
 	return RC_OK;
 }
 

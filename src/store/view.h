@@ -13,7 +13,8 @@ void view_close(struct view **v);
  * alias, the domain's catch-all. RC_DENIED: the domain is not ours (no relay). `a` holds what comes back. */
 MUST_USE enum rc view_address(struct view *v, struct str address, struct arena *a, struct account *out, struct str *out_tag, struct why *why);
 MUST_USE enum rc view_account(struct view *v, uint64_t id, struct arena *a, struct account *out, struct why *why);
-MUST_USE enum rc view_domains(struct view *v, struct arena *a, struct str **out, size_t *out_n, struct why *why);
+/* catch_alls: one for each domain, "" = none. */
+MUST_USE enum rc view_domains(struct view *v, struct arena *a, struct str **out, struct str **out_catch_alls, size_t *out_n, struct why *why);
 MUST_USE enum rc view_accounts(struct view *v, struct str after_address, size_t max, struct arena *a, struct account **out, size_t *out_n, struct why *why);
 
 struct box_info {
