@@ -2,11 +2,14 @@
 _letterlock() {
 	local cur=${COMP_WORDS[COMP_CWORD]} noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]} words=
 	if [ "$COMP_CWORD" = 1 ]; then
-		words="serve reload stop status sandbox-test demo account domain dkim dns report queue trace config backup restore verify probe docs version help "
+		words="serve reload stop status sandbox-test demo account alias group route domain dkim dns report queue trace config backup restore verify probe docs version help "
 	elif [ "$COMP_CWORD" = 2 ] && [[ $cur != -* ]]; then
 		case $noun in
-		account) words="add list show password remove " ;;
-		domain) words="add list remove " ;;
+		account) words="add list show password remove disable enable rename forward grant limits " ;;
+		alias) words="add list remove who " ;;
+		group) words="add list show set members remove " ;;
+		route) words="add list remove " ;;
+		domain) words="catch-all add list remove " ;;
 		dkim) words="list rotate retire revoke " ;;
 		dns) words="show check ask " ;;
 		report) words="dmarc tls send " ;;
@@ -26,6 +29,26 @@ _letterlock() {
 	"account show") words="--config --json --yes --help " ;;
 	"account password") words="--recovery --config --json --yes --help " ;;
 	"account remove") words="--config --json --yes --help " ;;
+	"account disable") words="--config --json --yes --help " ;;
+	"account enable") words="--config --json --yes --help " ;;
+	"account rename") words="--config --json --yes --help " ;;
+	"account forward") words="--to --only --off --config --json --yes --help " ;;
+	"account grant") words="--remove --config --json --yes --help " ;;
+	"account limits") words="--messages --recipients --first --undo --config --json --yes --help " ;;
+	"alias add") words="--config --json --yes --help " ;;
+	"alias list") words="--config --json --yes --help " ;;
+	"alias remove") words="--config --json --yes --help " ;;
+	"alias who") words="--config --json --yes --help " ;;
+	"group add") words="--name --write --owner --config --json --yes --help " ;;
+	"group list") words="--config --json --yes --help " ;;
+	"group show") words="--config --json --yes --help " ;;
+	"group set") words="--name --write --owner --config --json --yes --help " ;;
+	"group members") words="--add --remove --config --json --yes --help " ;;
+	"group remove") words="--config --json --yes --help " ;;
+	"route add") words="--host --tls --user --connections --config --json --yes --help " ;;
+	"route list") words="--config --json --yes --help " ;;
+	"route remove") words="--config --json --yes --help " ;;
+	"domain catch-all") words="--off --config --json --yes --help " ;;
 	"domain add") words="--config --json --yes --help " ;;
 	"domain list") words="--config --json --yes --help " ;;
 	"domain remove") words="--config --json --yes --help " ;;

@@ -31,11 +31,16 @@ struct owner {
 	struct map epochs;                    /* epoch id -> struct epoch_have */
 	bool loaded, loading;
 	struct waitlist done_loading;
+	struct guest *guests;                 /* the sessions that are logged in */
 	struct { uint64_t id; struct epoch_keys *keys; } ready[32]; /* derived keys, by id modulo their number */
 };
 /* Verifies the login and gives the account's owner with one reference. RC_DENIED, RC_BUSY (text says how long). */
 MUST_USE enum rc owner_login(struct door_visit *v, struct str user, struct str password, const char *protocol, struct owner **out, struct why *why);
 void owner_unref(struct owner **o);
+/* guests.c: a session's fiber is known from its login to its logout. check: whoever is in, when the account is disabled or gone, is put out. */
+MUST_USE enum rc guests_enter(struct owner *o);
+void guests_leave(struct owner *o);
+void guests_check(struct role_env *e, uint64_t account);
 void names_forget(struct access_house *h);   /* the directory changed */
 /* The keys of an epoch, borrowed until the next call. Loads what is missing; RC_DAMAGED: no such epoch, or its seal is broken. */
 MUST_USE enum rc owner_epoch(struct owner *o, uint64_t epoch, struct epoch_keys **out, struct why *why);

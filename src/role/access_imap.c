@@ -45,8 +45,10 @@ static void on_logout(void *house)
 {
 	struct imap_visit *s = house;
 	stop_watch(s);
-	if (s->o)
+	if (s->o) {
+		guests_leave(s->o);
 		access_leave_account(s->v->e, s->o->account);
+	}
 	owner_unref(&s->o);
 }
 

@@ -326,7 +326,7 @@ enum rc owner_login(struct door_visit *v, struct str user, struct str password, 
 	struct role_env *e = v->e;
 	struct msg_LOGIN_answer a;
 	struct ipc_reply reply = { 0 };
-	uint64_t id;
+	uint64_t id, generation = house_of(e)->names_generation;
 	TRY(find_account(e, user, &id, why));
 	struct msg_LOGIN q = { .account = id, .password = str_head(password, 1024), .network = str_of(v->network, sizeof v->network), .protocol = str_z(protocol) };
 	enum rc rc = ipc_ask_role(e->node, ROLE_VAULT, MSG_LOGIN, &q, &a, &reply, true, why);
@@ -336,8 +336,12 @@ enum rc owner_login(struct door_visit *v, struct str user, struct str password, 
 		rc = why_fail(why, RC_BUSY, 0, __FILE__, "too many connections of this account at a time");
 	if (rc == RC_OK) {
 		rc = owner_get(e, id, &a, out);
+		if (rc == RC_OK && (rc = guests_enter(*out)) != RC_OK)
+			owner_unref(out);
 		if (rc != RC_OK)
 			access_leave_account(e, id);
+		else if (generation != house_of(e)->names_generation) /* the directory changed while the vault looked at the password */
+			guests_check(e, id);
 	}
 	ipc_reply_done(&reply);
 	bool imap = protocol[0] == 'i';

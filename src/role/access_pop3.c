@@ -38,8 +38,10 @@ static void on_logout(void *house)
 	mem_free(s->entries);
 	s->entries = NULL;
 	s->n = s->at = 0;
-	if (s->o)
+	if (s->o) {
+		guests_leave(s->o);
 		access_leave_account(s->v->e, s->o->account);
+	}
 	owner_unref(&s->o);
 }
 

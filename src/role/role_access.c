@@ -118,9 +118,10 @@ static void on_changed(void *env, struct ipc_peer *from, struct ipc_call *call, 
 /* Passwords and accounts are asked for at each login; sessions under way go on. */
 static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
-	(void)from, (void)call, (void)msg;
+	(void)from, (void)call;
 	fd_close(&fd);
 	names_forget(((struct role_env *)env)->state);
+	guests_check(env, ((const struct msg_DIRECTORY_NEWS *)msg)->account);
 }
 
 static void came(struct role_env *e, struct ipc_peer *p)
