@@ -72,6 +72,12 @@ static void show_store(const json_t *store)
 	    size_text((uint64_t)number_of(store, "disk_free"), room), number_of(store, "commits"));
 }
 
+static void show_queue(const json_t *q)
+{
+	if (q)
+		say("  queue      %lld ready, %lld deferred, %lld held for other servers; %lld connections", number_of(q, "ready"), number_of(q, "deferred"), number_of(q, "held"), number_of(q, "connections"));
+}
+
 static void show_status(const json_t *r)
 {
 	size_t i;
@@ -84,6 +90,7 @@ static void show_status(const json_t *r)
 	json_array_foreach(json_object_get(r, "listeners"), i, o)
 		say("  listens    %-8s %s", text_of(o, "proto"), text_of(o, "address"));
 	show_store(json_object_get(r, "store"));
+	show_queue(json_object_get(r, "queue"));
 	say("  %-9s %5s %8s %6s %9s %9s", "role", "index", "pid", "state", "sessions", "restarts");
 	json_array_foreach(json_object_get(r, "processes"), i, o)
 		say("  %-9s %5lld %8lld %6s %9lld %9lld", text_of(o, "role"), number_of(o, "index"), number_of(o, "pid"),

@@ -106,6 +106,14 @@ static void put_store(struct master *m, struct buf *b)
 	         (unsigned long long)s.dead_bytes, (unsigned long long)s.disk_free);
 }
 
+static void put_queue(struct master *m, struct buf *b)
+{
+	struct msg_QUEUE_STATE_answer q;
+	if (ipc_ask_role(m->node, ROLE_RELAY, MSG_QUEUE_STATE, &(struct msg_QUEUE_STATE){ 0 }, &q, NULL, true, NULL) == RC_OK)
+		buf_addf(b, ",\"queue\":{\"ready\":%u,\"deferred\":%u,\"held\":%u,\"sending\":%u,\"destinations\":%u,\"connections\":%u,\"oldest_ms\":%llu}", q.ready, q.deferred, q.held,
+		         q.under_way, q.lanes, q.connections, (unsigned long long)q.oldest_ms);
+}
+
 static void on_status(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct master *m = house;
@@ -128,6 +136,7 @@ static void on_status(void *house, struct ipc_peer *from, struct ipc_call *call,
 	buf_byte(&b, ',');
 	put_listeners(m, &b);
 	put_store(m, &b);
+	put_queue(m, &b);
 	buf_byte(&b, '}');
 	ipc_answer(call, b.failed ? RC_LIMIT : RC_OK, NULL, &(struct msg_CTL_STATUS_answer){ .report = buf_str(&b) });
 	buf_done(&b);

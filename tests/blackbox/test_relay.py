@@ -434,3 +434,10 @@ def test_the_metrics_count_the_queue(world):
     found = dict(re.findall(r"^(letterlock_\S+) (\d+)$", page, re.M))
     assert int(found['letterlock_delivery_total{result="ok",class="remote"}']) > 0
     assert 'letterlock_queue_messages{state="held"}' in found and "letterlock_queue_oldest_seconds" in found
+
+
+def test_status_says_how_much_waits(world):
+    fill(world, to="s%d@late.example", letters=3, held=1)
+    wait_for(lambda: world.status().get("queue", {}).get("held") == 3)
+    assert "3 held for other servers" in world.cli("status").stdout
+    world.cli("queue", "drop", "--domain", "late.example", "--yes")
