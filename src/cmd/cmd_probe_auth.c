@@ -1,3 +1,4 @@
+#include "cmd/config_file.h"
 #include "cmd/ctl.h"
 #include "cmd/verbs.h"
 #include "os/file.h"
@@ -29,13 +30,28 @@ static enum rc read_file(const char *path, struct buf *out, struct why *why)
 	AUTO(fd_close) int fd = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		FAIL_SYS(why, "%s", strerror(errno));
-	return fd_read_all(fd, FILE_MAX, out, why);
+	enum rc rc = fd_read_all(fd, FILE_MAX, out, why);
+	if (rc == RC_IO && why->sys)
+		FAIL(why, rc, "%s", strerror(why->sys));
+	return rc;
+}
+
+static enum status about_file(const struct call *c, enum status s, const char *path, const char *what, const struct why *why, const char *act)
+{
+	char text[400];
+	(void)snprintf(text, sizeof text, "%.300s %s", path, what);
+	return say_error(c, s, text, why->text, act);
+}
+
+static enum status cannot_read(const struct call *c, const char *path, const struct why *why)
+{
+	return about_file(c, STATUS_FAILED, path, "cannot be read", why, "look at the name and whether you may read it; - is stdin");
 }
 
 static enum status print(struct work *w, enum rc rc, const char *what, const struct buf *out, const struct why *why)
 {
 	if (rc != RC_OK)
-		return say_error(w->call, rc == RC_SYNTAX ? STATUS_USAGE : STATUS_FAILED, what, why->text, NULL);
+		return say_error(w->call, rc == RC_SYNTAX ? STATUS_USAGE : STATUS_FAILED, what, why->text, rc == RC_SYNTAX ? "--ip takes one IPv4 or IPv6 address" : NULL);
 	(void)fwrite(out->p, 1, out->len, stdout);
 	return STATUS_OK;
 }
@@ -47,15 +63,17 @@ static enum status worse(enum status a, enum status b) { return a == STATUS_OK ?
 static struct str member(json_t *o, const char *name) { return str_z(json_string_value(json_object_get(o, name))); }
 
 /* {"id":"…","ip":"…","helo":"…","from":"…"}; what is left out comes from the options. */
-static enum status batch_line(struct work *w, struct str line)
+static enum status batch_line(struct work *w, struct str line, unsigned number)
 {
+	char what[80];
 	AUTO(buf_done) struct buf out = { .max = REPORT_MAX };
 	struct why why = { 0 };
 	json_error_t error;
 	json_t *o = json_loadb(line.p, line.n, 0, &error);
 	if (!json_is_object(o)) {
 		json_decref(o);
-		return say_error(w->call, STATUS_USAGE, "a line of --batch is not a JSON object", error.text, NULL);
+		(void)snprintf(what, sizeof what, "line %u of --batch is not a JSON object", number);
+		return say_error(w->call, STATUS_USAGE, what, error.text, "one object on each line: {\"id\":\"1\",\"ip\":\"192.0.2.1\",\"helo\":\"h.example\",\"from\":\"a@b.example\"}");
 	}
 	struct probe_query q = w->query;
 	q.name = member(o, "id");
@@ -63,7 +81,8 @@ static enum status batch_line(struct work *w, struct str line)
 	q.helo = json_object_get(o, "helo") ? member(o, "helo") : q.helo;
 	q.from = json_object_get(o, "from") ? member(o, "from") : q.from;
 	enum rc rc = probe_spf(&w->dns, &q, w->call->json, &out, &why);
-	enum status s = print(w, rc, "this case cannot be evaluated", &out, &why);
+	(void)snprintf(what, sizeof what, "line %u of --batch cannot be evaluated", number);
+	enum status s = print(w, rc, what, &out, &why);
 	json_decref(o);
 	return s;
 }
@@ -77,12 +96,14 @@ static enum status spf_cases(struct work *w)
 		return print(w, probe_spf(&w->dns, &w->query, w->call->json, &out, &why), "this cannot be evaluated", &out, &why);
 	AUTO(buf_done) struct buf lines = { .max = FILE_MAX };
 	if (read_file(batch, &lines, &why) != RC_OK)
-		return say_error(w->call, STATUS_FAILED, batch, why.text, NULL);
+		return cannot_read(w->call, batch, &why);
 	enum status s = STATUS_OK;
+	unsigned number = 0;
 	for (struct str rest = buf_str(&lines), line; rest.n;) {
+		number++;
 		(void)str_cut(rest, '\n', &line, &rest);
 		if (str_trim(line).n)
-			s = worse(s, batch_line(w, line));
+			s = worse(s, batch_line(w, line, number));
 	}
 	return s;
 }
@@ -95,7 +116,7 @@ static enum status message_case(struct work *w, const char *path)
 	AUTO(buf_done) struct buf out = { .max = REPORT_MAX };
 	struct why why = { 0 };
 	if (read_file(path, &message, &why) != RC_OK)
-		return say_error(w->call, STATUS_FAILED, path, why.text, NULL);
+		return cannot_read(w->call, path, &why);
 	struct probe_query q = w->query;
 	q.name = str_z(path);
 	enum rc rc = w->message(&w->dns, &q, buf_str(&message), w->call->json, &out, &why);
@@ -120,8 +141,10 @@ static enum status read_zones(struct work *w)
 	const char *path;
 	for (int i = 0; (path = call_option_nth(w->call, "zone", i)); i++) {
 		AUTO(buf_done) struct buf text = { .max = FILE_MAX };
-		if (read_file(path, &text, &why) != RC_OK || probe_zones_read(w->zones, buf_str(&text), &why) != RC_OK)
-			return say_error(w->call, STATUS_FAILED, path, why.text, NULL);
+		if (read_file(path, &text, &why) != RC_OK)
+			return cannot_read(w->call, path, &why);
+		if (probe_zones_read(w->zones, buf_str(&text), &why) != RC_OK)
+			return about_file(w->call, STATUS_FAILED, path, "is no zone file", &why, "--zone takes an RFC 1035 master file, with names in full or below $ORIGIN");
 	}
 	w->dns = dns_table_dns(w->zones);
 	return STATUS_OK;
@@ -141,8 +164,11 @@ static enum status with_resolver(struct ctl *ctl, void *arg)
 static enum status probe_live(struct work *w)
 {
 	struct config config;
-	if (!call_config(w->call, &config))
-		return STATUS_FAILED;
+	struct why why = { 0 };
+	/* Not call_config(): a machine without a server has no configuration, and needs none for this. */
+	if (config_file_load(w->call->config_path, &config, NULL, &why) != RC_OK)
+		return say_error(w->call, STATUS_FAILED, "there is nobody to ask the DNS: no --zone FILE, and no configuration that names a running server", why.text,
+		                 "give --zone FILE, or --config FILE of a running server");
 	enum status s = STATUS_FAILED;
 	if (ctl_server_runs(&config))
 		s = ctl_run(w->call, &config, with_resolver, w);

@@ -358,6 +358,32 @@ const char *call_option_nth(const struct call *c, const char *name, int n)
 	return NULL;
 }
 
+/* "letterlock --json --config F dns check x" is understood as if the options stood behind the verb. */
+static void options_last(int argc, char **argv)
+{
+	int n = 1;
+	while (n < argc && strncmp(argv[n], "--", 2) == 0 && argv[n][2]) {
+		struct str name = str_z(argv[n] + 2), value;
+		size_t i = 0;
+		bool whole = !str_cut(name, '=', &name, &value);
+		while (i < common_option_n && !str_eq(name, str_z(common_options[i].name)))
+			i++;
+		if (i == common_option_n)
+			return; /* said to be unknown where it stands */
+		n += common_options[i].value && whole ? 2 : 1;
+	}
+	if (n == 1 || n >= argc)
+		return;
+	/* Rotated by reversing three times, in place. */
+	const int ends[3][2] = { { 1, n - 1 }, { n, argc - 1 }, { 1, argc - 1 } };
+	for (size_t i = 0; i < 3; i++)
+		for (int a = ends[i][0], b = ends[i][1]; a < b; a++, b--) {
+			char *kept = argv[a];
+			argv[a] = argv[b];
+			argv[b] = kept;
+		}
+}
+
 int verbs_main(int argc, char **argv)
 {
 	static const struct verb none = { .noun = "" };
@@ -366,6 +392,7 @@ int verbs_main(int argc, char **argv)
 		print_all();
 		return STATUS_USAGE;
 	}
+	options_last(argc, argv);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		print_all();
 		return STATUS_OK;

@@ -50,8 +50,8 @@ struct dns dns_asker_at(struct ipc_peer *peer) { return (struct dns){ .house = p
 static void ask_budget(void *house, unsigned type, struct str name, struct arena *a, struct dns_answer *out)
 {
 	struct dns_budget *b = house;
-	if (!b->left) {
-		fail(out, DNS_TEMPFAIL, "this session has asked the DNS too much");
+	if (!b->left || (b->until_ms && b->now_ms() >= b->until_ms)) {
+		fail(out, DNS_TEMPFAIL, b->left ? "the DNS has taken too long for this session" : "this session has asked the DNS too much");
 		return;
 	}
 	b->left--; /* before the fiber waits: several of one session may ask at once */

@@ -13,5 +13,6 @@ struct dns dns_asker_at(struct ipc_peer *peer);
 struct dns_budget {
 	struct dns behind;
 	unsigned left;
+	uint64_t (*now_ms)(void); uint64_t until_ms; /* and a time, past which it is the same; 0 = none */
 };
 struct dns dns_budget_dns(struct dns_budget *b);

@@ -157,6 +157,11 @@ static enum rc judge_ams(struct judge *j, const struct arc_set *s, struct why *w
 	return RC_OK;
 }
 
+static void step_set(struct judge *j, const char *what, const struct sig *s, enum rc rc, const struct why *why)
+{
+	origin_step(j->trace, what, "i=%u d=%.*s s=%.*s: %s", s->instance, PSTR(str_head(s->domain, 200)), PSTR(str_head(s->selector, 63)), rc == RC_OK ? "fits" : why->text);
+}
+
 /* RFC 8617 5.2: step 4 the newest message signature, step 6 the seals from the newest to the oldest. */
 static enum rc judge_chain(struct judge *j, struct why *why)
 {
@@ -164,13 +169,18 @@ static enum rc judge_chain(struct judge *j, struct why *why)
 	struct why here;
 	if (c->broken)
 		FAIL(why, c->why.rc, "%s", c->why.text);
-	if (judge_ams(j, &c->set[c->n], &here) != RC_OK)
+	enum rc newest = judge_ams(j, &c->set[c->n], &here);
+	step_set(j, "message", &c->set[c->n].ams_read->sig, newest, &here);
+	if (newest != RC_OK)
 		FAIL(why, here.rc, "ARC-Message-Signature i=%u: %.150s", c->n, here.text);
 	if (seal_digests(c) != RC_OK)
 		FAIL(why, RC_NOMEM, "out of memory");
-	for (unsigned i = c->n; i > 0; i--)
-		if (judge_seal(j, &c->set[i], &here) != RC_OK)
+	for (unsigned i = c->n; i > 0; i--) {
+		enum rc rc = judge_seal(j, &c->set[i], &here);
+		step_set(j, "seal", &c->set[i].seal_read->sig, rc, &here);
+		if (rc != RC_OK)
 			FAIL(why, here.rc, "ARC-Seal i=%u: %.150s", i, here.text);
+	}
 	return RC_OK;
 }
 
@@ -179,9 +189,12 @@ static unsigned oldest_pass(struct judge *j)
 {
 	const struct arc_chain *c = &j->v->arc;
 	struct why why;
-	for (unsigned i = c->n; i > 1; i--)
-		if (judge_ams(j, &c->set[i - 1], &why) != RC_OK)
+	for (unsigned i = c->n; i > 1; i--) {
+		enum rc rc = judge_ams(j, &c->set[i - 1], &why);
+		step_set(j, "message", &c->set[i - 1].ams_read->sig, rc, &why);
+		if (rc != RC_OK)
 			return i;
+	}
 	return 0;
 }
 

@@ -35,6 +35,7 @@ struct dkim_result {
 	struct dkim_signature *signature;
 	size_t n;                  /* at most DKIM_MAX_SIGNATURES; more are counted in `ignored` and not looked at */
 	size_t ignored;
+	bool lost;                 /* memory ended: signatures may be missing here, and nothing can be said of the author */
 	struct arc_result arc;
 };
 struct dkim_options {

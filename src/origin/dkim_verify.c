@@ -108,8 +108,7 @@ static void ask(struct judge *j, struct key_answer *k)
 {
 	struct dns_answer answer;
 	dns_ask(j->dns, DNS_TXT, k->name, &j->scratch, &answer);
-	origin_step(j->trace, "dns", "TXT %.*s: %s, %zu records%s", PSTR(k->name), dns_status_name(answer.status), answer.records,
-	            answer.secure ? ", secure" : "");
+	origin_step_dns(j->trace, DNS_TXT, k->name, &answer);
 	k->secure = answer.secure;
 	switch (answer.status) {
 	case DNS_OK:
@@ -247,6 +246,40 @@ static enum auth auth_of(enum rc rc)
 	}
 }
 
+static struct str one_line(struct arena *a, struct str s)
+{
+	char *p = arena_new(a, s.n + 1);
+	size_t n = 0;
+	for (size_t i = 0; p && i < s.n; i++)
+		if (s.p[i] > 0x20 && s.p[i] < 0x7f)
+			p[n++] = s.p[i];
+	return p ? str_of(p, n) : STR("");
+}
+
+static const char *canon_name(enum dkim_canon c) { return c == DKIM_SIMPLE ? "simple" : "relaxed"; }
+
+static void step_begin(struct judge *j, const struct sig_read *r)
+{
+	const struct sig *s = &r->sig;
+	if (r->rc == RC_OK && j->trace) /* nobody listens as a rule */
+		origin_step(j->trace, "signature", "d=%.*s s=%.*s a=%.*s, header %s, body %s, signs %.*s", PSTR(str_head(s->domain, 120)), PSTR(str_head(s->selector, 63)), PSTR(s->a_text),
+		            canon_name(s->header), canon_name(s->body), PSTR(one_line(&j->scratch, str_head(s->h, 400))));
+}
+
+static void step_body(struct judge *j, enum rc rc, const struct why *why)
+{
+	origin_step(j->trace, "body", "%s", rc == RC_OK ? "the body hash fits" : why->text);
+}
+
+static void step_key(struct judge *j, const struct dkim_key *key, enum rc rc, const struct why *why)
+{
+	if (key)
+		origin_step(j->trace, "key", "%s, %u bits%s%s%s", key->kind == DKIM_RSA ? "rsa" : "ed25519", key->bits, key->testing ? ", for testing (t=y)" : "", rc == RC_OK ? "" : ": ",
+		            rc == RC_OK ? "" : why->text);
+	else
+		origin_step(j->trace, "key", "none: %s", why->text);
+}
+
 static enum rc judge_signature(struct judge *j, const struct sig *s, struct dkim_signature *out, struct why *why)
 {
 	const struct dkim_key *key = NULL;
@@ -254,7 +287,9 @@ static enum rc judge_signature(struct judge *j, const struct sig *s, struct dkim
 	uint8_t digest[DKIM_HASH_MAX];
 	enum rc body_rc = judge_body(j->v, s, &body);
 	out->body_ok = body_rc == RC_OK || body_rc == RC_CONFLICT;
+	step_body(j, body_rc, &body);
 	enum rc rc = judge_key(j, s, &key, &out->secure, why);
+	step_key(j, key, rc, why);
 	if (key) { /* also one that may not be used */
 		out->key_bits = key->bits;
 		out->testing = key->testing;
@@ -264,6 +299,7 @@ static enum rc judge_signature(struct judge *j, const struct sig *s, struct dkim
 	if (rc == RC_OK)
 		rc = dkim_key_verify(key, sig_hash(s), digest, s->b);
 	out->signature_ok = rc == RC_OK;
+	origin_step(j->trace, "header", "%s", rc == RC_OK ? "the signature fits the signed header fields" : "the signature does not fit the signed header fields");
 	if (rc != RC_OK && rc != RC_DAMAGED)
 		FAIL(why, rc, "out of memory");
 	if (body_rc != RC_OK && body_rc != RC_CONFLICT)
@@ -292,6 +328,7 @@ static void report(struct judge *j, const struct sig_read *r, struct arena *a, s
 {
 	const struct sig *s = &r->sig;
 	struct why why = r->why;
+	step_begin(j, r);
 	*out = (struct dkim_signature){
 		.domain = arena_str(a, s->domain), .selector = arena_str(a, s->selector), .identity = arena_str(a, s->identity),
 		.algorithm = arena_str(a, s->a_text), .b_head = arena_str(a, s->b_head), .over_from = s->over_from,
@@ -313,6 +350,7 @@ static void judge_all(struct judge *j, struct arena *a, struct dkim_result *out)
 	for (size_t i = 0; out->signature && i < v->n; i++)
 		report(j, &v->signature[i], a, &out->signature[i]);
 	out->n = out->signature ? v->n : 0;
+	out->lost = !out->signature;
 	out->ignored = v->ignored;
 	arc_judge(j, a, &out->arc);
 }
@@ -325,6 +363,7 @@ void dkim_verify_end(struct dkim_verifier *v, const struct dns *dns, const struc
 			body_hash_end(v->stream[i]);
 	struct judge *j = mem_new(sizeof *j); /* 15 KiB: not for a fiber's stack */
 	if (!j) {
+		out->lost = v->n > 0;
 		out->arc = (struct arc_result){ .result = v->arc.n ? AUTH_FAIL : AUTH_NONE, .sealer = STR(""), .aar = STR(""), .first_aar = STR(""), .why = STR("out of memory") };
 		return;
 	}

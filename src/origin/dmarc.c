@@ -26,7 +26,7 @@ static bool which_policy(struct walk *w, struct dmarc_result *out)
 		return true;
 	struct dns_answer answer;
 	dns_ask(w->dns, DNS_A, out->from, w->arena, &answer);
-	origin_step(w->trace, "dns", "A %.*s: %s", PSTR(str_head(out->from, 253)), dns_status_name(answer.status));
+	origin_step_dns(w->trace, DNS_A, out->from, &answer);
 	if (answer.status == DNS_TEMPFAIL || answer.status == DNS_BOGUS)
 		return false;
 	out->exists = answer.status != DNS_NXDOMAIN;
@@ -38,7 +38,7 @@ static bool which_policy(struct walk *w, struct dmarc_result *out)
 /* Whether SPF or DKIM stands for the author domain. */
 static enum walk_answer align(struct walk *w, const struct dmarc_input *in, struct dmarc_result *out)
 {
-	bool unknown = false;
+	bool unknown = in->dkim && in->dkim->lost;
 	if (in->spf && in->spf->result == AUTH_PASS) {
 		enum walk_answer got = walk_aligned(w, out->from, in->spf->domain, out->record.strict_spf);
 		out->spf_aligned = got == WALK_YES;
@@ -73,7 +73,7 @@ static void judge(struct walk *w, const struct dmarc_input *in, struct dmarc_res
 	enum walk_answer aligned = align(w, in, out);
 	if (aligned == WALK_UNKNOWN || !which_policy(w, out)) {
 		out->result = AUTH_TEMPERROR;
-		out->why = STR("the DNS did not answer in time");
+		out->why = in->dkim && in->dkim->lost ? STR("no memory for its signatures") : STR("the DNS did not answer in time");
 		return;
 	}
 	if (aligned == WALK_YES) {

@@ -20,6 +20,9 @@ struct origin_trace {
 };
 void origin_step(const struct origin_trace *t, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* A question and what came: the records themselves, five at most. */
+void origin_step_dns(const struct origin_trace *t, unsigned type, struct str name, const struct dns_answer *x);
+
 /* A tag list (RFC 6376 3.2): DKIM, DMARC, ARC, TLS-RPT and MTA-STS records. */
 struct tag { struct str name, value; };      /* value without the white space around it; folding white space within left in */
 enum { TAGS_MAX = 64 };

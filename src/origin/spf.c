@@ -34,8 +34,7 @@ void spf_ask(struct spf_run *r, unsigned type, struct str name, struct arena *a,
 	}
 	if (out->status == DNS_OK && out->records == 0)
 		out->status = DNS_NODATA;
-	origin_step(r->trace, "dns", "%s %.*s: %s, %zu record%s%s%s", dns_type_name(type), PSTR(str_head(name, SPF_NAME_MAX)), dns_status_name(out->status),
-	            out->status == DNS_OK ? out->records : 0, out->records == 1 ? "" : "s", out->secure ? ", secure" : "", out->cached ? ", cached" : "");
+	origin_step_dns(r->trace, type, name, out);
 }
 
 /* AUTH_PASS: *out is the one record (its terms). */

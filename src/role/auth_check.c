@@ -8,6 +8,7 @@
  * 1. A check is held by its session and, while SPF runs, by SPF's fiber; whoever lets go last frees it. So a session may end at any time.
  * 2. Only the session's fiber reads results, and only after auth_check_end() has waited for SPF. */
 
+enum { END_MS = 60000 /* for all questions after the last octet; a client waits ten minutes (RFC 5321 4.5.3.2.6) */ };
 enum { ARENA_MAX = 16 << 20, CACHE_OCTETS = 32 << 20, WAIT_MS = 60000, RULES_MAX = 256 << 10, COPY_AT_ONCE = 64 << 10,
 	QUESTIONS_MAX = 250 /* of one message: SPF at its worst 111, ten signatures, fifty seals, two walks */ };
 
@@ -133,7 +134,7 @@ enum rc auth_check_new(struct auth_house *h, const struct auth_client *cl, struc
 		return RC_NOMEM;
 	c->h = h;
 	c->holders = 1;
-	c->budget = (struct dns_budget){ .behind = h->dns, .left = QUESTIONS_MAX };
+	c->budget = (struct dns_budget){ .behind = h->dns, .left = QUESTIONS_MAX, .now_ms = now_ms };
 	c->dns = dns_budget_dns(&c->budget);
 	arena_init(&c->a, ARENA_MAX);
 	bool has_ip = net_addr16(cl->ip, c->ip);
@@ -227,6 +228,7 @@ void auth_check_end(struct auth_check *c, struct str header, const struct auth_v
 	const struct dns *dns = &c->dns;
 	struct auth_evidence e;
 	*out = &c->verdict;
+	c->budget.until_ms = now_ms() + END_MS;
 	wait_for_spf(c);
 	if (c->have_spf && !c->spf_ready) { /* we are being stopped; its fiber may still write into c->spf */
 		c->have_spf = false;

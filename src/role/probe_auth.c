@@ -30,6 +30,8 @@ static void split_sender(struct str from, struct str *out_local, struct str *out
 	*out_local = *out_domain = STR("");
 	if (from.n == 0 || str_eq(from, STR("<>")))
 		return;
+	if (from.n > 2 && from.p[0] == '<' && from.p[from.n - 1] == '>') /* as it stands in MAIL FROM */
+		from = str_of(from.p + 1, from.n - 2);
 	size_t at = from.n;
 	while (at > 0 && from.p[at - 1] != '@')
 		at--;
@@ -219,6 +221,8 @@ enum rc probe_dkim(const struct dns *dns, const struct probe_query *q, struct st
 	struct origin_trace t = probe_trace(&p);
 	enum rc rc = verify(dns, &o, message, &t, &a, &r, why);
 	probe_text(&p, "result", str_z(auth_name(dkim_best(&r))));
+	if (!r.n)
+		probe_text(&p, "why", STR("the message has no DKIM-Signature field"));
 	put_dkim(&p, &r);
 	enum rc end = probe_end(&p, why);
 	return rc != RC_OK ? rc : end;
@@ -234,6 +238,8 @@ enum rc probe_arc(const struct dns *dns, const struct probe_query *q, struct str
 	struct origin_trace t = probe_trace(&p);
 	enum rc rc = verify(dns, &o, message, &t, &a, &r, why);
 	probe_text(&p, "result", str_z(auth_name(r.arc.result)));
+	if (r.arc.result == AUTH_NONE)
+		r.arc.why = STR("the message has no ARC fields");
 	put_arc(&p, &r.arc);
 	enum rc end = probe_end(&p, why);
 	return rc != RC_OK ? rc : end;

@@ -61,7 +61,7 @@ def test_spf_tells_every_step_in_words_and_as_data(tmp_path):
     args = ["spf", "--zone", zone, "--ip", "192.0.2.1", "--helo", "h.example", "--from", "ann@example.org"]
     r = probe(*args)
     assert r.returncode == 0 and r.stderr == ""
-    for words in ("result         fail", "A example.org: ok, 1 record", "include:b.example of example.org: no match", "-all of example.org: match", "no: 192.0.2.1"):
+    for words in ("result         fail", "A example.org: ok: 192.0.2.9", "include:b.example of example.org: no match", "-all of example.org: match", "no: 192.0.2.1"):
         assert words in r.stdout, r.stdout
     [a] = answers(*args)
     assert (a["result"], a["mechanism"], a["explanation"], a["lookups"], a["voids"]) == ("fail", "-all", "no: 192.0.2.1", 2, 0)
@@ -86,9 +86,40 @@ def test_what_is_wrong_with_the_question_is_said(tmp_path):
                         (["dkim", "--zone", zone, "--at", "noon", "x"], "--at"), (["spf", "--zone", zone, "--batch", "-"], "not a JSON object")):
         r = probe(*args, stdin="[]\n")
         assert r.returncode == 2 and words in r.stderr, (args, r)
+    for path, words in ((tmp_path / "nobody", "No such file"), (tmp_path, "Is a directory")):
+        r = probe("dkim", "--zone", zone, path)
+        assert r.returncode == 1 and f"{path} cannot be read" in r.stderr and words in r.stderr and "do:" in r.stderr
+    r = probe("spf", "--zone", zone, "--batch", "-", stdin='{"ip":"192.0.2.1"}\n\n{"ip":"x"}\n')
+    assert r.returncode == 2 and "line 3 of --batch" in r.stderr and r.stdout.count("result") == 2, r
     zone.write_text("example.org. 60 IN A nonsense\n")
     r = probe("spf", "--zone", zone, "--ip", "192.0.2.1")
-    assert r.returncode == 1 and "line 1" in r.stderr
+    assert r.returncode == 1 and f"{zone} is no zone file" in r.stderr and "line 1" in r.stderr
+
+
+def test_options_may_stand_anywhere_and_a_sender_in_brackets(tmp_path):
+    zone = tmp_path / "z"
+    zone.write_text('example.org. 60 IN TXT "v=spf1 ip4:192.0.2.1 -all"\n')
+    r = subprocess.run([PROGRAM, "--json", "--config", "/nonexistent", "probe", "spf", f"--zone={zone}", "--from=<ann@example.org>", "--ip=192.0.2.1"], capture_output=True, text=True)
+    assert r.returncode == 0 and json.loads(r.stdout)["result"] == "pass", r
+    r = subprocess.run([PROGRAM, "--jsn", "probe", "spf"], capture_output=True, text=True)
+    assert r.returncode == 2 and "--jsn" in r.stderr
+
+
+def test_dkim_and_arc_tell_every_step(tmp_path):
+    zone = tmp_path / "z"
+    with open(TESTDATA / "dkim" / "rfc" / "keys.tsv") as f:
+        zone.write_text("".join(f'{r["name"]}. TXT ' + " ".join(f'"{r["txt"][i:i + 250]}"' for i in range(0, len(r["txt"]), 250)) + "\n" for r in csv.DictReader(f, delimiter="\t")))
+    [a] = answers("dkim", "--zone", zone, TESTDATA / "dkim" / "rfc" / "rfc8463-a3.eml")
+    assert [s["what"] for s in a["steps"]] == ["signature", "body", "dns", "key", "header", "dkim"] * 2
+    assert "header relaxed, body relaxed, signs from:to:subject" in a["steps"][0]["text"] and a["steps"][9]["text"] == "rsa, 1024 bits"
+    altered = tmp_path / "m"
+    altered.write_bytes((TESTDATA / "dkim" / "rfc" / "rfc8463-a3.eml").read_bytes() + b"more\r\n")
+    [a] = answers("dkim", "--zone", zone, altered)
+    assert a["steps"][1]["text"].startswith("the body was altered") and a["result"] == "fail"
+    [a] = answers("dkim", "--zone", zone, TESTDATA / "dkim" / "rfc" / "unsigned.eml")
+    assert (a["result"], a["why"]) == ("none", "the message has no DKIM-Signature field")
+    [a] = answers("arc", "--zone", zone, altered)
+    assert (a["result"], a["why"]) == ("none", "the message has no ARC fields")
 
 
 def test_without_a_server_and_without_a_zone_it_says_what_to_do(tmp_path):

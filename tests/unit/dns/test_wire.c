@@ -137,6 +137,29 @@ static void a_session_past_its_budget_gets_temporary_failures(void **state)
 	arena_done(&a);
 }
 
+static uint64_t fake_ms;
+static uint64_t fake_now(void) { return fake_ms; }
+
+static void a_session_past_its_time_gets_temporary_failures(void **state)
+{
+	struct dns_table *t;
+	struct dns_answer x;
+	struct arena a;
+	(void)state;
+	arena_init(&a, 1 << 16);
+	assert_int_equal(dns_table_new(&t), RC_OK);
+	struct dns_budget b = { .behind = dns_table_dns(t), .left = 9, .now_ms = fake_now };
+	struct dns d = dns_budget_dns(&b);
+	for (fake_ms = 0; fake_ms < 3; fake_ms++) { /* no time is set at first; then it is over at 2 */
+		dns_ask(&d, DNS_A, STR("a.test"), &a, &x);
+		assert_int_equal(x.status, fake_ms < 2 ? DNS_NXDOMAIN : DNS_TEMPFAIL);
+		b.until_ms = 2;
+	}
+	assert_string_equal(x.why, "the DNS has taken too long for this session");
+	dns_table_free(&t);
+	arena_done(&a);
+}
+
 static void a_blocklist_lists_refuses_or_is_silent(void **state)
 {
 	static const struct { struct str ip; bool listed; unsigned refused; const char *reason; } cases[] = {
@@ -175,6 +198,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_reply_to_the_question_is_refused),
 		cmocka_unit_test(a_question_has_edns_for_1232_octets_and_asks_for_no_recursion),
 		cmocka_unit_test(a_session_past_its_budget_gets_temporary_failures),
+		cmocka_unit_test(a_session_past_its_time_gets_temporary_failures),
 		cmocka_unit_test(a_blocklist_lists_refuses_or_is_silent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

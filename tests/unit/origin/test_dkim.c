@@ -578,6 +578,32 @@ static void one_failed_allocation_is_never_a_pass(void **state)
 	}
 }
 
+/* Else a domain's own mail would be refused for good by its policy because of our memory. */
+static void one_failed_allocation_makes_no_signature_bad_or_unseen(void **state)
+{
+	KIT;
+	struct dns dns = dns_table_dns(k->table);
+	kit_sign(k, kit_message);
+	struct str all = buf_str(&k->out);
+	size_t head = str_find_str(all, STR("\r\n\r\n")) + 4;
+	for (long at = 0; at < 60; at++) {
+		struct dkim_verifier *v;
+		struct dkim_result r;
+		dkim_thread_done();
+		mem_fail_at = at;
+		if (dkim_verify_new(str_head(all, head), &k->o, &v) == RC_OK) {
+			dkim_verify_body(v, str_skip(all, head));
+			dkim_verify_end(v, &dns, NULL, &k->a, &r);
+			assert_true(r.n == 1 || r.lost);
+			for (size_t s = 0; s < r.n; s++)
+				assert_true(r.signature[s].result == AUTH_PASS || r.signature[s].result == AUTH_TEMPERROR);
+			dkim_verify_free(&v);
+		}
+		mem_fail_at = -1;
+		arena_done(&k->a);
+	}
+}
+
 static void a_message_without_signatures_needs_no_body(void **state)
 {
 	KIT;
@@ -644,6 +670,7 @@ int main(void)
 		T(what_is_reported_of_a_strangers_field_can_stand_in_a_header),
 		T(a_message_that_begins_with_a_continuation_is_not_signed),
 		T(one_failed_allocation_is_never_a_pass),
+		T(one_failed_allocation_makes_no_signature_bad_or_unseen),
 		T(a_message_without_signatures_needs_no_body),
 		T(an_empty_body_is_one_line_end_or_nothing),
 	};

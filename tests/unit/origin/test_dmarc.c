@@ -293,10 +293,28 @@ static void every_failed_allocation_is_an_answer(void **state)
 	assert_true(k > 3);
 }
 
+static void signatures_lost_for_want_of_memory_are_no_failure_of_the_author(void **state)
+{
+	struct house *h = *state;
+	struct dkim_result d = { .lost = true };
+	struct dmarc_result r;
+	struct dmarc_input in = { STR(AUTHOR), NULL, &d };
+	txt(h, "_dmarc.mail.bank.example", "v=DMARC1; p=reject");
+	dmarc_check(&h->dns, &in, NULL, &h->a, &r);
+	assert_int_equal(r.result, AUTH_TEMPERROR);
+	assert_int_equal(r.policy, DMARC_NONE);
+	SAME(r.why, STR("no memory for its signatures"));
+	struct spf_result s = { .result = AUTH_PASS, .domain = STR("mail.bank.example") };
+	in.spf = &s;
+	dmarc_check(&h->dns, &in, NULL, &h->a, &r);
+	assert_int_equal(r.result, AUTH_PASS);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(signatures_lost_for_want_of_memory_are_no_failure_of_the_author),
 		T(a_record_is_read_with_its_defaults),
 		T(what_is_no_record_is_told_from_one_that_cannot_be_used),
 		T(addresses_for_reports_are_read_with_their_limits),
