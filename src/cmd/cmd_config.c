@@ -1,5 +1,6 @@
 #include "cmd/config_file.h"
 #include "cmd/verbs.h"
+#include "role/config_files.h"
 
 #include <inttypes.h>
 
@@ -15,11 +16,17 @@ enum status run_config_check(struct call *c)
 		return say_error(c, STATUS_FAILED, "there is nothing to check", why.text, "letterlock config check FILE");
 	if (rc != RC_OK)
 		return say_error(c, STATUS_PROBLEMS, "the configuration would be refused", why.text, "letterlock config explain");
-	if (c->json)
-		say_json("{\"ok\":true,\"listeners\":%zu,\"certificates\":%zu}", config.listener_n, config.tls_n);
-	else
-		say("%s is right: %zu listeners, %zu certificates", path, config.listener_n, config.tls_n);
+	rc = config_files_check(&config, &why);
+	size_t listeners = config.listener_n, certificates = config.tls_n;
 	config_done(&config);
+	if (rc != RC_OK && rc != RC_DENIED)
+		return say_error(c, STATUS_PROBLEMS, "the configuration is right, but a file that it names is not", why.text, "mend or replace that file; then: letterlock config check");
+	if (rc == RC_DENIED)
+		(void)say_error(c, STATUS_OK, "not every file that it names could be looked at", why.text, "run this as root or as the server's user");
+	if (c->json)
+		say_json("{\"ok\":true,\"listeners\":%zu,\"certificates\":%zu,\"files_checked\":%s}", listeners, certificates, rc == RC_OK ? "true" : "false");
+	else
+		say("%s is right: %zu listeners, %zu certificates", path, listeners, certificates);
 	return STATUS_OK;
 }
 

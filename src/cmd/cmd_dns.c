@@ -9,6 +9,8 @@ static enum status start(struct ctl *ctl, struct call *c, struct arena *a, struc
 {
 	struct why why = { 0 };
 	*k = (struct checking){ .c = c, .ctl = ctl, .a = a };
+	if (!ctl_config(ctl)->server_hostname.n)
+		return say_error(c, STATUS_FAILED, "this needs the configuration: server.hostname and what else the records are made of", NULL, "letterlock config check");
 	if (ctl_peer(ctl, ROLE_RESOLVER, &k->resolver, &why) != RC_OK)
 		return say_error(c, STATUS_FAILED, "the resolver cannot be asked", why.text, "letterlock status");
 	k->dns = dns_asker_at(k->resolver);

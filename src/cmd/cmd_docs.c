@@ -15,8 +15,8 @@ static void cli(void)
 {
 	say("# The command line");
 	say("%s", "");
-	say("Made by `make docs` from the table in src/cmd/verbs.c. Exit status: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 a check found problems. Secrets");
-	say("come from the terminal or from stdin, never from arguments. Errors say what, why and what to do; `--json` gives one object per line.");
+	say("Made by `make docs` from the table in src/cmd/verbs.c. Exit status: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 a check found problems, 78 (`serve`) cannot go on, and starting it");
+	say("again would not help. Secrets come from the terminal or from stdin, never from arguments. Errors say what, why and what to do; `--json` gives one object per line.");
 	say("%s", "");
 	say("Every verb takes:");
 	say("%s", "");

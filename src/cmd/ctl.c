@@ -1,5 +1,6 @@
 #include "cmd/ctl.h"
 
+#include "cmd/config_file.h"
 #include "os/file.h"
 #include <errno.h>
 #include <pwd.h>
@@ -163,10 +164,39 @@ enum status ctl_run(const struct call *call, const struct config *config, ctl_wo
 	return rc == RC_OK ? c.status : say_error(call, STATUS_FAILED, "the server cannot be asked", why.text, "letterlock status");
 }
 
+static bool use_socket(struct config *out, const char *path)
+{
+	config_init(out);
+	if (path)
+		out->server_control = str_z(path);
+	out->server_hostname = STR("");
+	return ctl_server_runs(out);
+}
+
+bool call_control(const struct call *c, struct config *out)
+{
+	struct why why = { 0 };
+	enum rc rc = config_file_load(c->config_path, out, NULL, &why);
+	if (rc == RC_OK) {
+		if (c->control)
+			out->server_control = str_z(c->control);
+		return true;
+	}
+	if (use_socket(out, c->control)) {
+		(void)say_error(c, STATUS_OK, "the configuration cannot be read; the server that runs is asked all the same", why.text, "letterlock config check");
+		return true;
+	}
+	config_done(out);
+	char act[300];
+	(void)snprintf(act, sizeof act, "%s; a running server is found with --control PATH", rc == RC_NOTFOUND ? "give --config FILE, or write " CONFIG_PATH : "letterlock config check");
+	(void)say_error(c, STATUS_FAILED, c->control ? "no server answers on the socket of --control, and the configuration cannot be used" : "the configuration cannot be used", why.text, act);
+	return false;
+}
+
 enum status ctl_verb(struct call *c, ctl_work *work)
 {
 	struct config config;
-	if (!call_config(c, &config))
+	if (!call_control(c, &config))
 		return STATUS_FAILED;
 	enum status s = ctl_run(c, &config, work, c);
 	config_done(&config);

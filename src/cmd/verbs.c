@@ -160,6 +160,7 @@ const size_t verb_n = sizeof verbs / sizeof *verbs;
 
 const struct option common_options[] = {
 	{ "config", "FILE", "the configuration (default " CONFIG_PATH ")" },
+	{ "control", "PATH", "the running server's socket, when its configuration file is broken or elsewhere" },
 	{ "json", NULL, "one JSON object per line instead of text" },
 	{ "yes", NULL, "do not ask" },
 	{ "help", NULL, "this" },
@@ -207,7 +208,7 @@ static void print_all(void)
 		(void)snprintf(left, sizeof left, "%s%s%s", verbs[i].noun, verbs[i].verb ? " " : "", verbs[i].verb ? verbs[i].verb : "");
 		say("  %-18s %s", left, verbs[i].help);
 	}
-	say("Each verb has --help. Exit status: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 a check found problems.");
+	say("Each verb has --help. Exit status: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 a check found problems, 78 (serve) cannot go on and need not be tried again.");
 }
 
 static bool named(const struct verb *v, const char *noun, const char *verb)
@@ -290,8 +291,10 @@ static void take_option(struct call *c, size_t place, const char *value, bool *h
 	} else if (place == VERB_OPTIONS)
 		c->config_path = value;
 	else if (place == VERB_OPTIONS + 1)
-		c->json = true;
+		c->control = value;
 	else if (place == VERB_OPTIONS + 2)
+		c->json = true;
+	else if (place == VERB_OPTIONS + 3)
 		c->yes = true;
 	else
 		*help = true;

@@ -37,6 +37,7 @@ struct call {
 	struct { size_t place; const char *value; } given[GIVEN_MAX]; /* each option of the verb in the order given, for those that may be repeated */
 	int given_n;
 	const char *config_path;
+	const char *control;              /* the running server's socket; NULL: as the configuration says */
 	bool json, yes;
 	const char *program;              /* argv[0] */
 };
@@ -60,6 +61,9 @@ const char *size_text(uint64_t octets, char out[24]);        /* "1.4 MiB" */
 MUST_USE enum rc ask_secret(const char *prompt, bool again, struct buf *out, struct why *why);
 bool ask_yes(const struct call *c, const char *question);    /* true with --yes; false when nobody can answer */
 
+/* The same for a verb that talks to the running server: when the file is broken or not there, --control or the usual socket finds the server all the same, and
+ * *out has that and defaults otherwise (server.hostname ""). */
+bool call_control(const struct call *c, struct config *out);
 /* The configuration of --config (or the default path), or what is wrong with it, said. */
 bool call_config(const struct call *c, struct config *out);
 

@@ -115,6 +115,19 @@ void net_ip_text(const struct net_addr *a, char out[46], uint16_t *out_port)
 	}
 }
 
+/* "192.0.2.1 port 25", or a socket's path. */
+static const char *name_of(const struct net_addr *a, char room[128])
+{
+	char ip[46];
+	uint16_t port;
+	net_ip_text(a, ip, &port);
+	if (ip[0])
+		(void)snprintf(room, 128, "%s port %u", ip, (unsigned)port);
+	else
+		(void)snprintf(room, 128, "%s", a->sa.ss_family == AF_UNIX ? ((const struct sockaddr_un *)&a->sa)->sun_path : "the address");
+	return room;
+}
+
 /* ---- listening ---- */
 
 static enum rc set_up(int fd, const struct net_addr *a, bool reuseport, struct why *why)
@@ -153,6 +166,7 @@ static enum rc drop_stale(const struct net_addr *a, struct why *why)
 enum rc net_listen(const struct net_addr *a, bool reuseport, int backlog, int *out_fd, struct why *why)
 {
 	bool local = a->sa.ss_family == AF_UNIX;
+	char name[128];
 	AUTO(fd_close) int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		FAIL_SYS(why, "cannot make a socket");
@@ -161,12 +175,12 @@ enum rc net_listen(const struct net_addr *a, bool reuseport, int backlog, int *o
 		TRY(drop_stale(a, why));
 	if (bind(fd, (const struct sockaddr *)&a->sa, a->len) < 0) {
 		enum rc rc = errno == EADDRINUSE ? RC_BUSY : errno == EACCES || errno == EPERM ? RC_DENIED : RC_IO;
-		return why_fail(why, rc, errno, __FILE__ ":" WHY_STR(__LINE__), "cannot bind");
+		return why_fail(why, rc, errno, __FILE__ ":" WHY_STR(__LINE__), "cannot listen on %s: %s", name_of(a, name), strerror(errno));
 	}
 	if (local && chmod(((const struct sockaddr_un *)&a->sa)->sun_path, 0660) < 0)
-		FAIL_SYS(why, "cannot set the socket's mode");
+		FAIL_SYS(why, "cannot set the mode of %s: %s", name_of(a, name), strerror(errno));
 	if (listen(fd, backlog) < 0)
-		FAIL_SYS(why, "cannot listen");
+		FAIL_SYS(why, "cannot listen on %s: %s", name_of(a, name), strerror(errno));
 	*out_fd = fd;
 	fd = -1;
 	return RC_OK;
@@ -187,13 +201,8 @@ static enum rc connect_failed(int e, const struct net_addr *to, struct why *why)
 		{ ECONNRESET, RC_IO, "closed the connection at once" },
 		{ ENOENT, RC_IO, "is no socket that anybody listens on" },
 	};
-	char ip[46], name[128];
-	uint16_t port;
-	net_ip_text(to, ip, &port);
-	if (ip[0])
-		(void)snprintf(name, sizeof name, "%s port %u", ip, (unsigned)port);
-	else
-		(void)snprintf(name, sizeof name, "%s", to->sa.ss_family == AF_UNIX ? ((const struct sockaddr_un *)&to->sa)->sun_path : "the address");
+	char name[128];
+	(void)name_of(to, name);
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (known[i].sys == e)
 			return why_fail(why, known[i].rc, e, __FILE__ ":" WHY_STR(__LINE__), "%s %s", name, known[i].words);

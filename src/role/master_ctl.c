@@ -262,12 +262,16 @@ static enum rc read_path(struct str path, size_t most, struct buf *out, struct w
 static enum rc put_pair(const struct config_tls *t, struct buf *out, struct why *why)
 {
 	struct buf chain, key;
+	struct why one = { 0 };
 	buf_init(&chain, PEM_MAX);
 	buf_init(&key, PEM_MAX);
-	enum rc rc = read_path(t->cert, PEM_MAX, &chain, why);
+	enum rc rc = read_path(t->cert, PEM_MAX, &chain, &one);
 	if (rc == RC_OK)
-		rc = read_path(t->key, PEM_MAX, &key, why);
+		rc = read_path(t->key, PEM_MAX, &key, &one);
+	if (rc != RC_OK)
+		rc = why_fail(why, rc, one.sys, one.at, "tls \"%.*s\": %.120s", PSTR(str_head(t->name, 60)), one.text);
 	if (rc == RC_OK) {
+		buf_run(out, t->name);
 		buf_run(out, buf_str(&chain));
 		buf_run(out, buf_str(&key));
 	}

@@ -13,6 +13,7 @@ struct vault_house {
 	struct vault *v;
 	struct waitlist tls_loaded;
 	bool have_tls;
+	struct signing { int64_t at; uint64_t left; } signing[ROLE_COUNT]; /* left: thousandths of a signature */
 };
 
 enum { WORKERS_MS = 3000, WORKERS_STEP_MS = 5 };
@@ -125,13 +126,33 @@ static void on_scram_prove(void *env, struct ipc_peer *from, struct ipc_call *ca
 	ipc_answer(call, rc, &why, &(struct msg_SCRAM_PROVE_answer){ .signature = str_of(signature, sizeof signature) });
 }
 
+/* A role that was taken over could have anything signed that looks like a handshake; so no more than handshakes can be. A bucket of one second's worth each. */
+static bool may_sign(struct role_env *e, enum role r)
+{
+	struct signing *s = &((struct vault_house *)e->state)->signing[r];
+	int64_t now = loop_now(e->loop);
+	uint64_t most = e->config->process_tls_signatures * 1000;
+	uint64_t more = s->at ? (uint64_t)(now - s->at) * e->config->process_tls_signatures : most;
+	s->left = s->left + more < most ? s->left + more : most;
+	s->at = now;
+	if (s->left < 1000)
+		return false;
+	s->left -= 1000;
+	return true;
+}
+
 static void on_tls_sign(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	const struct msg_TLS_SIGN *m = msg;
 	struct why why = { 0 };
 	struct buf out;
-	(void)from;
 	fd_close(&fd);
+	if (!may_sign(env, ipc_peer_role(from))) {
+		count_add(env, M_TLS_THROTTLED, 1);
+		(void)why_fail(&why, RC_BUSY, 0, __FILE__, "more handshakes within a second than process.tls_signatures");
+		ipc_answer(call, RC_BUSY, &why, NULL);
+		return;
+	}
 	buf_init(&out, TLS_SIGNATURE_MAX);
 	enum rc rc = vault_tls_sign(house_of(env)->v, m->key, m->scheme, m->digest, &out, &why);
 	ipc_answer(call, rc, &why, &(struct msg_TLS_SIGN_answer){ .signature = buf_str(&out) });
@@ -149,12 +170,12 @@ static enum rc check_pairs(const struct msg_TLS_LOAD *m, struct why *why)
 	struct cursor c = cursor_of(m->pairs);
 	for (uint32_t i = 0; i < m->count; i++) {
 		struct why one = { 0 };
-		struct str chain = cursor_run(&c, 1 << 20), key = cursor_run(&c, 1 << 20);
+		struct str name = cursor_run(&c, 4096), chain = cursor_run(&c, 1 << 20), key = cursor_run(&c, 1 << 20);
 		if (c.failed)
 			FAIL(why, RC_SYNTAX, "broken pair");
 		enum rc rc = vault_tls_check(chain, key, &one);
 		if (rc != RC_OK)
-			FAIL(why, rc, "tls section %u: %s", i + 1, one.text);
+			FAIL(why, rc, "tls \"%.*s\": %.120s", PSTR(str_head(name, 60)), one.text);
 	}
 	return RC_OK;
 }
@@ -167,6 +188,7 @@ static enum rc load_pairs(struct vault *v, const struct msg_TLS_LOAD *m, struct 
 	vault_tls_clear(v);
 	for (uint32_t i = 0; i < m->count; i++) {
 		uint64_t id;
+		(void)cursor_run(&c, 4096);
 		struct str chain = cursor_run(&c, 1 << 20), key = cursor_run(&c, 1 << 20);
 		TRY(vault_tls_add(v, chain, key, &id, why));
 	}
