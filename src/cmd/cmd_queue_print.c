@@ -52,6 +52,25 @@ static void when(const struct relay_entry *e, char out[40])
 	(void)snprintf(out, 40, ", next in %s", span);
 }
 
+/* Whole, in lines that fit 80 columns: the end of a reason is often what matters. */
+static void say_reason(const char *text)
+{
+	enum { WIDTH = 76 };
+	struct str rest = str_z(text);
+	while (rest.n) {
+		size_t n = rest.n;
+		if (n > WIDTH)
+			for (n = WIDTH; n > 0 && rest.p[n] != ' ';)
+				n--;
+		if (n == 0)
+			n = WIDTH; /* one long word */
+		say("    %.*s", PSTR(str_head(rest, n)));
+		rest = str_skip(rest, n);
+		while (rest.n && rest.p[0] == ' ')
+			rest = str_skip(rest, 1);
+	}
+}
+
 static void print_short(const struct relay_entry *e, struct arena *a)
 {
 	char id[40], age[24], next[40];
@@ -61,7 +80,7 @@ static void print_short(const struct relay_entry *e, struct arena *a)
 	say("%-10s %-8s %-9s age %s, %u attempt%s%s", id, text_z(a, e->mid), queue_state_word(e), age, e->attempts, e->attempts == 1 ? "" : "s", next);
 	say("    %.34s -> %.38s", sender_of(e, a), text_z(a, e->to));
 	if (e->reason.n)
-		say("    %.76s", text_z(a, e->reason));
+		say_reason(text_z(a, e->reason));
 }
 
 static void print_whole(const struct relay_entry *e, struct arena *a)

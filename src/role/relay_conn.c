@@ -176,12 +176,21 @@ static const char *noted(const struct tls_policy_out *p, const struct tls_peer_f
 	return p->type == TLS_POLICY_STS && !(f->pkix_ok && f->name_ok) ? f->result_type : "";
 }
 
+/* Who wants TLS here, for the trace; "" = nobody. */
+static const char *demand(const struct tls_policy_out *p)
+{
+	if (!p->need_tls || p->note)
+		return "";
+	return p->type == TLS_POLICY_TLSA ? "DANE" : p->type == TLS_POLICY_STS ? "MTA-STS" : "your directory";
+}
+
 static void tls_stands(struct dial *d)
 {
 	struct tls_peer_facts f;
 	tls_peer_facts(d->c->peer, &f);
 	const char *result = noted(d->t->policy, &f);
-	(void)snprintf(d->c->tls, sizeof d->c->tls, "%s", f.words);
+	bool by_sts = d->t->policy->type == TLS_POLICY_STS && demand(d->t->policy)[0];
+	(void)snprintf(d->c->tls, sizeof d->c->tls, "%.145s%s", f.words, by_sts ? " (MTA-STS)" : "");
 	d->c->secure = true;
 	note(d, "TLS: %s%s%s", f.words, f.subject[0] ? "; certificate of " : "", f.subject);
 	tell_tls(d, true, true, result, result[0] ? f.words : "");
@@ -198,7 +207,10 @@ static enum rc tls_broke(struct dial *d, enum rc rc, const struct why *why)
 	tell_tls(d, true, false, f.result_type && f.result_type[0] ? f.result_type : "validation-failure", words);
 	if (!d->t->policy->need_tls && !d->t->route->implicit_tls)
 		return RC_AGAIN;
-	return later(d, RQ_CROWDED, "4.7.5", "TLS failed, and it must not be done without", words);
+	char text[80];
+	const char *who = demand(d->t->policy);
+	(void)snprintf(text, sizeof text, "TLS failed, and %s forbids to go on without", *who ? who : "what was asked for");
+	return later(d, RQ_CROWDED, "4.7.5", text, words);
 }
 
 static enum rc without_tls(struct dial *d, const char *what)

@@ -104,10 +104,18 @@ class World:
         return der.split()[0]
 
     # ---- names ----
-    def make_zones(self):
+    def sign(self, zone, file):
+        t = self.top
+        key = next(t.glob(f"K{'' if zone == '.' else zone}.+*.key"), None)
+        name = key.name[:-4] if key else run("ldns-keygen", "-k", "-a", "ECDSAP256SHA256", zone, cwd=t).split()[-1]
+        run("ldns-signzone", "-n", "-f", t / f"{file}.signed", t / f"{file}.zone", t / name, cwd=t)
+        return (t / f"{name}.ds").read_text().strip()
+
+    def write_zone(self, keys=()):
+        """The zone "example", signed; `keys`: servers whose DKIM records it has by now."""
         t = self.top
         good = {h: self.tlsa(h) for h in "abp"}
-        lines = ["$ORIGIN example.", "$TTL 60", "@ SOA ns host 1 3600 600 864000 60", "@ NS ns", f"ns A {NET}54"]
+        lines = ["$ORIGIN example.", "$TTL 60", f"@ SOA ns host {int(time.time())} 3600 600 864000 1", "@ NS ns", f"ns A {NET}54"]
         for h in "abp":
             n = HOSTS[h]
             lines += [f"{h} MX 10 mx.{h}", f"mx.{h} A {NET}{n}", f"mx.{h} AAAA 2001:db8:51::{n}", f'{h} TXT "v=spf1 ip4:{NET}{n} ip6:2001:db8:51::{n} -all"',
@@ -115,25 +123,34 @@ class World:
         lines += [f"wrong-tlsa MX 10 badtlsa.p", f"badtlsa.p A {NET}3", f"_25._tcp.badtlsa.p TLSA 3 1 1 {'ab' * 32}",
                   f"plain MX 10 plain.p", f"plain.p A {NET}6", "null MX 0 .", "nomx.host TXT nothing",
                   f"mx2.p A {NET}3", f"self.p A {NET}3"]
+        for h in keys: # what each server says is to be published
+            lines += [line for line in self.cli(h, "dns", "show", f"{h}.example", "--zone", "--split").splitlines() if "_domainkey" in line and not line.startswith(";")]
         for s, mx in {"sts-good": "mx2.p", "sts-bad": "mx2.p", "sts-badcert": "self.p", "sts-testing": "self.p"}.items():
             lines += [f"{s} MX 10 {mx}", f'_mta-sts.{s} TXT "v=STSv1; id=20260101"', f"mta-sts.{s} A {NET}4"]
         (t / "example.zone").write_text("\n".join(lines) + "\n")
-        key = run("ldns-keygen", "-k", "-a", "ECDSAP256SHA256", "example", cwd=t).split()[-1]
-        run("ldns-signzone", "-n", "-f", t / "example.signed", t / "example.zone", t / key, cwd=t)
-        ds = (t / f"{key}.ds").read_text().strip()
+        return self.sign("example", "example")
+
+    def make_zones(self):
+        t = self.top
+        ds = self.write_zone()
         (t / "root.zone").write_text(f"$ORIGIN .\n$TTL 60\n. SOA a.root. host. 1 3600 600 864000 60\n. NS a.root.\na.root. A {NET}54\nexample. NS ns.example.\nns.example. A {NET}54\n{ds}\n")
-        key = run("ldns-keygen", "-k", "-a", "ECDSAP256SHA256", ".", cwd=t).split()[-1]
-        run("ldns-signzone", "-n", "-f", t / "root.signed", t / "root.zone", t / key, cwd=t)
-        (t / "anchor").write_text((t / f"{key}.ds").read_text())
+        (t / "anchor").write_text(self.sign(".", "root") + "\n")
         (t / "nsd.conf").write_text(f'server:\n ip-address: {NET}54\n username: ""\n database: ""\n zonesdir: "{t}"\n pidfile: "{t}/nsd.pid"\n xfrdfile: "{t}/xfrd"\n zonelistfile: "{t}/zl"\n'
                                     f' logfile: "{t}/nsd.log"\nremote-control:\n control-enable: no\nzone:\n name: "."\n zonefile: "root.signed"\nzone:\n name: "example"\n zonefile: "example.signed"\n')
         (t / "unbound.conf").write_text(f'server:\n interface: {NET}53\n access-control: 0.0.0.0/0 allow\n username: ""\n chroot: ""\n directory: "{t}"\n pidfile: ""\n use-syslog: no\n'
                                         f' do-ip6: no\n trust-anchor-file: "{t}/anchor"\n module-config: "validator iterator"\n val-log-level: 2\n local-zone: "100.51.198.in-addr.arpa." nodefault\n'
                                         f'remote-control:\n control-enable: no\nstub-zone:\n name: "."\n stub-addr: {NET}54\n')
-        self.launch("dns", "nsd", "nsd", "-d", "-c", t / "nsd.conf")
+        self.nsd = self.launch("dns", "nsd", "nsd", "-d", "-c", t / "nsd.conf")
         self.launch("dns", "unbound", "unbound", "-d", "-p", "-c", t / "unbound.conf")
         wait_for(lambda: "ad" in self.inside("a", "drill", "-D", "MX", "b.example", f"@{NET}53", check=False).split(";; flags:")[-1].split(";")[0].split() or None,
                  words="the resolver does not validate")
+
+    def publish_keys(self):
+        """The DKIM records of both servers into the DNS, as an administrator would; the servers see them and begin to sign."""
+        self.write_zone("ab")
+        self.nsd.send_signal(signal.SIGHUP)
+        for host in "ab":
+            wait_for(lambda: self.cli(host, "dkim", "list").count("signing") >= 2, 20, words=lambda: self.cli(host, "dkim", "list"))
 
     # ---- MTA-STS policies over HTTPS ----
     def make_web(self):
@@ -176,6 +193,10 @@ dns {{
   forwarder = "{NET}53"
   trust_anchor = "{self.top}/anchor"
 }}
+dkim {{
+  check = 1s
+  settle = 0s
+}}
 {extra}""")
         self.launch(host, f"letterlock-{host}", PROGRAM, "serve", "--config", d / "letterlock.conf")
         wait_for(lambda: self.is_ready(host), 20, words=lambda: (self.top / f"letterlock-{host}.log").read_text(errors="replace")[-3000:])
@@ -198,14 +219,14 @@ dns {{
         """As a person's mail client does, by swaks."""
         me = f"{sender}@{host}.example"
         return self.inside(host, "swaks", "--to", to, "--from", me, "--server", f"mx.{host}.example", "--port", port, "--tls-on-connect" if port == 465 else "--tls", "--auth", "PLAIN", "--auth-user", me,
-                           "--auth-password", PASSWORD, "--header", f"Subject: {subject}", "--body", f"about {subject}", "--silent", "0")
+                           "--auth-password", PASSWORD, "--header", f"Subject: {subject}", "--body", f"about {subject}")
 
     def inbox(self, host, user="bob"):
-        """Every message of an INBOX, as one text."""
+        """Every message of an INBOX."""
         url = f"imaps://mx.{host}.example/INBOX"
         n = self.inside(host, "curl", "-s", "--cacert", self.top / "ca.pem", "-u", f"{user}@{host}.example:{PASSWORD}", url, "-X", "STATUS INBOX (MESSAGES)", check=False)
         count = int(n.split("MESSAGES ")[1].split(")")[0]) if "MESSAGES " in n else 0
-        return "".join(self.inside(host, "curl", "-s", "--cacert", self.top / "ca.pem", "-u", f"{user}@{host}.example:{PASSWORD}", f"{url};MAILINDEX={i}") for i in range(1, count + 1))
+        return [self.inside(host, "curl", "-s", "--cacert", self.top / "ca.pem", "-u", f"{user}@{host}.example:{PASSWORD}", f"{url};MAILINDEX={i}") for i in range(1, count + 1)]
 
     # ---- Postfix ----
     def make_postfix(self):
@@ -230,7 +251,7 @@ mynetworks = {NET}3/32
 alias_maps =
 local_recipient_maps =
 virtual_mailbox_domains = {domains}
-virtual_mailbox_maps = regexp:{d}/postfix/boxes
+virtual_mailbox_maps = texthash:{d}/postfix/boxes
 virtual_mailbox_base = {d}/mail
 virtual_uid_maps = static:5000
 virtual_gid_maps = static:5000
@@ -247,7 +268,7 @@ maillog_file = {d}/maillog
 maillog_file_prefixes = {d}
 biff = no
 """)
-        (d / "postfix" / "boxes").write_text("/^(.*)@(.*)$/ $2/$1/\n")
+        (d / "postfix" / "boxes").write_text("".join(f"{user}@{domain} {domain}/{user}/\n" for domain in domains.split() for user in ("bob", "pat", "sam")))
         services = """pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -280,10 +301,10 @@ postlog unix-dgram n - n - 1 postlogd
     def postfix_mail(self, address):
         user, domain = address.split("@")
         box = self.top / "p" / "mail" / domain / user / "new"
-        return "".join(f.read_text(errors="replace") for f in box.iterdir()) if box.is_dir() else ""
+        return [f.read_text(errors="replace") for f in box.iterdir()] if box.is_dir() else []
 
     def postfix_send(self, to, subject):
-        self.inside("p", "swaks", "--to", to, "--from", "pat@p.example", "--server", f"{NET}3", "--port", "25", "--header", f"Subject: {subject}", "--body", f"about {subject}", "--silent", "0")
+        self.inside("p", "swaks", "--to", to, "--from", "pat@p.example", "--server", f"{NET}3", "--port", "25", "--header", f"Subject: {subject}", "--body", f"about {subject}")
 
     # ---- the end ----
     def stop(self):
