@@ -64,6 +64,28 @@ bool str_cut(struct str s, char sep, struct str *out_head, struct str *out_tail)
 	return found;
 }
 
+static bool is_between_words(char c) { return c == ' ' || c == '\t' || c == ',' || c == '\r' || c == '\n'; }
+
+bool str_word(struct str *list, struct str *out)
+{
+	size_t from = 0, to;
+	while (from < list->n && is_between_words(list->p[from]))
+		from++;
+	for (to = from; to < list->n && !is_between_words(list->p[to]);)
+		to++;
+	*out = str_head(str_skip(*list, from), to - from);
+	*list = str_skip(*list, to);
+	return to > from;
+}
+
+size_t str_words(struct str list, struct str *out, size_t max)
+{
+	size_t n = 0;
+	while (n < max && str_word(&list, &out[n]))
+		n++;
+	return n;
+}
+
 bool str_u64(struct str s, uint64_t max, uint64_t *out)
 {
 	uint64_t v = 0;

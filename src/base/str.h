@@ -44,6 +44,11 @@ struct str str_trim(struct str s); /* without leading and trailing SP, HTAB, CR,
 /* "a SP b" -> head "a", tail "b". False (head all, tail empty) when `sep` is absent. */
 bool str_cut(struct str s, char sep, struct str *out_head, struct str *out_tail);
 
+/* A list as people write it in a configuration: blanks, line ends or commas between the words, as many as they like. str_word takes the next one off
+ * the front; false: there is none. str_words answers how many it put; what is past `max` is left. */
+bool str_word(struct str *list, struct str *out);
+size_t str_words(struct str list, struct str *out, size_t max);
+
 /* A decimal number with nothing around it; false on empty, junk or overflow past `max`. */
 bool str_u64(struct str s, uint64_t max, uint64_t *out);
 

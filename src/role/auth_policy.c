@@ -6,20 +6,6 @@ enum { SEALERS_MAX = 256, FORWARDERS_MAX = 256, CLAIMS_MAX = 64 };
 
 /* ---- the configuration, taken apart ---- */
 
-/* The next word of a list with blanks or commas between its words. */
-static bool word_of(struct str *list, struct str *out)
-{
-	size_t at = 0, n = 0;
-	while (at < list->n && (list->p[at] == ' ' || list->p[at] == ',' || list->p[at] == '\t'))
-		at++;
-	*list = str_skip(*list, at);
-	while (n < list->n && list->p[n] != ' ' && list->p[n] != ',' && list->p[n] != '\t')
-		n++;
-	*out = str_head(*list, n);
-	*list = str_skip(*list, n);
-	return n > 0;
-}
-
 static enum rc read_mode(struct str word, enum auth_mode *out, struct why *why)
 {
 	static const struct str words[] = { [AUTH_MODE_HONOUR] = STR_INIT("honour"), [AUTH_MODE_QUARANTINE] = STR_INIT("quarantine-instead"),
@@ -42,7 +28,7 @@ static enum rc read_sealers(struct str list, struct arena *a, struct auth_rules 
 {
 	struct str word;
 	out->sealers = arena_new(a, SEALERS_MAX * sizeof *out->sealers);
-	while (out->sealers && word_of(&list, &word)) {
+	while (out->sealers && str_word(&list, &word)) {
 		if (out->sealer_n == SEALERS_MAX)
 			FAIL(why, RC_LIMIT, "authentication.trusted_sealers names more than %d domains", SEALERS_MAX);
 		if (word.n > 253 || str_find(word, '/') < word.n || str_find(word, '@') < word.n)
@@ -56,7 +42,7 @@ static enum rc read_forwarders(struct str list, struct arena *a, struct auth_rul
 {
 	struct str word;
 	out->forwarders = arena_new(a, FORWARDERS_MAX * sizeof *out->forwarders);
-	while (out->forwarders && word_of(&list, &word)) {
+	while (out->forwarders && str_word(&list, &word)) {
 		struct why inner = { 0 };
 		if (out->forwarder_n == FORWARDERS_MAX)
 			FAIL(why, RC_LIMIT, "authentication.trusted_forwarders names more than %d networks", FORWARDERS_MAX);

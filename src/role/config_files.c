@@ -3,7 +3,6 @@
 #include "crypto/tls.h"
 #include "dns/dns.h"
 #include "os/file.h"
-#include "role/report_rules.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -48,7 +47,7 @@ static enum rc check_zones(const struct config *c, struct why *why)
 	struct str path[LIST_MAX];
 	struct dns_table *t = NULL;
 	struct why one = { 0 };
-	size_t n = report_words(c->dns_zones, path, LIST_MAX);
+	size_t n = str_words(c->dns_zones, path, LIST_MAX);
 	enum rc rc = dns_table_new(&t);
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
 		AUTO(buf_done) struct buf text = { 0 };

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dns/asker.h"
-#include "role/report_rules.h"
 
 /* Invariants.
  * 1. A check is held by its session and by each fiber that still asks; whoever lets go last frees it. So a session never waits longer than its patience.
@@ -51,7 +50,7 @@ static void ask_fiber(void *arg)
 static void add_zones(struct blocklist_check *c, struct str list)
 {
 	struct str zone[DNSBL_ZONES_MAX];
-	size_t n = report_words(list, zone, DNSBL_ZONES_MAX);
+	size_t n = str_words(list, zone, DNSBL_ZONES_MAX);
 	for (size_t i = 0; i < n; i++)
 		c->place[c->places++] = (struct place){ .c = c, .zone = arena_str(&c->a, zone[i]) };
 }
@@ -136,7 +135,7 @@ void blocklist_drop(struct blocklist_check **c)
 static enum rc check_list(const char *key, struct str list, struct why *why)
 {
 	struct str zone[DNSBL_ZONES_MAX + 1];
-	size_t n = report_words(list, zone, DNSBL_ZONES_MAX + 1);
+	size_t n = str_words(list, zone, DNSBL_ZONES_MAX + 1);
 	if (n > DNSBL_ZONES_MAX)
 		FAIL(why, RC_LIMIT, "%s names more than %d lists", key, DNSBL_ZONES_MAX);
 	for (size_t i = 0; i < n; i++)

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
-#include "role/report_rules.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -305,7 +304,7 @@ static enum rc load_zones(struct master *m, const struct config *c, struct why *
 {
 	struct buf packed AUTO(buf_done);
 	struct str path[ZONES_LIST];
-	size_t n = report_words(c->dns_zones, path, ZONES_LIST);
+	size_t n = str_words(c->dns_zones, path, ZONES_LIST);
 	buf_init(&packed, ZONES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		struct buf text AUTO(buf_done);

@@ -19,7 +19,7 @@ static bool is_ours(struct role_env *e, struct edge_addresses *addresses, struct
 	enum { PARENTS = 8, ALSO = 256 };
 	for (int i = 0; i < PARENTS && domain.n; i++) {
 		struct str also[ALSO];
-		size_t n = report_words(e->config->reports_also, also, ALSO); /* anew each time: a reload replaces the configuration */
+		size_t n = str_words(e->config->reports_also, also, ALSO); /* anew each time: a reload replaces the configuration */
 		char room[320];
 		struct buf address = { .p = room, .cap = sizeof room, .max = sizeof room };
 		const struct edge_known *k;

@@ -77,24 +77,6 @@ bool report_is_one(const struct config *c, struct str header)
 	return from.n && header_find(header, STR("From"), &f) == RC_OK && str_ifind_str(f.value, from) < f.value.n;
 }
 
-size_t report_words(struct str list, struct str *out, size_t max)
-{
-	size_t n = 0;
-	while (n < max) {
-		size_t at = 0, k = 0;
-		while (at < list.n && (list.p[at] == ' ' || list.p[at] == ',' || list.p[at] == '\t'))
-			at++;
-		list = str_skip(list, at);
-		while (k < list.n && list.p[k] != ' ' && list.p[k] != ',' && list.p[k] != '\t')
-			k++;
-		if (!k)
-			break;
-		out[n++] = str_head(list, k);
-		list = str_skip(list, k);
-	}
-	return n;
-}
-
 static enum rc check_address(const char *key, struct str a, struct why *why)
 {
 	struct str d = report_domain_of(a), l = local_of(a);

@@ -19,8 +19,6 @@ struct str report_domain_of(struct str address); /* after the last "@"; "" = non
 /* Messages that carry a report or come from our own reporting address: reports about them would be answered by reports. */
 bool report_is_one(const struct config *c, struct str header);
 MUST_USE enum rc report_rules_check(const struct config *c, struct why *why);
-/* The words of a list with blanks or commas between. */
-size_t report_words(struct str list, struct str *out, size_t max);
 
 /* "2026-11-24" and back; 0 = no date. */
 void report_day_text(uint32_t day, char out[16]);

@@ -183,8 +183,8 @@ static enum rc look(struct role_env *e, struct ledger *l, struct str domain, uin
 	int64_t end = wall_ms() / 1000 + 86400, begin = ((int64_t)day_of_ms(wall_ms()) + 1 - days) * 86400;
 	struct ledger_reports q = { .kind = REPORT_DMARC, .since_s = begin, .until_s = end };
 	/* Copies: a reload replaces the configuration while this waits. */
-	o.owns = report_words(arena_str(a, e->config->reports_own_networks), own, WORDS);
-	o.n_forwarders = report_words(arena_str(a, e->config->authentication_trusted_forwarders), forwarders, WORDS);
+	o.owns = str_words(arena_str(a, e->config->reports_own_networks), own, WORDS);
+	o.n_forwarders = str_words(arena_str(a, e->config->authentication_trusted_forwarders), forwarders, WORDS);
 	*v = (struct domain_view){ .domain = domain, .days = days, .heads = { .a = a, .policy = STR("") } };
 	TRY(ledger_tag(l, domain, &q.domain));
 	TRY(read_rows(l, &q, &now, why));

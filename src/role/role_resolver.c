@@ -21,19 +21,6 @@ struct resolver {
 	unsigned under_way;
 };
 
-/* "a b c" of a configuration value. */
-static size_t words(struct str text, struct str out[LIST_MAX])
-{
-	size_t n = 0;
-	struct str one, rest = str_trim(text);
-	while (rest.n && n < LIST_MAX) {
-		(void)str_cut(rest, ' ', &one, &rest);
-		rest = str_trim(rest);
-		out[n++] = one;
-	}
-	return n;
-}
-
 static bool is_local(const struct config *c) { return str_eq(str_trim(c->dns_forwarder), STR("none")); }
 
 static enum rc read_file(struct str path, struct buf *out, struct why *why)
@@ -67,7 +54,7 @@ static enum rc read_zones(struct resolver *r, const struct config *c, struct why
 {
 	struct str path[LIST_MAX];
 	struct dns_table *t;
-	size_t n = words(c->dns_zones, path);
+	size_t n = str_words(c->dns_zones, path, LIST_MAX);
 	TRY(dns_table_new(&t));
 	put_in_force(r, t);
 	for (size_t i = 0; i < n; i++) {
@@ -85,8 +72,8 @@ static enum rc open_unbound(struct role_env *e, struct resolver *r, struct why *
 	AUTO(buf_done) struct buf anchor = { .max = FILE_ROOM };
 	if (c->dns_trust_anchor.n)
 		TRY(read_file(c->dns_trust_anchor, &anchor, why));
-	struct ub_config u = { .forwarder = forwarder, .forwarder_n = words(c->dns_forwarder, forwarder), .trust_anchor = buf_str(&anchor), .insecure = insecure,
-		.insecure_n = words(c->dns_insecure, insecure), .max_questions = (unsigned)c->dns_max_questions };
+	struct ub_config u = { .forwarder = forwarder, .forwarder_n = str_words(c->dns_forwarder, forwarder, LIST_MAX), .trust_anchor = buf_str(&anchor), .insecure = insecure,
+		.insecure_n = str_words(c->dns_insecure, insecure, LIST_MAX), .max_questions = (unsigned)c->dns_max_questions };
 	return ub_open(e->loop, &u, &r->ub, why);
 }
 
@@ -125,7 +112,7 @@ static size_t ports(const struct role_env *e, uint16_t out[ROLE_PORTS_MAX])
 	if (is_local(e->config))
 		return 0;
 	out[n++] = (uint16_t)e->config->dns_port;
-	size_t words_n = words(e->config->dns_forwarder, forwarder);
+	size_t words_n = str_words(e->config->dns_forwarder, forwarder, LIST_MAX);
 	for (size_t i = 0; i < words_n && n < ROLE_PORTS_MAX; i++) {
 		struct str address, port;
 		uint64_t v = 53;

@@ -319,6 +319,24 @@ static void pieces_of_text_are_found_cut_and_trimmed(void **state)
 	assert_true(str_cmp(STR("a"), STR("ab")) < 0 && str_cmp(STR("b"), STR("ab")) > 0 && str_cmp(STR("x"), STR("x")) == 0);
 }
 
+static void the_words_of_a_list_may_have_any_blanks_and_commas_between(void **state)
+{
+	static const struct { struct str list; size_t n; const char *word[3]; } cases[] = {
+		{ STR_INIT(""), 0, { 0 } },           { STR_INIT(" ,\t\r\n, "), 0, { 0 } },          { STR_INIT("a"), 1, { "a" } },
+		{ STR_INIT("a,b"), 2, { "a", "b" } }, { STR_INIT(" a ,\tb,\n c,"), 3, { "a", "b", "c" } }, { STR_INIT("a b c d"), 3, { "a", "b", "c" } },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct str word[3];
+		assert_int_equal(str_words(cases[i].list, word, 3), cases[i].n);
+		for (size_t k = 0; k < cases[i].n; k++)
+			assert_true(str_eq(word[k], str_z(cases[i].word[k])));
+	}
+	struct str list = STR("one, two"), word;
+	assert_true(str_word(&list, &word) && str_eq(word, STR("one")) && str_word(&list, &word) && str_eq(word, STR("two")));
+	assert_false(str_word(&list, &word));
+	assert_int_equal(word.n, 0);
+}
+
 static void a_reason_is_kept_where_it_arose(void **state)
 {
 	struct why w = { 0 };
@@ -354,6 +372,7 @@ int main(void)
 		cmocka_unit_test(an_arena_refuses_past_its_ceiling_and_remembers),
 		cmocka_unit_test(numbers_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(pieces_of_text_are_found_cut_and_trimmed),
+		cmocka_unit_test(the_words_of_a_list_may_have_any_blanks_and_commas_between),
 		cmocka_unit_test(a_reason_is_kept_where_it_arose),
 	};
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
