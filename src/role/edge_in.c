@@ -115,7 +115,7 @@ static enum rc judge_sender(struct edge_session *s, bool *out_junk, struct why *
 		FAIL(why, RC_DENIED, "%s %s", v->answer, s->mid);
 	if (v->action == AUTH_DEFER)
 		FAIL(why, RC_BUSY, "%s %s", v->answer, s->mid);
-	*out_junk = v->action == AUTH_JUNK;
+	*out_junk = s->disowned = v->action == AUTH_JUNK;
 	return RC_OK;
 }
 

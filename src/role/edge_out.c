@@ -239,53 +239,6 @@ static enum rc count(struct edge_session *s, const struct edge_post *p, const st
 	return RC_OK;
 }
 
-/* ---- what came of it ---- */
-
-static void say_refused(enum rc rc, const struct edge_rcpt *r, struct smtp_result *out)
-{
-	struct str who = str_head(r->address, 120);
-	out->rc = rc;
-	if (r->place_n == 0 && r->refused)
-		out->rc = why_fail(&out->why, r->refused[2] == '4' ? RC_CONFLICT : RC_DENIED, 0, __FILE__, "%s", r->refused);
-	else if (rc == RC_FULL)
-		out->rc = why_fail(&out->why, RC_LIMIT, 0, __FILE__, "5.2.2 the mailbox of %.*s is full", PSTR(who));
-	else if (rc == RC_NOTFOUND)
-		(void)why_fail(&out->why, RC_NOTFOUND, 0, __FILE__, "5.1.1 no such address here: %.*s", PSTR(who));
-	else if (rc != RC_OK)
-		(void)why_fail(&out->why, rc, 0, __FILE__, "4.3.0 not stored (%s), try again", rc_name(rc));
-}
-
-void edge_settle(struct edge_session *s, const struct edge_post *p, struct smtp_result *results)
-{
-	enum rc *fates = arena_new(&s->a, s->rcpt_n * sizeof *fates);
-	for (size_t i = 0; i < s->rcpt_n; i++) {
-		const struct edge_rcpt *r = &s->rcpts[i];
-		enum rc rc = r->report ? results[i].rc : edge_post_outcome(p, r);
-		if (fates)
-			fates[i] = rc;
-		if (r->report)
-			continue;
-		say_refused(rc, r, &results[i]);
-		if (r->account || rc != RC_OK)
-			count_add(s->v->e, rc == RC_OK ? M_DELIVERED : M_DELIVERY_FAILED, 1);
-	}
-	if (fates)
-		edge_tell_rcpts(s, fates);
-	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", s->rcpt_n), F("size", s->message.n),
-	          F("defects", p->defects), F("queued", p->bucket_n), F("dur_ms", loop_now(s->v->e->loop) - s->began));
-}
-
-enum rc edge_commit_failed(struct edge_session *s, enum rc rc, const struct why *inner, struct why *why)
-{
-	count_add(s->v->e, M_SMTP_TEMP, 1);
-	if (rc == RC_FULL)
-		FAIL(why, RC_FULL, "4.3.1 no room on this server, try again later. %s", s->mid);
-	if (rc == RC_DENIED) /* a day's limit: the store says which, and until when */
-		FAIL(why, RC_BUSY, "%s %s", inner->text, s->mid);
-	log_event(LEVEL_ERROR, EV_SMTP_REFUSED, F("sid", s->v->sid), F("mid", s->mid), F("code", 451), F("reason", inner->text));
-	FAIL(why, RC_IO, "4.3.0 not stored, try again. %s", s->mid);
-}
-
 enum rc edge_out_commit(void *house, struct smtp_result *results, size_t n, char out_id[16], struct why *why)
 {
 	struct edge_session *s = house;

@@ -13,7 +13,7 @@
 #include "smtp/session.h"
 
 /* One connection of `edge`, between its files: edge_login.c (who submits), edge_route.c (whom a message is for), edge_body.c (a message in memory, and what is put
- * in front of it), edge_in.c (mail from strangers), edge_forward.c (what of it goes on), edge_out.c (submissions), edge_tell.c (what the ledger hears),
+ * in front of it), edge_in.c (mail from strangers), edge_forward.c (what of it goes on), edge_out.c (submissions), edge_settle.c (answers and notices), edge_tell.c (what the ledger hears),
  * role_edge.c (the session and the role). Nobody else includes this, except edge_post.c and edge_submit.c for the house. */
 
 enum { EDGE_ARENA = 64 << 20, EDGE_GAP = 4096, EDGE_TRACE_MAX = 65536, EDGE_EVENT_MOST = 2048, EDGE_FACT_MOST = 8192, EDGE_EVENTS_MAX = 48 * 1024,
@@ -53,6 +53,7 @@ struct edge_session {                  /* one connection */
 	bool blocklists_begun;
 	struct str verified;           /* the author's domain, when DMARC has passed */
 	bool proved;                   /* SPF or DMARC has passed: what may be forwarded */
+	bool disowned;                 /* its author's domain wants it quarantined: the sender is nobody to answer */
 	uint64_t counted;              /* of `held` */
 	struct str from;
 	char mid[9];
@@ -108,7 +109,7 @@ enum rc edge_out_commit(void *house, struct smtp_result *results, size_t n, char
 /* ---- both ---- */
 struct str edge_subject(struct arena *a, const struct edge_head *h); /* as people read it */
 void edge_read_reports(struct edge_session *s, struct smtp_result *results); /* what came to reporting addresses: once, however many they are */
-/* What came of each recipient, to the session and to the ledger. */
+/* What came of each recipient, to the session, to the ledger, and by a notice to those whom the one answer of SMTP does not reach. */
 void edge_settle(struct edge_session *s, const struct edge_post *p, struct smtp_result *results);
 enum rc edge_commit_failed(struct edge_session *s, enum rc rc, const struct why *inner, struct why *why);
 /* Who is told of a failure, when it goes out at all, and how long it is tried. */

@@ -42,7 +42,7 @@ static void on_reset(void *house)
 	s->rcpts = NULL;
 	s->rcpt_n = s->rcpt_cap = 0;
 	s->mail = NULL;
-	s->proved = false;
+	s->proved = s->disowned = false;
 	s->from = s->from_local = s->from_domain = s->verified = STR("");
 }
 

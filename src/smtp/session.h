@@ -53,7 +53,7 @@ struct smtp_rcpt {                 /* valid during the call of `rcpt` only */
 };
 enum smtp_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 
-/* One recipient's outcome of a delivery (LMTP answers each; SMTP 250 if any took it, for the hook has then kept the rest's failure). */
+/* One recipient's outcome of a delivery (LMTP answers each; SMTP 250 if any took it: the hook tells the sender of the rest by a message). */
 struct smtp_result { enum rc rc; struct why why; };
 
 struct smtp_hooks {

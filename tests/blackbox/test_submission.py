@@ -391,3 +391,95 @@ def test_another_user_of_this_machine_is_the_account_of_that_name(fresh):
     answers = say("EHLO x", "MAIL FROM:<alice@demo.test>", "MAIL FROM:<daemon@demo.test>", "RCPT TO:<bob@demo.test>", "DATA", "Subject: from a daemon", "", "hi", ".", "QUIT")
     assert "550 5.7.1 daemon@demo.test may not send as alice@demo.test" in answers and "250 2.0.0 Ok" in answers, answers
     assert email.message_from_bytes(arrived(s, "bob@demo.test", "from a daemon"))["From"] == "<daemon@demo.test>"
+
+
+# ---- what the one answer of SMTP cannot say ----
+
+def notices(server, user, about):
+    """The reports in a mailbox about a message with this subject, by their action."""
+    out = []
+    for octets in fetch_all(imap(server, user)).values():
+        m = email.message_from_bytes(octets)
+        if m.get_content_type() == "multipart/report" and about.encode() in octets:
+            out.append(m)
+    return out
+
+
+def fields_of(report):
+    return [dict(part.items()) for part in report.get_payload(1).get_payload()[1:]]
+
+
+@pytest.fixture(scope="module")
+def small(server):
+    server.cli("account", "add", "small@demo.test", "--quota", "4KiB", input=PASSWORD + "\n")
+    return "small@demo.test"
+
+
+def send_all(server, user, to, message, how=()):
+    """Says no SIZE: that a mailbox is too small for the message comes out at the end."""
+    with connect(server, user) as s:
+        assert s.docmd("MAIL", f"FROM:<{user}>")[0] == 250
+        for one in to:
+            code, text = s.docmd("RCPT", " ".join([f"TO:<{one}>", *how]))
+            assert code == 250, text
+        return s.data(message)
+
+
+def test_a_copy_that_finds_no_room_is_returned_while_the_others_arrive(server, user, small):
+    big = letter(user, "too big for one") + b"".join(b"%065d\r\n" % i for i in range(100))
+    code, text = send_all(server, user, [user, small], big)
+    assert code == 250, text
+    assert arrived(server, user, "too big for one")
+    report = wait_for(lambda: notices(server, user, "too big for one"))[0]
+    rcpt, = fields_of(report)
+    assert rcpt["Action"] == "failed" and rcpt["Status"] == "5.2.2" and rcpt["Final-Recipient"] == f"rfc822; {small}"
+    assert report["Return-Path"] == "<>" and report["Auto-Submitted"] == "auto-replied" and f"{small}" in report.get_payload(0).get_payload()
+    # alone it is said in the answer
+    code, text = send_all(server, user, [small], big)
+    assert code == 552 and text.startswith(b"5.2.2")
+
+
+def test_notify_never_keeps_a_failure_to_itself(server, user, small):
+    big = letter(user, "never told") + b"".join(b"%065d\r\n" % i for i in range(100))
+    assert send_all(server, user, [user, small], big, ["NOTIFY=NEVER"])[0] == 250
+    assert send_all(server, user, [user], letter(user, "after never"))[0] == 250
+    assert arrived(server, user, "after never") and not notices(server, user, "never told")
+
+
+def test_who_asks_for_it_hears_that_a_message_has_been_delivered(server, user):
+    with connect(server, user) as s:
+        assert s.docmd("MAIL", f"FROM:<{user}> ENVID=QQ314 RET=HDRS")[0] == 250
+        assert s.docmd("RCPT", f"TO:<{user}> NOTIFY=SUCCESS ORCPT=rfc822;first+40demo.test")[0] == 250
+        assert s.data(letter(user, "receipt please"))[0] == 250
+    report = wait_for(lambda: notices(server, user, "receipt please"))[0]
+    rcpt, = fields_of(report)
+    assert rcpt["Action"] == "delivered" and rcpt["Status"].startswith("2.") and rcpt["Original-Recipient"] == "rfc822; first@demo.test"
+    assert report.get_payload(1).get_payload()[0]["Original-Envelope-Id"] == "QQ314"
+
+
+def test_a_stranger_hears_too_and_the_null_sender_does_not(server, user, small):
+    big = letter("joe@far.example", "from outside") + b"".join(b"%065d\r\n" % i for i in range(100))
+    for sender in ("joe@far.example", ""):
+        with smtplib.SMTP("localhost", server.smtp, local_hostname="client.example") as s:
+            s.ehlo()
+            s.docmd("MAIL", f"FROM:<{sender}>")
+            assert s.rcpt(user)[0] == 250 and s.rcpt(small)[0] == 250
+            code, text = s.data(big)
+            assert code == 250, text
+        mid = text.split()[-1].decode()
+        told = [e for e in server.events("queue.report") if e["mid"] == mid]
+        assert [e["to"] for e in told] == ([sender] if sender else [])
+    left = lambda state: [json.loads(line) for line in server.cli("queue", "list", "--state", state, "--to", "joe@far.example", "--json", check=False).stdout.splitlines()]
+    row, = wait_for(lambda: left("open") + left("done"))
+    assert row["from"] == ""
+
+
+def test_the_owner_of_a_group_hears_of_a_member_whom_nothing_reaches(server, user, small):
+    server.cli("group", "add", "team@demo.test", "--write", "anyone", "--owner", "carol@demo.test")
+    server.cli("group", "members", "team@demo.test", "--add", user, "--add", small)
+    big = letter(user, "for the team") + b"".join(b"%065d\r\n" % i for i in range(100))
+    assert send_all(server, user, ["team@demo.test"], big)[0] == 250
+    assert arrived(server, user, "for the team")
+    rcpt, = fields_of(wait_for(lambda: notices(server, "carol@demo.test", "for the team"))[0])
+    assert rcpt["Final-Recipient"] == f"rfc822; {small}" and rcpt["Status"] == "5.2.2"
+    assert not notices(server, user, "for the team")
