@@ -74,6 +74,13 @@ enum rc edge_on_body_write(void *house, struct str bytes, struct why *why)
 	return RC_OK;
 }
 
+enum rc edge_check_lines(struct edge_session *s, struct why *why)
+{
+	if (!edge_lines_ok(str_head(edge_raw(s), s->header)))
+		FAIL(why, RC_SYNTAX, "5.6.0 bare CR or LF in the header; lines end with CR LF");
+	return RC_OK;
+}
+
 void edge_take_out(struct edge_session *s, bool (*drop)(const void *arg, struct str field))
 {
 	struct str name = s->v->e->config->server_hostname;

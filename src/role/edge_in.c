@@ -139,6 +139,7 @@ static void aim_at_junk(struct edge_session *s, struct seal_target *t, size_t n)
 static enum rc check_loop(struct edge_session *s, struct why *why)
 {
 	struct edge_head h;
+	TRY(edge_check_lines(s, why));
 	edge_head_read(str_head(edge_raw(s), s->header), &h);
 	if (h.received > EDGE_RECEIVED_MAX)
 		FAIL(why, RC_CONFLICT, "5.4.6 more than %d Received fields: this message goes round in circles. %s", EDGE_RECEIVED_MAX, s->mid);

@@ -54,6 +54,21 @@ enum rc edge_out_mail(struct edge_session *s, struct why *why)
 
 /* ---- the header ---- */
 
+/* A domain in small letters, its U-labels as A-labels, as in an envelope: rights and keys are kept under that name. What is no address there stays as it is. */
+static void one_spelling(struct mail_address *m, struct arena *a)
+{
+	char room[400];
+	struct buf path = { .p = room, .cap = sizeof room, .max = sizeof room };
+	struct mail_address same;
+	struct str rest;
+	struct why why = { 0 };
+	buf_byte(&path, '<');
+	mail_address_format(m, &path);
+	buf_byte(&path, '>');
+	if (!path.failed && mail_path_parse(buf_str(&path), true, true, a, &same, &rest, &why) == RC_OK && !rest.n && same.domain.n)
+		*m = same;
+}
+
 /* Every author, and who sends in their place, must be the account's: recipients are shown these. */
 static enum rc check_list(struct edge_session *s, struct str value, const char *where, struct str *out_domain, struct why *why)
 {
@@ -70,10 +85,12 @@ static enum rc check_list(struct edge_session *s, struct str value, const char *
 		struct buf text = { .p = room, .cap = sizeof room, .max = sizeof room };
 		if (m->kind != MAILBOX_ADDRESS)
 			continue;
-		mail_address_format(&(struct mail_address){ m->local, m->domain }, &text);
+		struct mail_address one = { m->local, m->domain };
+		one_spelling(&one, &a);
+		mail_address_format(&one, &text);
 		rc = text.failed ? why_fail(why, RC_DENIED, 0, __FILE__, "5.7.1 an address in %s is too long", where) : edge_may_send(s, buf_str(&text), where, why);
 		if (rc == RC_OK && n++ == 0)
-			*out_domain = arena_str(&s->a, m->domain);
+			*out_domain = arena_str(&s->a, one.domain);
 	}
 	if (rc == RC_OK && n == 0)
 		rc = why_fail(why, RC_SYNTAX, 0, __FILE__, "5.6.0 no address in %s", where);
@@ -90,6 +107,11 @@ static enum rc check_authors(struct edge_session *s, const struct edge_head *h, 
 		TRY(check_list(s, h->from_value, "From", out_domain, why));
 	if (h->sender)
 		TRY(check_list(s, h->sender_value, "Sender", &unused, why));
+	/* RFC 5322 3.6.6: blocks of Resent fields are put in front, so the first one is whoever sends it now; the others are history. */
+	if (h->resent_from)
+		TRY(check_list(s, h->resent_from_value, "Resent-From", &unused, why));
+	if (h->resent_sender && h->resent_from)
+		TRY(check_list(s, h->resent_sender_value, "Resent-Sender", &unused, why));
 	return RC_OK;
 }
 
@@ -135,6 +157,7 @@ static enum rc make_whole(struct edge_session *s, struct edge_head *h, struct wh
 	struct why inner = { 0 };
 	buf_init(&added, 4096);
 	buf_init(&signatures, EDGE_TRACE_MAX);
+	TRY(edge_check_lines(s, why));
 	edge_head_read(str_head(edge_raw(s), s->header), h);
 	if (h->received > EDGE_RECEIVED_MAX)
 		FAIL(why, RC_CONFLICT, "5.4.6 more than %d Received fields: this message goes round in circles", EDGE_RECEIVED_MAX);

@@ -145,7 +145,7 @@ static enum rc add_bounce(struct edge_session *s, const struct smtp_rcpt *to, st
 	else
 		FAIL(why, RC_BUSY, "4.3.0 the directory does not answer, try again");
 	s->rcpts[s->rcpt_n - 1].bounce = true;
-	return edge_begin_auth(s, why);
+	return s->submission ? RC_OK : edge_begin_auth(s, why);
 }
 
 /* ---- somebody elsewhere ---- */

@@ -88,6 +88,8 @@ struct str edge_raw(const struct edge_session *s);       /* as it came */
 struct str edge_now(const struct edge_session *s);       /* as it is by now */
 /* Some more of the message has come: the header to those who wait for it, the body to those who hash it. `last`: that was all. */
 MUST_USE enum rc edge_feed_auth(struct edge_session *s, struct str bytes, bool last);
+/* RFC 3030 3: BINARYMIME frees the body's lines, not the header's: RC_SYNTAX where one ends otherwise, for readers differ in what they make of that. */
+MUST_USE enum rc edge_check_lines(struct edge_session *s, struct why *why);
 /* Takes fields out of the header, puts fields in front. RC_NOMEM. */
 void edge_take_out(struct edge_session *s, bool (*drop)(const void *arg, struct str field));
 MUST_USE enum rc edge_prepend(struct edge_session *s, struct str fields);

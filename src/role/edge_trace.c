@@ -70,10 +70,11 @@ size_t edge_strip(char *header, size_t n, bool (*drop)(const void *arg, struct s
 
 void edge_head_read(struct str header, struct edge_head *out)
 {
-	struct edge_head h = { .from_value = STR(""), .sender_value = STR(""), .subject = STR("") };
+	struct edge_head h = { .from_value = STR(""), .sender_value = STR(""), .resent_from_value = STR(""), .resent_sender_value = STR(""), .subject = STR("") };
 	const struct { struct str name; unsigned *count; struct str *value; } wanted[] = {
 		{ STR("from"), &h.from, &h.from_value }, { STR("sender"), &h.sender, &h.sender_value }, { STR("date"), &h.date, NULL },
 		{ STR("message-id"), &h.message_id, NULL }, { STR("received"), &h.received, NULL }, { STR("subject"), NULL, &h.subject },
+		{ STR("resent-from"), &h.resent_from, &h.resent_from_value }, { STR("resent-sender"), &h.resent_sender, &h.resent_sender_value },
 	};
 	struct str value;
 	for (struct str left = header; left.n;) {
@@ -83,7 +84,7 @@ void edge_head_read(struct str header, struct edge_head *out)
 				continue;
 			if (wanted[i].count)
 				++*wanted[i].count;
-			if (wanted[i].value)
+			if (wanted[i].value && !wanted[i].value->n)
 				*wanted[i].value = value;
 		}
 		/* RFC 8689 5: "the TLS-Required header field ... "No"", whatever its case */
@@ -105,6 +106,19 @@ bool edge_was_delivered_to(struct str header, struct str address)
 		left = str_skip(left, field.n);
 	}
 	return false;
+}
+
+bool edge_lines_ok(struct str header)
+{
+	for (size_t at = 0; at < header.n; at++) {
+		size_t lf = at + str_find(str_skip(header, at), '\n'), cr = at + str_find(str_skip(header, at), '\r');
+		if (cr == header.n && lf == header.n)
+			return true;
+		if (lf == header.n || cr + 1 != lf)
+			return false;
+		at = lf;
+	}
+	return true;
 }
 
 bool edge_has_8bit(struct str text)

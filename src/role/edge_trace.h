@@ -16,13 +16,15 @@ bool edge_is_private(const void *authserv, struct str field);
 
 /* What `edge` has to know of a header, in one pass. */
 struct edge_head {
-	unsigned from, sender, date, message_id, received; /* how many there are */
-	struct str from_value, sender_value, subject;      /* of the last one; "" = none */
+	unsigned from, sender, resent_from, resent_sender, date, message_id, received; /* how many there are */
+	struct str from_value, sender_value, resent_from_value, resent_sender_value, subject; /* of the first one; "" = none */
 	bool tls_optional;             /* TLS-Required: No (RFC 8689 5) */
 	bool eight_bit;                /* some octet beyond ASCII */
 };
 void edge_head_read(struct str header, struct edge_head *out);
 /* Is there a Delivered-To with this address? */
 bool edge_was_delivered_to(struct str header, struct str address);
+/* Is every CR and LF part of a CRLF? */
+bool edge_lines_ok(struct str header);
 /* Some octet beyond ASCII in it? */
 bool edge_has_8bit(struct str text);

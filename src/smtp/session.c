@@ -99,6 +99,7 @@ static void do_starttls(struct smtp_session *s, struct str arg)
 	smtp_end_transaction(s);
 	s->helo[0] = 0;
 	s->esmtp = false;
+	s->logged_in = s->config->logged_in; /* a login in the clear, too */
 	s->state = SMTP_GREET;
 	enum rc rc = stream_flush(s->io);
 	if (rc == RC_OK)

@@ -149,6 +149,18 @@ def test_a_bounce_to_the_rewritten_sender_finds_its_way_back(house, world):
     assert code == 550 and text.startswith(b"5.1.1")
 
 
+def test_a_receipt_of_ours_finds_the_way_back_too(house, world):
+    """A null sender to a rewritten address, from somebody who has logged in."""
+    assert stranger(house, "bob@demo.test", "read me")[0] == 250
+    rewritten = wait_for(lambda: world.find("bob@far.example", "read me"))["from"]
+    with smtplib.SMTP("localhost", house.submission, local_hostname="client.example") as c:
+        c.starttls(context=tls(house))
+        c.login("bob@demo.test", PASSWORD)
+        assert c.sendmail("", [rewritten], b"From: bob@demo.test\r\nSubject: it was read\r\n\r\nhello\r\n") == {}
+    m = wait_for(lambda: world.find("joe@proved.example", "it was read"))
+    assert m["from"] == "" and b"Authentication-Results" not in m["body"]
+
+
 def test_what_nothing_proves_stays_and_its_owner_is_told_once(house, world):
     for i in range(2):
         assert stranger(house, "carol@demo.test", f"unproved {i}", sender="joe@unknown.example")[0] == 250

@@ -51,6 +51,11 @@ def run(*args, input=None, env=None, **kw):
     return subprocess.run([str(a) for a in args], input=input, capture_output=True, timeout=60, env=dict(os.environ, **(env or {})), **kw)
 
 
+def signing(server):
+    """Once the demo's keys, made with it, are old enough to sign."""
+    wait_for(lambda: all(json.loads(line)["state"] == "signing" for line in server.cli("dkim", "list", "demo.test", "--json").stdout.splitlines()), 30)
+
+
 def queued(server, mid):
     return [e for e in server.events("smtp.received") if e.get("mid") == mid][0]["queued"]
 
@@ -242,6 +247,85 @@ def test_ones_own_address_with_a_tag_and_an_alias_are_ones_own(server, user):
     assert arrived(server, user, "tagged") and arrived(server, user, "a receipt")
 
 
+def test_a_domain_has_one_spelling_in_from(server, user):
+    signing(server)
+    with connect(server, user) as s:
+        assert s.sendmail(user, [user], letter(user.upper(), "in capitals")) == {}
+    assert b"DKIM-Signature:" in arrived(server, user, "in capitals")
+
+
+def test_letters_of_other_alphabets_in_a_domain_are_one_spelling_too(fresh):
+    s = fresh()
+    s.cli("domain", "add", "b\u00fccher.test")
+    s.cli("account", "add", "eva@b\u00fccher.test", input=PASSWORD + "\n")
+    with connect(s, "eva@xn--bcher-kva.test") as c:
+        c.send("MAIL FROM:<eva@b\u00fccher.test> SMTPUTF8\r\nRCPT TO:<eva@B\u00dcCHER.test>\r\n".encode())
+        assert c.getreply()[0] == 250 and c.getreply()[0] == 250
+        code, text = c.data("From: eva@b\u00fccher.test\r\nSubject: in letters of its own\r\n\r\nhello\r\n".encode())
+        assert code == 250, text
+    assert b"@xn--bcher-kva.test>\r\nFrom: eva@b\xc3\xbccher.test\r\n" in arrived(s, "eva@xn--bcher-kva.test", "in letters of its own")
+
+
+@pytest.mark.parametrize("fields,part", [
+    ("From: {user} <alice@demo.test>", b"cannot be read"), ("From: all: alice@demo.test;", b"(in From)"), ("From: nobody:;", b"no address in From"),
+    ("From : alice@demo.test", b"(in From)"), ("From: <@x.example:alice@demo.test>", b"(in From)"), ("From: {user}\r\nFrom\t: alice@demo.test", b"more than one From"),
+    ("From: {user}\r\nSender: x: alice@demo.test;", b"(in Sender)"), ("From: {user}\r\nResent-From: alice@demo.test", b"(in Resent-From)"),
+    ("From: {user}\r\nResent-Sender: alice@demo.test\r\nResent-From: {user}", b"(in Resent-Sender)"), ("x\r\nFrom: alice@demo.test", b"(in From)"),
+    ("From: u1@[127.0.0.1]", b"(in From)"),
+])
+def test_no_trick_in_the_header_makes_one_somebody_else(server, fields, part):
+    user = "u1@demo.test"
+    code, text = refused(server, user, user, (fields.format(user=user) + "\r\nSubject: a trick\r\n\r\nhello\r\n").encode())
+    assert code == 550 and part in text, text
+
+
+def test_a_resent_message_keeps_its_history(server, user):
+    """Only the newest block of Resent fields is the sender's own."""
+    with connect(server, user) as s:
+        assert s.sendmail(user, [user], letter(user, "sent again", f"Resent-From: {user}\r\nResent-To: {user}\r\nResent-From: joe@far.example\r\n")) == {}
+    assert arrived(server, user, "sent again")
+
+
+@pytest.mark.parametrize("header", [b"X: a\rFrom: alice@demo.test\r\nFrom: USER\r\n\r\n", b"From: USER\r\nX: a\n\nFrom: alice@demo.test\r\n\r\n"])
+def test_binarymime_frees_the_lines_of_the_body_and_not_those_of_the_header(server, header):
+    user = "u1@demo.test"
+    for port, sender in ((server.submission, user), (server.smtp, "joe@far.example")):
+        with smtplib.SMTP("localhost", port, local_hostname="client.example", timeout=20) as s:
+            s.starttls(context=tls(server))
+            s.ehlo()
+            if port == server.submission:
+                s.login(user, PASSWORD)
+            for head, want in ((header.replace(b"USER", sender.encode()), 550), (f"From: {sender}\r\n\r\n".encode(), 250)):
+                message = head + b"body\rwith\nlines\0"
+                assert s.docmd("MAIL", f"FROM:<{sender}> BODY=BINARYMIME")[0] == 250 and s.rcpt(user)[0] == 250
+                s.send(b"BDAT %d LAST\r\n" % len(message) + message)
+                code, text = s.getreply()
+                assert code == want, text
+
+
+def test_starttls_forgets_a_login_in_the_clear(server, user):
+    """RFC 3207 4.2. Only the demo takes one at all, on loopback."""
+    with smtplib.SMTP("localhost", server.submission, local_hostname="client.example", timeout=20) as s:
+        s.login(user, PASSWORD)
+        s.starttls(context=tls(server))
+        s.ehlo()
+        assert "auth" in s.esmtp_features and s.mail(user)[0] == 530
+        s.login(user, PASSWORD)
+        assert s.mail(user)[0] == 250
+
+
+def test_one_login_per_connection_and_only_outside_of_a_transaction(server, user):
+    plain = "PLAIN " + base64.b64encode(f"\0{user}\0{PASSWORD}".encode()).decode()
+    with connect(server) as s:
+        s.send(f"AUTH {plain}\r\nMAIL FROM:<{user}>\r\nRSET\r\n")  # in one packet
+        assert [s.getreply()[0] for _ in range(3)] == [235, 250, 250]
+        assert s.docmd("AUTH", plain)[0] == 503
+        assert s.ehlo()[0] == 250 and "auth" not in s.esmtp_features and s.mail(user)[0] == 250  # still logged in
+    with connect(server) as s:  # RFC 4616 2: only as oneself
+        assert s.docmd("AUTH", "PLAIN " + base64.b64encode(f"alice@demo.test\0{user}\0{PASSWORD}".encode()).decode())[0] == 535
+        assert s.mail(user)[0] == 530
+
+
 def test_unknown_people_here_are_refused_and_people_elsewhere_are_queued(server, user):
     code, text = refused(server, user, user, letter(user, "x"), to="nobody@demo.test")
     assert code == 550 and text.startswith(b"5.1.1")
@@ -282,6 +366,7 @@ def test_a_message_without_from_gets_its_senders(server, user):
 
 
 def test_everything_is_signed_for_the_authors_domain(server, user):
+    signing(server)
     keys = {}
     for line in server.cli("dkim", "list", "demo.test", "--json").stdout.splitlines():
         k = json.loads(line)

@@ -258,10 +258,15 @@ static void a_header_is_read_in_one_pass(void **state)
 	edge_head_read(STR("Received: a\r\nReceived : b\r\n c\r\nFROM: a@b\r\nfrom: c@d\r\nTLS-Required: no\r\nSubject: caf\xc3\xa9\r\n\r\n"), &h);
 	assert_int_equal(h.received, 2);
 	assert_int_equal(h.from, 2);
+	assert_true(str_eq(str_trim(h.from_value), STR("a@b")));
 	assert_int_equal(h.date + h.message_id + h.sender, 0);
 	assert_true(h.tls_optional && h.eight_bit);
 	assert_true(edge_was_delivered_to(STR("X: y\r\nDelivered-To:  Bob@Example.org \r\n\r\n"), STR("bob@example.org")));
 	assert_false(edge_was_delivered_to(STR("Delivered-To: bobby@example.org\r\n\r\n"), STR("bob@example.org")));
+	assert_true(edge_lines_ok(STR("")) && edge_lines_ok(STR("A: 1")) && edge_lines_ok(STR("A: 1\r\nB: 2\r\n\r\n")));
+	static const struct str broken[] = { STR_INIT("A: 1\rB: 2\r\n"), STR_INIT("A: 1\nB: 2\r\n"), STR_INIT("A: 1\r\n\n"), STR_INIT("A: 1\r"), STR_INIT("\r\r\n"), STR_INIT("\n") };
+	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
+		assert_false(edge_lines_ok(broken[i]));
 	assert_false(edge_has_8bit(STR("plain text, longer than eight octets")));
 	assert_true(edge_has_8bit(STR("plain text, longer than eight octets\xff")));
 }
