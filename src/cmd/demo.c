@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PORT_MAX = 65535, PORT_TRIES = 200, ACCOUNTS_MAX = 20000, START_MS = 20000, STOP_MS = 10000 };
+enum { PORT_MAX = 65535, PORT_TRIES = 200, ACCOUNTS_MAX = 20000, START_MS = 20000, STOP_MS = 10000, FOLLOW_S = 1 };
 
 const struct demo_port demo_ports[DEMO_PORTS] = {
 	[DEMO_SMTP] = { "smtp", 2525, 25 },    [DEMO_SUBMISSION] = { "submission", 5870, 587 }, [DEMO_SUBMISSIONS] = { "submissions", 4650, 465 },
@@ -227,9 +227,11 @@ static void block_signals(sigset_t *set)
 static enum status keep(struct demo *d, const sigset_t *set)
 {
 	for (unsigned deaths = 0;;) {
-		int got = sigwaitinfo(set, NULL);
+		int got = sigtimedwait(set, NULL, &(struct timespec){ .tv_sec = FOLLOW_S });
 		if (got == SIGINT || got == SIGTERM)
 			break;
+		if (got < 0)
+			demo_follow_keys(d);
 		if (!server_died(d))
 			continue;
 		if (d->stopped)
@@ -307,7 +309,7 @@ static bool number(const char *text, uint64_t most, unsigned *out)
 
 enum status run_demo(struct call *c)
 {
-	struct demo d = { .call = c };
+	struct demo d = { .call = c, .zone = { .max = 1 << 16 } };
 	struct why why = { 0 };
 	unsigned base;
 	sigset_t set;
@@ -335,6 +337,7 @@ enum status run_demo(struct call *c)
 			                           : "look for process.fatal in letterlock.log there; only `make run-clean` gives the old mail up");
 	}
 	forget_control(&d);
+	buf_done(&d.zone);
 	config_done(&d.config);
 	return s;
 }

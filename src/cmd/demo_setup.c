@@ -7,6 +7,7 @@
 #include "role/dns_want.h"
 #include "role/wire.h"
 #include <jansson.h>
+#include <stdlib.h>
 
 enum { MAKERS = 4, READY_MS = 20000 };
 static const char *const domains[] = { "demo.test", "demo2.test" };
@@ -71,7 +72,8 @@ static void put_config(const struct demo *d, struct buf *b)
 		buf_addf(b, "process {\n  epoch_messages = %llu\n}\n", (unsigned long long)epochs);
 }
 
-static enum rc write_zone(const struct demo *d, int dir, const struct dkim_row *keys, size_t n, struct why *why)
+/* *out_new: it is not what was written last. */
+static enum rc write_zone(struct demo *d, int dir, const struct dkim_row *keys, size_t n, bool *out_new, struct why *why)
 {
 	char cert[DEMO_PATH + 32];
 	AUTO(buf_done) struct buf zone = { .max = 1 << 16 };
@@ -82,19 +84,26 @@ static enum rc write_zone(const struct demo *d, int dir, const struct dkim_row *
 	dns_demo_zone(&demo, &zone);
 	if (zone.failed)
 		FAIL(why, RC_LIMIT, "the demo's zone is larger than 64 KiB: too many DKIM keys");
-	return file_put(dir, "demo.zone", buf_str(&zone), 0600, why);
+	*out_new = !str_eq(buf_str(&zone), buf_str(&d->zone));
+	if (!*out_new)
+		return RC_OK;
+	TRY(file_put(dir, "demo.zone", buf_str(&zone), 0600, why));
+	buf_clear(&d->zone);
+	buf_add(&d->zone, buf_str(&zone));
+	return d->zone.failed ? RC_NOMEM : RC_OK;
 }
 
 enum rc demo_write_files(struct demo *d, struct why *why)
 {
 	AUTO(fd_close) int dir = -1;
 	AUTO(buf_done) struct buf text = { .max = 1 << 16 };
+	bool is_new;
 	TRY(demo_certificates(d->state, "localhost,mail.demo.test,127.0.0.1,::1", why));
 	put_config(d, &text);
 	if (text.failed)
 		FAIL(why, RC_LIMIT, "the state directory's path is too long");
 	TRY(dir_open(d->state, &dir, why));
-	TRY(write_zone(d, dir, NULL, 0, why));
+	TRY(write_zone(d, dir, NULL, 0, &is_new, why));
 	return file_put(dir, "letterlock.conf", buf_str(&text), 0600, why);
 }
 
@@ -208,25 +217,53 @@ static void key_maker(void *arg)
 	wake_all(&m->done);
 }
 
-/* The keys' records into the zone, which the server reads again. */
-static enum rc publish_keys(struct making *m, struct why *why)
+/* The keys' records into the zone, which the server reads again when it is another. */
+static enum rc publish_keys(struct demo *d, struct ctl *ctl, struct why *why)
 {
 	AUTO(fd_close) int dir = -1;
+	AUTO(arena_done) struct arena a = { .max = 64 << 20 };
 	struct msg_DKIM_LIST_answer answer;
+	struct msg_CTL_RELOAD_answer reloaded;
 	struct ipc_reply reply = { 0 };
 	struct dkim_row *keys;
+	bool is_new = false;
 	size_t n = 0;
-	TRY(dir_open(m->demo->state, &dir, why));
-	TRY(ctl_ask(m->ctl, ROLE_VAULT, MSG_DKIM_LIST, &(struct msg_DKIM_LIST){ .domain = STR("") }, &answer, &reply, why));
-	enum rc rc = dkim_wire_get(answer.keys, &m->names, &keys, &n);
+	TRY(dir_open(d->state, &dir, why));
+	TRY(ctl_ask(ctl, ROLE_VAULT, MSG_DKIM_LIST, &(struct msg_DKIM_LIST){ .domain = STR("") }, &answer, &reply, why));
+	enum rc rc = dkim_wire_get(answer.keys, &a, &keys, &n);
 	if (rc == RC_OK)
-		rc = write_zone(m->demo, dir, keys, n, why);
+		rc = write_zone(d, dir, keys, n, &is_new, why);
 	ipc_reply_done(&reply);
 	TRY(rc);
-	struct msg_CTL_RELOAD_answer reloaded;
-	rc = ctl_ask(m->ctl, ROLE_MASTER, MSG_CTL_RELOAD, &(struct msg_CTL_RELOAD){ 0 }, &reloaded, &reply, why);
+	if (!is_new)
+		return RC_OK;
+	rc = ctl_ask(ctl, ROLE_MASTER, MSG_CTL_RELOAD, &(struct msg_CTL_RELOAD){ 0 }, &reloaded, &reply, why);
 	ipc_reply_done(&reply);
 	return rc;
+}
+
+struct following { struct demo *demo; struct why why; };
+static enum status follow(struct ctl *ctl, void *arg)
+{
+	struct following *f = arg;
+	return publish_keys(f->demo, ctl, &f->why) == RC_OK ? STATUS_OK : STATUS_FAILED;
+}
+
+void demo_follow_keys(struct demo *d)
+{
+	char path[DEMO_PATH + 32];
+	struct stat s;
+	struct following f = { .demo = d };
+	(void)snprintf(path, sizeof path, "%s/data/vault/keys", d->state);
+	if (getenv("LETTERLOCK_DNS") || stat(path, &s) < 0)
+		return;
+	if (s.st_ino == d->vault.st_ino && s.st_size == d->vault.st_size && s.st_mtim.tv_sec == d->vault.st_mtim.tv_sec && s.st_mtim.tv_nsec == d->vault.st_mtim.tv_nsec)
+		return;
+	/* A server that does not answer, starting again perhaps, is asked at the next look. */
+	if (ctl_server_runs(&d->config) && ctl_run(d->call, &d->config, follow, &f) == STATUS_OK)
+		d->vault = s;
+	else if (f.why.text[0])
+		(void)fprintf(stderr, "letterlock demo: the zone does not have the newest DKIM keys: %s\n", f.why.text);
 }
 
 static enum rc make_all(struct making *m, struct why *why)
@@ -259,7 +296,7 @@ static enum rc make_all(struct making *m, struct why *why)
 		*why = m->why;
 		return m->rc;
 	}
-	return own_dns ? publish_keys(m, why) : RC_OK;
+	return own_dns ? publish_keys(m->demo, m->ctl, why) : RC_OK;
 }
 
 static enum status make(struct ctl *ctl, void *arg)

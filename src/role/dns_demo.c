@@ -28,7 +28,7 @@ static void put_domain(const struct dns_demo *demo, struct buf *b, const char *d
 
 void dns_demo_zone(const struct dns_demo *demo, struct buf *b)
 {
-	buf_add(b, STR("; Written by `letterlock demo` at each start. Served by the role resolver; no question leaves the machine.\n$TTL 60\n"));
+	buf_add(b, STR("; Written by `letterlock demo` at each start and when its DKIM keys change. Served by the role resolver; no question leaves the machine.\n$TTL 60\n"));
 	for (size_t i = 0; i < sizeof(domains) / sizeof(domains[0]); i++)
 		put_domain(demo, b, domains[i], i == 1);
 	buf_add(b, STR("\n$ORIGIN demo.test.\n"));

@@ -5,6 +5,8 @@ import re
 
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from helpers import wait_for
+
 
 def keys(server, domain):
     p = server.cli("dkim", "list", domain, "--json", check=False)
@@ -70,3 +72,18 @@ def test_a_domain_that_goes_takes_its_keys_along(server):
     assert keys(server, "dkim-e.example")
     server.cli("domain", "remove", "dkim-e.example", "--yes")
     assert server.cli("dkim", "list", "dkim-e.example", check=False).returncode == 3
+
+
+def test_the_demo_s_zone_follows_a_rotation_and_a_revocation(fresh):
+    s = fresh()
+    old = {k["selector"] for k in keys(s, "demo.test")}
+    for selector in old:  # as long as they are still to be published there is no rotation
+        s.cli("dkim", "retire", "demo.test", selector)
+    s.cli("dkim", "rotate", "demo.test")
+    made = wait_for(lambda: [k for k in keys(s, "demo.test") if k["selector"] not in old and k["dns"] == "seen" and k["state"] in ("published", "signing")], 20)
+    assert {k["kind"] for k in made} == {"rsa", "ed25519"}
+    name = made[0]["name"].removesuffix(".demo.test")
+    assert name in (s.state / "demo.zone").read_text()
+    s.cli("dkim", "revoke", "demo.test", made[0]["selector"], "--yes")
+    wait_for(lambda: name not in (s.state / "demo.zone").read_text(), 20)
+    assert made[1]["name"].removesuffix(".demo.test") in (s.state / "demo.zone").read_text()
