@@ -1,17 +1,23 @@
-"""What a connection to another server has to prove: MTA-STS in force, with a web server and an authority of the test's own."""
+"""What a connection to another server has to prove: MTA-STS in force, with a web server and an authority of the test's own; and what is reported about it."""
+import datetime
+import email
+import gzip
 import http.server
 import json
+import re
+import smtplib
 import ssl
 import subprocess
 import threading
+import urllib.request
 
 import pytest
 
-from conftest import Server
+from conftest import PASSWORD, Server
 from helpers import wait_for
 from relay_world import Peer, fill, free_port, relay_env, zone_text
 
-SITES = {"good.example": "127.0.4.1", "wrong.example": "127.0.4.2", "plain.example": "127.0.4.3", "other.example": "127.0.4.4"}
+SITES = {"good.example": "127.0.4.1", "wrong.example": "127.0.4.2", "plain.example": "127.0.4.3", "other.example": "127.0.4.4", "seen.example": "127.0.4.5", "broken.example": "127.0.4.6"}
 WEB = "127.0.4.100"
 
 
@@ -54,14 +60,16 @@ def world(tmp_path_factory):
     ca = Authority(top / "ca")
     port, web_port = free_port(), free_port()
     policies = "".join(f"_mta-sts.{d}. IN TXT \"v=STSv1; id=1\"\nmta-sts.{d}. IN A {WEB}\n" for d in SITES)
-    zone = zone_text(*SITES.items(), policies)
+    wishes = "".join(f"_smtp._tls.{d}. IN TXT \"v=TLSRPTv1; rua=mailto:tls@{d}\"\n" for d in ("seen.example", "broken.example"))
+    zone = zone_text(*SITES.items(), policies, wishes)
     web = http.server.ThreadingHTTPServer((WEB, web_port), Policies)
     web.socket = ca.context(*[f"mta-sts.{d}" for d in SITES]).wrap_socket(web.socket, server_side=True)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     env = relay_env(top, port, zone, roots=f'"{top}/ca/ca.pem"')
     env["LETTERLOCK_RELAY"] += f"\n}}\nsts {{\nport = {web_port}\n"
     peers = {"good.example": Peer(port, SITES["good.example"], tls=ca.context("mx.good.example")), "wrong.example": Peer(port, SITES["wrong.example"], tls=ca.context("mx.elsewhere.example")),
-             "plain.example": Peer(port, SITES["plain.example"]), "other.example": Peer(port, SITES["other.example"], tls=ca.context("mx.other.example"))}
+             "plain.example": Peer(port, SITES["plain.example"]), "other.example": Peer(port, SITES["other.example"], tls=ca.context("mx.other.example")),
+             "seen.example": Peer(port, SITES["seen.example"], tls=ca.context("mx.seen.example")), "broken.example": Peer(port, SITES["broken.example"], tls=ca.context("mx.elsewhere.example"))}
     s = Server(top / "demo", env=env)
     s.peers = peers
     yield s
@@ -91,3 +99,52 @@ def test_enforce_keeps_mail_back_from_a_wrong_certificate_from_clear_text_and_fr
     refused = world.cli("probe", "send", f"x@{domain}", "--no-data", check=False)
     assert refused.returncode == 4 and "MTA-STS: enforce" in refused.stdout
     world.cli("queue", "drop", "--domain", domain, "--yes")
+
+
+def noted(server):
+    text = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics}/metrics").read().decode()
+    return int(re.search(r"letterlock_tls_noted_total (\d+)", text)[1])
+
+
+def tls_report(message):
+    m = email.message_from_bytes(message)
+    assert m.get_content_type() == "multipart/report" and m.get_param("report-type") == "tlsrpt", m
+    part = [p for p in m.walk() if p.get_content_type() == "application/tlsrpt+gzip"][0]
+    assert part.get_filename().endswith(".json.gz")
+    return m, json.loads(gzip.decompress(part.get_payload(decode=True)))
+
+
+def test_sessions_are_reported_to_whom_smtp_tls_names_even_where_tls_is_broken(world):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    before = noted(world)
+    with smtplib.SMTP_SSL("localhost", world.submissions, context=context) as s:
+        s.login("alice@demo.test", PASSWORD)
+        for d in ("seen.example", "broken.example"):
+            s.sendmail("alice@demo.test", [f"x@{d}"], f"From: alice@demo.test\r\nTo: x@{d}\r\nSubject: hello\r\n\r\nhello\r\n")
+    wait_for(lambda: noted(world) >= before + 2 and world.peers["seen.example"].taken, 20)
+    assert world.peers["broken.example"].taken == []
+    world.cli("queue", "drop", "--to", "x@broken.example", "--yes")
+    day = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    for d in ("seen.example", "broken.example"):
+        sent = [json.loads(line) for line in world.cli("report", "send", "--day", day, "--domain", d, "--json").stdout.splitlines()]
+        assert [(s["domain"], s["to"], s["state"]) for s in sent] == [(d, f"tls@{d}", "sent")], sent
+    # RFC 8460 3: "sending MTAs MUST deliver reports despite any TLS-related failures".
+    wait_for(lambda: len(world.peers["seen.example"].taken) == 2 and world.peers["broken.example"].taken, 20)
+    for d, type_of_failure in (("seen.example", None), ("broken.example", "certificate-host-mismatch")):
+        sender, to, message = world.peers[d].taken[-1]
+        head, report = tls_report(message)
+        assert to == [f"tls@{d}"] and head["TLS-Report-Domain"] == d and head["TLS-Report-Submitter"] == "demo.test"
+        assert re.match(rf"Report Domain: {d}\s+Submitter: demo\.test\s+Report-ID: <", head["Subject"])
+        assert report["date-range"]["start-datetime"].startswith(day) and report["contact-info"]
+        (policy,) = report["policies"]
+        assert policy["policy"]["policy-type"] == "sts" and policy["policy"]["policy-domain"] == d
+        assert policy["policy"]["policy-string"] == ["version: STSv1", "mode: enforce", f"mx: mx.{d}", "max_age: 86400"]
+        details = policy.get("failure-details", [])
+        if type_of_failure is None:
+            assert policy["summary"] == {"total-successful-session-count": 1, "total-failure-session-count": 0} and not details
+            continue
+        failed = policy["summary"]["total-failure-session-count"]
+        assert failed >= 1 and policy["summary"]["total-successful-session-count"] == 0
+        assert {f["result-type"] for f in details} == {type_of_failure} and sum(f["failed-session-count"] for f in details) == failed
+        assert details[0]["receiving-mx-hostname"] == f"mx.{d}" and details[0]["receiving-ip"] == SITES[d]
