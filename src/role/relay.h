@@ -29,6 +29,7 @@ struct relay_house {
 	struct rq *q;
 	struct waitlist work;          /* the giver of jobs waits here for news */
 	struct waitlist load;          /* the loader, for letters */
+	bool load_news;                /* something came since it began to look last */
 	bool loaded;                   /* everything that was there at the start is in `q` */
 	uint64_t next_letter; uint32_t next_n; /* where the loader goes on */
 	unsigned jobs;                 /* fibers of jobs */
@@ -83,6 +84,7 @@ struct relay_letter {
 };
 struct relay_row { struct queue_row row; struct letter_rcpt rcpt; bool readable; };
 void relay_load_fiber(void *house);                     /* reads the queue, then waits for news */
+void relay_load_kick(struct relay_house *h);            /* there may be letters that it has not seen: it looks, now or after what it is at */
 /* With a reference. RC_NOTFOUND: gone; RC_DAMAGED. */
 MUST_USE enum rc relay_letter_get(struct relay_house *h, uint64_t number, struct relay_letter **out, struct why *why);
 void relay_letter_unref(struct relay_house *h, struct relay_letter **l);

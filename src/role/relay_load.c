@@ -49,6 +49,12 @@ void relay_hot_forget(struct relay_house *h)
 
 /* ---- the loader ---- */
 
+void relay_load_kick(struct relay_house *h)
+{
+	h->load_news = true;
+	wake_one(&h->load);
+}
+
 static void add_row(struct relay_house *h, const struct queue_row *r, struct str packed)
 {
 	struct relay_times t = relay_times_of(h->e);
@@ -101,8 +107,10 @@ void relay_load_fiber(void *house)
 			log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", why.text[0] ? why.text : rc_name(rc)));
 		if (rc == RC_OK && !more) {
 			h->loaded = true;
-			if (wait_on(&h->load, NO_DEADLINE) == RC_CLOSED)
+			/* News that came while a page was on its way may speak of what that page does not have. */
+			if (!h->load_news && wait_on(&h->load, NO_DEADLINE) == RC_CLOSED)
 				return;
+			h->load_news = false;
 			more = true;
 		} else if (rc != RC_OK && fiber_sleep(AGAIN_MS) != RC_OK) {
 			return;

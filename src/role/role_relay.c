@@ -264,7 +264,7 @@ static void on_queue_news(void *env, struct ipc_peer *from, struct ipc_call *cal
 {
 	(void)from, (void)call, (void)msg;
 	fd_close(&fd);
-	wake_one(&((struct relay_house *)((struct role_env *)env)->state)->load);
+	relay_load_kick(((struct role_env *)env)->state);
 }
 
 static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -279,7 +279,7 @@ static void came(struct role_env *e, struct ipc_peer *p)
 {
 	struct relay_house *h = e->state;
 	if (ipc_peer_role(p) == ROLE_STORE || ipc_peer_role(p) == ROLE_READER)
-		wake_one(&h->load);
+		relay_load_kick(h);
 	if (ipc_peer_role(p) == ROLE_READER)
 		h->ways_known = false;
 }
