@@ -180,17 +180,17 @@ static bool host_is_sure(const struct tls_policy_in *in)
 	return in->given || in->mx_secure || below(in->mx_host, in->next_hop) || (in->sts && in->sts->mode != MTA_STS_NONE && mta_sts_match(in->sts, in->mx_host));
 }
 
-static void need_verified(struct deciding *d, bool by_host, const char *who)
+static void need_verified(struct deciding *d, const char *who)
 {
 	struct tls_policy_out *o = d->out;
-	if (dane_of(d->in) == DANE_USABLE && (by_host || host_is_sure(d->in))) {
+	if (dane_of(d->in) == DANE_USABLE && host_is_sure(d->in)) {
 		o->need_tls = true;
 		o->verify = TLS_VERIFY_DANE;
 		o->note = false; /* in force now, by our own will */
 		return;
 	}
 	if (o->verify == TLS_VERIFY_NOT)
-		name_is(o, by_host || host_is_sure(d->in) ? d->in->mx_host : d->in->next_hop);
+		name_is(o, host_is_sure(d->in) ? d->in->mx_host : d->in->next_hop);
 	if (o->verify == TLS_VERIFY_DANE) { /* in force, of a host that is not sure: the destination's own name is asked for instead */
 		name_is(o, d->in->next_hop);
 		o->verify = TLS_VERIFY_PKIX;
@@ -199,22 +199,40 @@ static void need_verified(struct deciding *d, bool by_host, const char *who)
 	o->words = origin_say(d->a, "%.*s%s%s: a certificate for %.*s", PSTR(str_head(o->words, 250)), o->words.n ? "; " : "", who, PSTR(str_head(o->names[0], 200)));
 }
 
+/* RFC 8689 4.2.1, step 2: if the server was found by an MX record and that "is not accompanied by a valid DNSSEC signature, the client MUST also validate the SMTP server name
+ * using MTA-STS": a host that a forged record names would else read the message with a sound certificate of its own. */
+static bool mx_is_validated(const struct tls_policy_in *in)
+{
+	return in->given || in->mx_secure || str_ieq(in->mx_host, in->next_hop) || (in->sts && in->sts->mode != MTA_STS_NONE && mta_sts_match(in->sts, in->mx_host));
+}
+
+static void by_message(struct deciding *d)
+{
+	struct tls_policy_out *o = d->out;
+	const struct tls_policy_in *in = d->in;
+	if (!mx_is_validated(in)) {
+		refuse(o, o->result, origin_say(d->a, "the message requires TLS, and nothing proves that %.*s is a server of %.*s: its MX record is not signed, and no MTA-STS policy names it",
+		                         PSTR(str_head(in->mx_host, 200)), PSTR(str_head(in->next_hop, 200))));
+		return;
+	}
+	o->need_requiretls = true;
+	/* RFC 8689 4.2.1: "The hostname from the MX record lookup [...] MUST match the DNS-ID or CN-ID of the certificate presented by the server." */
+	if (o->verify == TLS_VERIFY_NOT)
+		need_verified(d, "the message requires TLS");
+}
+
 static void by_us(struct deciding *d)
 {
 	struct tls_policy_out *o = d->out;
 	const struct tls_policy_in *in = d->in;
-	if (in->directory == TLS_DIRECTORY_VERIFIED)
-		need_verified(d, false, "your directory wants it verified");
+	if (in->directory == TLS_DIRECTORY_VERIFIED || (in->login && in->directory == TLS_DIRECTORY_DEFAULT))
+		need_verified(d, in->directory == TLS_DIRECTORY_VERIFIED ? "your directory wants it verified" : "a password is said there");
 	if (in->directory == TLS_DIRECTORY_ENCRYPTED && !o->need_tls) {
 		o->need_tls = true;
 		o->words = origin_say(d->a, "%.*s%syour directory wants it encrypted", PSTR(str_head(o->words, 400)), o->words.n ? "; " : "");
 	}
-	if (in->require_tls) {
-		/* RFC 8689 4.2.1: "The hostname from the MX record lookup [...] MUST match the DNS-ID or CN-ID of the certificate presented by the server." */
-		o->need_requiretls = true;
-		if (o->verify == TLS_VERIFY_NOT)
-			need_verified(d, true, "the message requires TLS");
-	}
+	if (in->require_tls)
+		by_message(d);
 }
 
 static void never(struct deciding *d)

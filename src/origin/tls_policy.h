@@ -15,7 +15,8 @@
  *   MTA-STS testing                      as below; what enforce would have refused is noted
  *   nothing                              TLS is tried, any certificate; clear text when it cannot be had
  *
- * The directory's "verified" and the letter's REQUIRETLS ask for a verified certificate by DANE or by a root; "encrypted" for TLS. */
+ * The directory's "verified" and the letter's REQUIRETLS ask for a verified certificate by DANE or by a root; "encrypted" for TLS. REQUIRETLS also for a host that is
+ * known to be the destination's: given, by a signed MX record, or by MTA-STS. */
 enum tls_directory { TLS_DIRECTORY_DEFAULT, TLS_DIRECTORY_VERIFIED, TLS_DIRECTORY_ENCRYPTED, TLS_DIRECTORY_NONE, TLS_DIRECTORY_COUNT }; /* in the order of enum route_tls */
 enum tls_verify { TLS_VERIFY_NOT, TLS_VERIFY_PKIX, TLS_VERIFY_DANE };
 enum tls_policy_type { TLS_POLICY_NONE, TLS_POLICY_STS, TLS_POLICY_TLSA }; /* TLS_RESULT's numbers: no-policy-found, sts, tlsa */
@@ -28,6 +29,7 @@ struct tls_policy_in {
 	const struct dane_host *dane;  /* NULL: not looked up */
 	const struct mta_sts_policy *sts; /* NULL: none */
 	enum tls_directory directory;
+	bool login;                    /* a password is said there: without a word of the directory's about TLS, the certificate is verified first */
 	bool require_tls, tls_optional;/* of the letter; require_tls wins (RFC 8689 4.1) */
 };
 struct tls_policy_out {

@@ -262,8 +262,8 @@ static bool try_host(struct relay_try *t, const struct relay_route *r, struct st
 	struct tls_policy_out policy = { 0 };
 	char ip[ADDRESSES_MAX][46], text[600];
 	look_up(t, r, host, &d);
-	struct tls_policy_in in = { .next_hop = r->next_hop, .mx_host = host, .mx_secure = r->mx_secure, .given = r->smarthost, .dane = &d, .sts = t->sts,
-		.directory = r->directory, .require_tls = t->letter->l.require_tls, .tls_optional = t->letter->l.tls_optional };
+	struct tls_policy_in in = { .next_hop = r->next_hop, .mx_host = host, .mx_secure = r->mx_secure, .given = r->smarthost || (r->next_hop.n && r->next_hop.p[0] == '['),
+		.dane = &d, .sts = t->sts, .login = r->user.n > 0, .directory = r->directory, .require_tls = t->letter->l.require_tls, .tls_optional = t->letter->l.tls_optional };
 	tls_policy(&in, t->a, &policy);
 	(void)snprintf(text, sizeof text, "%.*s: %.*s", PSTR(str_head(host, 255)), PSTR(str_head(policy.words, 300)));
 	watch_note(t, text);

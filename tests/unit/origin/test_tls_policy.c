@@ -87,13 +87,20 @@ static const struct {
 	{ MX, D_USABLE, YES, S_NONE, TLS_DIRECTORY_ENCRYPTED, NO, NO, { GOES, DANE, MX, NO, TLS_POLICY_TLSA, "" } },
 	{ MX, D_USABLE, YES, S_FORCE_OTHER, TLS_DIRECTORY_NONE, NO, NO, { YES, NO, NO, CLEAR, MX, NO, TLS_POLICY_NONE, "" } },
 	{ MX, D_NONE, NO, S_NONE, TLS_DIRECTORY_NONE, YES, NO, { NO, NO, NO, CLEAR, MX, NO, TLS_POLICY_NONE, "" } },
-	/* REQUIRETLS: verified by DANE or by the host's name; policies hold as well */
-	{ MX, D_NONE, NO, S_NONE, 0, YES, NO, { GOES, PKIX, MX, NO, TLS_POLICY_NONE, "" } },
-	{ STRANGE, D_NONE, NO, S_NONE, 0, YES, NO, { GOES, PKIX, STRANGE, NO, TLS_POLICY_NONE, "" } },
+	/* REQUIRETLS: verified by DANE or by the host's name, where the MX record is signed or MTA-STS names the host (RFC 8689 4.2.1); policies hold as well */
+	{ MX, D_NONE, YES, S_NONE, 0, YES, NO, { GOES, PKIX, MX, NO, TLS_POLICY_NONE, "" } },
+	{ STRANGE, D_NONE, YES, S_NONE, 0, YES, NO, { GOES, PKIX, STRANGE, NO, TLS_POLICY_NONE, "" } },
+	{ "hop.example", D_NONE, NO, S_NONE, 0, YES, NO, { GOES, PKIX, "hop.example", NO, TLS_POLICY_NONE, "" } },
+	{ FAR, D_NONE, NO, S_FORCE, 0, YES, NO, { GOES, PKIX, FAR, NO, TLS_POLICY_STS, "" } },
+	{ FAR, D_NONE, NO, S_TEST, 0, YES, NO, { GOES, PKIX, FAR, YES, TLS_POLICY_STS, "" } },
+	{ MX, D_NONE, NO, S_NONE, 0, YES, NO, { REFUSED, CLEAR, MX, NO, TLS_POLICY_NONE, "" } },
+	{ STRANGE, D_NONE, NO, S_NONE, 0, YES, NO, { REFUSED, CLEAR, STRANGE, NO, TLS_POLICY_NONE, "" } },
+	{ STRANGE, D_USABLE, NO, S_NONE, 0, YES, NO, { REFUSED, DANE, STRANGE, NO, TLS_POLICY_TLSA, "" } },
+	{ STRANGE, D_NONE, NO, S_TEST, 0, YES, NO, { REFUSED, CLEAR, STRANGE, YES, TLS_POLICY_STS, "validation-failure" } },
 	{ MX, D_USABLE, YES, S_NONE, 0, YES, NO, { GOES, DANE, MX, NO, TLS_POLICY_TLSA, "" } },
 	{ MX, D_UNUSABLE, YES, S_NONE, 0, YES, NO, { GOES, PKIX, MX, NO, TLS_POLICY_TLSA, "" } },
 	{ MX, D_NONE, NO, S_FORCE_OTHER, 0, YES, NO, { REFUSED, CLEAR, MX, NO, TLS_POLICY_STS, "validation-failure" } },
-	{ STRANGE, D_NONE, NO, S_NONE, TLS_DIRECTORY_VERIFIED, YES, NO, { GOES, PKIX, "hop.example", NO, TLS_POLICY_NONE, "" } },
+	{ STRANGE, D_NONE, NO, S_NONE, TLS_DIRECTORY_VERIFIED, YES, NO, { REFUSED, PKIX, "hop.example", NO, TLS_POLICY_NONE, "" } },
 	/* "TLS-Required: No": what the receiver publishes is noted only; RFC 8689 4.1: REQUIRETLS makes it void; our own directory stays in force */
 	{ MX, D_USABLE, YES, S_NONE, 0, NO, YES, { GOES, CLEAR, MX, YES, TLS_POLICY_TLSA, "" } },
 	{ MX, D_UNUSABLE, YES, S_NONE, 0, NO, YES, { GOES, CLEAR, MX, NO, TLS_POLICY_TLSA, "" } },
@@ -160,7 +167,7 @@ static void no_combination_breaks_a_rule(void **state)
 		assert_true(o.verify == TLS_VERIFY_NOT || (o.need_tls && o.name_n > 0));
 		assert_true(o.verify != TLS_VERIFY_DANE || (o.n > 0 && dane == D_USABLE));
 		if (require && o.allowed)
-			assert_true(o.need_requiretls && o.verify != TLS_VERIFY_NOT);
+			assert_true(o.need_requiretls && o.verify != TLS_VERIFY_NOT && (secure || given || (sts != S_NONE && sts != S_OFF && mta_sts_match(&policies[sts], str_z(host)))));
 		if (dir == TLS_DIRECTORY_VERIFIED && o.allowed)
 			assert_true(o.verify != TLS_VERIFY_NOT);
 		if (dir == TLS_DIRECTORY_ENCRYPTED && o.allowed)
@@ -205,6 +212,20 @@ static void a_host_of_our_own_directory_is_sure(void **state)
 	SAME(o.names[0], STR("out.provider.example"));
 }
 
+static void a_password_is_said_to_a_verified_server_unless_the_directory_says_less(void **state)
+{
+	static const struct { enum tls_directory directory; bool need; enum tls_verify verify; } ways[] = {
+		{ TLS_DIRECTORY_DEFAULT, PKIX }, { TLS_DIRECTORY_VERIFIED, PKIX }, { TLS_DIRECTORY_ENCRYPTED, TLS },
+	};
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		AUTO(arena_done) struct arena a = { .max = 1 << 16 };
+		struct tls_policy_in in = { .next_hop = STR("smart.example"), .mx_host = STR("smart.example"), .given = true, .login = true, .directory = ways[i].directory, .tls_optional = true };
+		struct tls_policy_out o;
+		tls_policy(&in, &a, &o);
+		assert_true(o.allowed && o.need_tls == ways[i].need && o.verify == ways[i].verify);
+	}
+}
+
 static void without_memory_nothing_is_sent(void **state)
 {
 	struct dane_host h = dane_host(D_USABLE, MX);
@@ -222,6 +243,7 @@ int main(void)
 		cmocka_unit_test(no_combination_breaks_a_rule),
 		cmocka_unit_test(what_was_published_is_told_as_tls_reports_want_it),
 		cmocka_unit_test(a_host_of_our_own_directory_is_sure),
+		cmocka_unit_test(a_password_is_said_to_a_verified_server_unless_the_directory_says_less),
 		cmocka_unit_test(without_memory_nothing_is_sent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
