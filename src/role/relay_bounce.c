@@ -6,18 +6,17 @@
 
 /* Reports to a sender, handed to `edge` as mail of our own. */
 
-enum { HEADER_MOST = 65536, FULL_MOST = 10 << 20, MAIL_MOST = 16 << 20, ROOM = 4 << 20, TRIES = 5, AGAIN_MS = 1000 };
+enum { HEADER_MOST = 65536, FULL_MOST = 10 << 20, MAIL_MOST = 16 << 20, ROOM = 4 << 20, TRIES = 3, AGAIN_MS = 500 };
 
-/* The same report always has the same number: a crash between it and the commit of what it reports makes no second one. Never 0. */
-static uint64_t report_id(const struct relay_house *h, const struct relay_letter *l, const struct relay_told *t)
+/* The same report always has the same number: a crash between it and the commit of what it reports makes no second one. All its recipients count: after such a crash others
+ * may have failed along with the first one, and theirs is another report, not that one again. Never 0. */
+static uint64_t report_id(const struct relay_house *h, const struct relay_letter *l, const struct relay_told *list, size_t n)
 {
-	struct buf b AUTO(buf_done);
-	buf_init(&b, 64);
-	buf_add(&b, STR("dsn"));
-	buf_u64(&b, l->number);
-	buf_u32(&b, t->row->row.n);
-	buf_u8(&b, (uint8_t)t->report);
-	uint64_t v = siphash(h->hash_key, buf_str(&b));
+	uint64_t v = 0;
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t one[4] = { v, l->number, list[i].row->row.n, list[i].report };
+		v = siphash(h->hash_key, str_of(one, sizeof one));
+	}
 	/* The store orders deliveries by the upper bits, which are a time of creation: those of letters near each other shall be. */
 	return ((uint64_t)(l->l.created_ms % 3600000) << 42 | v >> 22) | 1;
 }
@@ -84,7 +83,13 @@ static enum rc make(struct relay_house *h, struct relay_letter *l, const struct 
 	if (!rcpts)
 		FAIL(why, RC_NOMEM, "no memory for a report");
 	buf_init(&original, FULL_MOST + HEADER_MOST + BLOB_CHUNK);
-	TRY(read_original(h, l, full, &original, why));
+	enum rc rc = read_original(h, l, full, &original, why);
+	if (rc == RC_NOMEM || rc == RC_CLOSED)
+		return rc;
+	if (rc != RC_OK) { /* a body that cannot be read any more: its sender hears of it all the more */
+		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", l->l.mid), F("reason", why->text[0] ? why->text : rc_name(rc)));
+		full = false;
+	}
 	bool utf8 = l->l.smtputf8;
 	for (size_t i = 0; i < n; i++)
 		of_rcpt(h, &list[i], &rcpts[i]);
@@ -101,7 +106,7 @@ enum rc relay_bounce(struct relay_house *h, struct relay_letter *l, const struct
 	static const char *const names[] = { "", "failed", "delayed", "relayed" };
 	struct arena a;
 	struct buf mail AUTO(buf_done);
-	uint64_t id = report_id(h, l, list);
+	uint64_t id = report_id(h, l, list, n);
 	arena_init(&a, ROOM);
 	buf_init(&mail, MAIL_MOST);
 	enum rc rc = make(h, l, list, n, id, &a, &mail, why);

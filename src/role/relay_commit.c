@@ -6,7 +6,7 @@
 
 /* Outcomes go to the store together: while one batch is on its way to the disk, the next gathers. Nobody says another word to a peer before its own is there. */
 
-enum { BATCH_ROWS = 2000, BATCH_OCTETS = 8 << 20, AGAIN_MS = 200, ABREAST = 2 };
+enum { BATCH_ROWS = 2000, BATCH_OCTETS = 8 << 20, AGAIN_MS = 200, AGAIN_MOST_MS = 5000, ABREAST = 2 };
 
 static size_t octets_of(const struct relay_pending *p)
 {
@@ -22,7 +22,7 @@ static enum rc ask_store(struct relay_house *h, struct queue_change *all, size_t
 	struct buf packed AUTO(buf_done);
 	buf_init(&packed, 16 << 20);
 	wire_put_queue_changes(&packed, all, n);
-	for (;;) {
+	for (unsigned wait = AGAIN_MS;; wait = wait * 2 < AGAIN_MOST_MS ? wait * 2 : AGAIN_MOST_MS) {
 		struct msg_QUEUE_CHANGE_answer a;
 		struct ipc_reply reply = { 0 };
 		struct why why = { 0 };
@@ -33,7 +33,7 @@ static enum rc ask_store(struct relay_house *h, struct queue_change *all, size_t
 		if (rc == RC_OK || rc == RC_SYNTAX || rc == RC_NOMEM)
 			return rc;
 		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", why.text[0] ? why.text : rc_name(rc)));
-		if (fiber_cancelled() || fiber_sleep(AGAIN_MS) != RC_OK)
+		if (fiber_cancelled() || fiber_sleep(wait) != RC_OK)
 			return RC_CLOSED;
 	}
 }

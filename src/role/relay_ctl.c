@@ -258,14 +258,17 @@ static enum rc prepare(struct acting *x, uint64_t letter, uint32_t n, struct que
 	struct relay_row r;
 	size_t got = 0;
 	struct why why = { 0 };
-	TRY(relay_letter_get(x->h, letter, &l, &why));
-	enum rc rc = relay_rows_get(x->h, l, &n, 1, &x->a, &r, &got, &why);
+	enum rc rc = relay_letter_get(x->h, letter, &l, &why);
+	struct relay_letter unreadable = { .number = letter };
+	if (rc != RC_OK && (rc != RC_DAMAGED || x->act != RELAY_DROP)) /* what does not open can still be removed */
+		return rc;
+	rc = relay_rows_get(x->h, l ? l : &unreadable, &n, 1, &x->a, &r, &got, &why);
 	if (rc == RC_OK && !got)
 		rc = RC_NOTFOUND;
 	if (rc == RC_OK && !r.readable && x->act != RELAY_DROP)
 		rc = RC_DAMAGED;
 	if (rc == RC_OK)
-		rc = change_row(x, l, &r, out);
+		rc = change_row(x, l ? l : &unreadable, &r, out);
 	relay_letter_unref(x->h, &l);
 	return rc;
 }

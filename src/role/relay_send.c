@@ -11,6 +11,7 @@ struct sending {
 	struct relay_house *h;
 	struct rq_job job;
 	struct arena a;
+	struct arena turn;             /* of one transaction: a peer that takes one recipient at a time costs no more than another */
 	struct relay_letter *letter;
 	struct relay_row *rows; size_t n;
 	struct relay_outcome *out;
@@ -66,7 +67,7 @@ static void settle(struct sending *s, size_t i, struct relay_row *r, struct rela
 	r->rcpt.reply = str_head(str_z(o->text), 500);
 	r->rcpt.remote = o->remote;
 	r->rcpt.host = s->host[i];
-	r->rcpt.tls = s->conn ? arena_str(&s->a, str_z(s->conn->tls)) : STR("");
+	r->rcpt.tls = s->conn ? arena_str(&s->turn, str_z(s->conn->tls)) : STR("");
 	if (o->what == RELAY_LATER) {
 		r->row.state = QUEUE_READY;
 		r->row.due_ms = relay_due(&t, &r->row, wall, s->job.letter);
@@ -94,8 +95,8 @@ static enum rc make_change(struct sending *s, struct relay_row *r, struct queue_
 	if (rc != RC_OK || b.failed)
 		return RC_NOMEM;
 	*out = (struct queue_change){ .row = r->row };
-	*(r->row.state == QUEUE_DONE ? &out->done : &out->row.sealed) = arena_str(&s->a, buf_str(&b));
-	return s->a.full ? RC_NOMEM : RC_OK;
+	*(r->row.state == QUEUE_DONE ? &out->done : &out->row.sealed) = arena_str(&s->turn, buf_str(&b));
+	return s->turn.full ? RC_NOMEM : RC_OK;
 }
 
 /* ---- what is told, and to whom ---- */
@@ -103,14 +104,46 @@ static enum rc make_change(struct sending *s, struct relay_row *r, struct queue_
 /* One report for all that want the same kind of it. */
 static enum rc report(struct sending *s, size_t from, size_t n, const enum relay_report *reports, enum relay_report kind, struct why *why)
 {
-	struct relay_told *list = arena_new(&s->a, n * sizeof *list);
+	struct relay_told *list = arena_new(&s->turn, n * sizeof *list);
 	size_t k = 0;
 	for (size_t i = from; list && i < from + n; i++)
-		if (reports[i] == kind)
+		if (reports[i - from] == kind)
 			list[k++] = (struct relay_told){ &s->rows[i], &s->out[i], kind, s->host[i] };
 	if (!list)
 		return RC_NOMEM;
 	return k ? relay_bounce(s->h, s->letter, list, k, why) : RC_OK;
+}
+
+/* A report that nobody takes now. What was delivered is delivered all the same; a delay is told the next time; and who failed stays in the queue until its sender can hear of
+ * it, for as long again as the message was tried. */
+static void untold(struct sending *s, size_t i, enum relay_report kind)
+{
+	struct relay_times t = relay_times_of(s->h->e);
+	struct queue_row *r = &s->rows[i].row;
+	int64_t wall = wall_ms(), life = r->expires_ms > r->created_ms ? r->expires_ms - r->created_ms : 0;
+	if (kind == RELAY_REPORT_DELAYED)
+		r->flags &= (uint8_t)~QUEUE_ROW_DELAY_TOLD;
+	if (kind != RELAY_REPORT_FAILED || (wall > r->expires_ms + life && relay_expired(&t, r, wall)))
+		return;
+	s->out[i].what = RELAY_LATER;
+	r->state = QUEUE_READY;
+	r->end = QUEUE_END_NONE;
+	r->due_ms = relay_due(&t, r, wall, s->job.letter);
+}
+
+static void tell_senders(struct sending *s, size_t from, size_t n, const enum relay_report *reports)
+{
+	for (enum relay_report k = RELAY_REPORT_FAILED; k <= RELAY_REPORT_RELAYED; k++) {
+		struct why why = { 0 };
+		enum rc rc = report(s, from, n, reports, k, &why);
+		if (rc == RC_OK)
+			continue;
+		if (rc != RC_CLOSED)
+			log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", s->letter->l.mid), F("reason", why.text[0] ? why.text : rc_name(rc)));
+		for (size_t i = from; i < from + n; i++)
+			if (reports[i - from] == k)
+				untold(s, i, k);
+	}
 }
 
 static void log_rows(struct sending *s, size_t from, size_t n)
@@ -151,34 +184,35 @@ static void put_back(struct sending *s, size_t from, int64_t wait_ms)
 static void back_in_memory(struct sending *s, const struct queue_change *c)
 {
 	int64_t now = now_of(s->h);
-	if (c->rc == RC_CONFLICT) { /* nobody else writes rows: it is read again */
-		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", "a row in the store is of another version"), F("letter", (int64_t)c->row.letter));
+	if (c->rc != RC_OK && c->rc != RC_NOTFOUND) { /* RC_CONFLICT, although nobody else writes rows: it is read again */
+		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", c->rc == RC_CONFLICT ? "a row in the store is of another version" : rc_name(c->rc)), F("letter", (int64_t)c->row.letter));
 		rq_back(s->h->q, now, c->row.letter, c->row.n, now + TROUBLE_MS, false);
 	} else if (c->row.state == QUEUE_DONE || c->rc == RC_NOTFOUND) {
 		rq_drop(s->h->q, now, c->row.letter, c->row.n);
 	} else {
-		rq_back(s->h->q, now, c->row.letter, c->row.n, now + (c->row.due_ms - wall_ms()), false);
+		struct relay_times t = relay_times_of(s->h->e); /* the clock may have jumped since `due_ms` was written */
+		int64_t wall = wall_ms();
+		rq_back(s->h->q, now, c->row.letter, c->row.n, now + relay_due_loaded(&t, &c->row, wall) - wall, false);
 	}
 }
 
 /* The rows [from, from + n) have their outcome: reports first (they know themselves again), then the store, then everybody who likes to know. */
 static enum rc conclude(struct sending *s, size_t from, size_t n)
 {
-	enum relay_report *reports = arena_new(&s->a, s->n * sizeof *reports);
-	struct queue_change *changes = arena_new(&s->a, n * sizeof *changes);
-	struct why why = { 0 };
+	enum relay_report *reports = arena_new(&s->turn, n * sizeof *reports);
+	struct queue_change *changes = arena_new(&s->turn, n * sizeof *changes);
 	enum rc rc = reports && changes ? RC_OK : RC_NOMEM;
-	for (size_t i = from; rc == RC_OK && i < from + n; i++) {
-		settle(s, i, &s->rows[i], &s->out[i], &reports[i]);
+	for (size_t i = from; rc == RC_OK && i < from + n; i++)
+		settle(s, i, &s->rows[i], &s->out[i], &reports[i - from]);
+	if (rc == RC_OK)
+		tell_senders(s, from, n, reports);
+	for (size_t i = from; rc == RC_OK && i < from + n; i++)
 		rc = make_change(s, &s->rows[i], &changes[i - from]);
-	}
-	for (enum relay_report k = RELAY_REPORT_FAILED; rc == RC_OK && k <= RELAY_REPORT_RELAYED; k++)
-		rc = report(s, from, n, reports, k, &why);
 	if (rc == RC_OK)
 		rc = relay_commit(s->h, &s->pending, changes, n);
 	if (rc != RC_OK) {
 		if (rc != RC_CLOSED)
-			log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", s->letter->l.mid), F("reason", why.text[0] ? why.text : rc_name(rc)));
+			log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", s->letter->l.mid), F("reason", rc_name(rc)));
 		put_back(s, from, TROUBLE_MS);
 		return rc;
 	}
@@ -264,7 +298,9 @@ static void put_off(struct sending *s)
 		relay_own(&s->out[i], RELAY_LATER, "4.4.1", "%s", l && l->last[0] ? l->last : "its servers do not answer");
 		s->host[i] = STR("");
 	}
+	arena_init(&s->turn, ROOM);
 	(void)!conclude(s, 0, s->n);
+	arena_done(&s->turn);
 }
 
 static enum rq_news news_of(const struct relay_try *t) { return !t->reached && !t->conn ? RQ_DOWN : t->crowded ? RQ_CROWDED : RQ_WELL; }
@@ -272,38 +308,44 @@ static enum rq_news news_of(const struct relay_try *t) { return !t->reached && !
 /* Nothing was learnt of the destination: it does not count as an attempt. */
 static bool is_our_trouble(const struct relay_outcome *o) { return !o->remote && o->what == RELAY_LATER && strcmp(o->status, "4.3.0") == 0; }
 
+/* One transaction and what comes of it. False: the job ends here. */
+static bool try_some(struct sending *s, size_t *at)
+{
+	struct relay_try t = { .h = s->h, .letter = s->letter, .rows = s->rows + *at, .n = s->n - *at, .domain = s->domain, .a = &s->turn, .conn = s->conn,
+		.out = s->out + *at, .host = s->host + *at };
+	relay_try(&t);
+	s->conn = t.conn;
+	if (fiber_cancelled())
+		return false;
+	if (t.tried && is_our_trouble(&t.out[0])) {
+		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", s->letter->l.mid), F("reason", t.out[0].text));
+		put_back(s, *at, TROUBLE_MS);
+		return false;
+	}
+	enum rq_news news = news_of(&t);
+	struct relay_lane *l = relay_lane_of(s->h, s->job.lane, s->domain);
+	if (l)
+		(void)snprintf(l->last, sizeof l->last, "%.299s", news == RQ_DOWN ? t.out[0].text : "");
+	if (news == RQ_DOWN)
+		log_event(LEVEL_WARN, EV_QUEUE_DOWN, F("dom", s->domain), F("reason", t.out[0].text));
+	enum rc rc = conclude(s, *at, t.tried);
+	rq_tell(s->h->q, now_of(s->h), s->job.lane, news);
+	relay_kick(s->h); /* there may be room for one connection more */
+	*at += t.tried;
+	if (s->conn && !smtp_client_usable(s->conn->client))
+		relay_conn_end(s->h, &s->conn);
+	if (rc == RC_OK && news == RQ_DOWN)
+		put_back(s, *at, 0);
+	return rc == RC_OK && news != RQ_DOWN; /* after a failure conclude() has put back all that follow */
+}
+
 static void try_all(struct sending *s)
 {
-	for (size_t at = 0; at < s->n && !fiber_cancelled();) {
-		struct relay_try t = { .h = s->h, .letter = s->letter, .rows = s->rows + at, .n = s->n - at, .domain = s->domain, .a = &s->a, .conn = s->conn,
-			.out = s->out + at, .host = s->host + at };
-		relay_try(&t);
-		s->conn = t.conn;
-		if (fiber_cancelled())
-			break;
-		if (t.tried && is_our_trouble(&t.out[0])) {
-			log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", s->letter->l.mid), F("reason", t.out[0].text));
-			put_back(s, at, TROUBLE_MS);
-			return;
-		}
-		enum rq_news news = news_of(&t);
-		struct relay_lane *l = relay_lane_of(s->h, s->job.lane, s->domain);
-		if (l)
-			(void)snprintf(l->last, sizeof l->last, "%.299s", news == RQ_DOWN ? t.out[0].text : "");
-		if (news == RQ_DOWN)
-			log_event(LEVEL_WARN, EV_QUEUE_DOWN, F("dom", s->domain), F("reason", t.out[0].text));
-		enum rc rc = conclude(s, at, t.tried);
-		rq_tell(s->h->q, now_of(s->h), s->job.lane, news);
-		relay_kick(s->h); /* there may be room for one connection more */
-		at += t.tried;
-		if (s->conn && !smtp_client_usable(s->conn->client))
-			relay_conn_end(s->h, &s->conn);
-		if (rc != RC_OK || news == RQ_DOWN) {
-			for (size_t i = at; i < s->n; i++) /* conclude() has put back its own, and after a failure all that follow */
-				if (rc == RC_OK)
-					rq_back(s->h->q, now_of(s->h), s->job.letter, s->rows[i].row.n, now_of(s->h), false);
-			return;
-		}
+	bool on = true;
+	for (size_t at = 0; on && at < s->n && !fiber_cancelled();) {
+		arena_init(&s->turn, ROOM);
+		on = try_some(s, &at);
+		arena_done(&s->turn);
 	}
 }
 

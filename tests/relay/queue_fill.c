@@ -1,7 +1,7 @@
 /* Puts letters into the queue of a stopped server, as its edge would, for tests and measurements of `relay`:
  *   queue_fill DATA_DIR ROOT_KEY_FILE [key=value ...] <message
  * sender= owner= (empty: null) to=PATTERN (first %d = letter, second = recipient) letters=1 rcpts=1 age_s=0 (came so long ago) life_s=432000 wait_s=0 notify=0 attempts=0
- * priority=4 held=0 mid=PREFIX. Prints the letters' numbers as "first last". */
+ * priority=4 held=0 mid=PREFIX sealed_to_nobody=0 (a letter that relay cannot open). Prints the letters' numbers as "first last". */
 #include "base/codec.h"
 #include "crypto/crypto.h"
 #include "os/file.h"
@@ -17,7 +17,7 @@ enum { MESSAGE_MAX = 64 << 20, AT_ONCE = 200, ARENA = 256 << 20 };
 struct fill {
 	struct str data_dir, sender, owner, mid;
 	const char *to;
-	long letters, rcpts, age_s, life_s, wait_s, notify, attempts, priority, held;
+	long letters, rcpts, age_s, life_s, wait_s, notify, attempts, priority, held, sealed_to_nobody;
 	uint8_t queue_public[PUB_LEN], hash_key[16];
 	struct buf message;
 	struct store *store;
@@ -34,7 +34,7 @@ static bool take(struct fill *f, const char *arg)
 	static const struct { const char *key; size_t at; } numbers[] = { { "letters", offsetof(struct fill, letters) }, { "rcpts", offsetof(struct fill, rcpts) },
 		{ "age_s", offsetof(struct fill, age_s) }, { "life_s", offsetof(struct fill, life_s) }, { "wait_s", offsetof(struct fill, wait_s) },
 		{ "notify", offsetof(struct fill, notify) }, { "attempts", offsetof(struct fill, attempts) }, { "priority", offsetof(struct fill, priority) },
-		{ "held", offsetof(struct fill, held) } };
+		{ "held", offsetof(struct fill, held) }, { "sealed_to_nobody", offsetof(struct fill, sealed_to_nobody) } };
 	struct str key, value;
 	str_cut(str_z(arg), '=', &key, &value);
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -128,9 +128,11 @@ static enum rc make_letter(const struct fill *f, long number, const struct blob_
 		.created_ms = wall_ms() - f->age_s * 1000, .subject = STR("a test"), .from = f->sender };
 	if (!rows)
 		return RC_NOMEM;
+	uint8_t nobody[PUB_LEN];
 	TRY(random_bytes(l.row_key.k, KEY_LEN));
+	TRY(random_bytes(nobody, sizeof nobody));
 	TRY(seal_rows(f, number, &l.row_key, rows, a));
-	TRY(letter_seal(f->queue_public, id, &l, &sealed));
+	TRY(letter_seal(f->sealed_to_nobody ? nobody : f->queue_public, id, &l, &sealed));
 	*out = (struct queue_put){ .letter = arena_str(a, buf_str(&sealed)), .rows = rows, .row_n = (size_t)f->rcpts };
 	buf_done(&sealed);
 	return a->full ? RC_NOMEM : RC_OK;

@@ -1,0 +1,221 @@
+"""The outbound queue among servers, a DNS and a disk that behave badly: nothing is lost, nothing goes out in a way that it may not, and nothing is sent twice without need."""
+import os
+import smtplib
+import ssl
+import subprocess
+
+import pytest
+
+from bad_peer import BadPeer
+from conftest import Server
+from helpers import send, wait_for
+from relay_world import Peer, fill, free_port, relay_env, zone_text
+from test_relay import ended, notice_about, rows, status_fields
+
+NAMES = {"first.example": "127.0.5.1", "mixed.example": "127.0.5.2", "turn.example": "127.0.5.3", "slow.example": "127.0.5.4", "order.example": "127.0.5.5", "byte.example": "127.0.5.6",
+         "nobody.example": "127.0.5.7", "broken.example": "127.0.5.8"}
+MORE = """
+circle.example. IN SOA ns.circle.example. root.circle.example. 1 1 1 1 1
+circle.example. IN MX 10 a.circle.example.
+a.circle.example. IN CNAME b.circle.example.
+b.circle.example. IN CNAME a.circle.example.
+fog.example. IN SOA ns.fog.example. root.fog.example. 1 1 1 1 1
+fog.example. IN MX 10 mx.fog.example.
+mx.fog.example. IN A 127.0.5.9
+; TIMEOUT _%PORT%._tcp.mx.fog.example TLSA
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    top = tmp_path_factory.mktemp("bad")
+    port = free_port()
+    s = Server(top / "demo", env=relay_env(top, port, zone_text(*NAMES.items(), MORE), timeout='"1500 ms"'))
+    s.relay_port = port
+    yield s
+    assert s.stop() == 0
+
+
+def bad(world, domain, *options):
+    return BadPeer(f"bind={NAMES[domain]}", f"port={world.relay_port}", *options)
+
+
+def tried(world, domain, times=1):
+    return wait_for(lambda: [r for r in rows(world, "--domain", domain) if r["attempts"] >= times], 15)[0]
+
+
+def send_out(world, sender, to):
+    with smtplib.SMTP("localhost", world.submission, timeout=20) as c:
+        c.starttls(context=ssl.create_default_context(cafile=world.ca))
+        c.login(sender, "demo-only")
+        c.sendmail(sender, [to], f"From: {sender}\r\nTo: {to}\r\nSubject: x\r\n\r\nx\r\n")
+
+
+def drop(world, domain):
+    wait_for(lambda: world.cli("queue", "drop", "--domain", domain, "--yes", check=False).returncode in (0, 3))
+
+
+# ---- servers ----
+
+def test_a_server_that_answers_octet_by_octet_past_its_time_gets_nothing(world):
+    with bad(world, "slow.example", "slow=0.2") as p:
+        fill(world, to="x@slow.example")
+        assert "within" in tried(world, "slow.example")["reason"] and p.stats()["messages"] == []
+        drop(world, "slow.example")
+
+
+def test_a_server_that_answers_slowly_and_in_time_is_served(world):
+    with bad(world, "slow.example", "slow=0.001") as p:
+        fill(world, to="y@slow.example")
+        p.wait(1)
+        assert ended(world, "y@slow.example")["state"] == "sent"
+
+
+def test_answers_out_of_order_deliver_nothing_and_are_tried_again(world):
+    with bad(world, "order.example", "disorder") as p:
+        fill(world, to="x@order.example")
+        assert tried(world, "order.example", 2)["state"] in ("deferred", "sending") and p.stats()["messages"] == []
+    with bad(world, "order.example") as p:
+        p.wait(1)
+        assert ended(world, "x@order.example")["state"] == "sent" and len(p.stats()["messages"]) == 1
+
+
+@pytest.mark.parametrize("at", [0, 3, 27, 60, 120, 190])
+def test_a_server_that_closes_at_any_octet_gets_the_message_when_it_stays(world, at):
+    to = f"at{at}@byte.example"
+    with bad(world, "byte.example", f"close_at={at}"):
+        fill(world, to=to)
+        tried(world, "byte.example")
+    with bad(world, "byte.example") as p:
+        assert ended(world, to)["state"] == "sent"
+        assert len(p.stats()["messages"]) == 1
+
+
+def test_yes_to_the_recipient_and_not_now_to_data_is_tried_again_and_never_is_a_failure(world):
+    with bad(world, "turn.example", "answer=DATA:451 4.3.0 changed my mind"):
+        fill(world, to="x@turn.example", owner="bob@demo.test", sender="bob@demo.test")
+        assert "451 4.3.0 changed my mind" in tried(world, "turn.example")["reason"]
+    with bad(world, "turn.example", "answer=DATA:554 5.7.1 changed my mind") as p:
+        row = ended(world, "x@turn.example")
+        assert row["state"] == "bounced" and p.stats()["messages"] == []
+    assert status_fields(notice_about(world, "x@turn.example"))[1]["Diagnostic-Code"].endswith("554 5.7.1 changed my mind")
+
+
+@pytest.mark.parametrize("how", ["refuse", "garbage", "close", "plaintext"])
+def test_starttls_that_breaks_costs_nothing_where_nobody_asks_for_tls_and_stops_mail_where_somebody_does(world, how):
+    to = f"{how}@broken.example"
+    with bad(world, "broken.example", f"starttls={how}") as p:
+        fill(world, to=to)
+        assert ended(world, to, 15)["tls"] == "none" and len(p.stats()["messages"]) == 1
+        world.cli("route", "add", "broken.example", "--tls", "encrypted")
+        try:
+            fill(world, to="2" + to)
+            row = tried(world, "broken.example")
+            assert "TLS" in row["reason"] and len(p.stats()["messages"]) == 1, row
+        finally:
+            world.cli("route", "remove", "broken.example", check=False)
+            drop(world, "broken.example")
+
+
+def test_a_connection_in_the_clear_is_not_used_again_for_mail_that_must_be_encrypted(world):
+    """The first message goes over a connection that then waits, idle; the second may not follow it."""
+    p = Peer(world.relay_port, NAMES["first.example"])
+    try:
+        world.cli("route", "add", "bob@demo.test", "--tls", "encrypted")
+        fill(world, to="open%d@first.example", letters=3)
+        wait_for(lambda: len(p.recipients()) == 3)
+        send_out(world, "bob@demo.test", "closed@first.example")
+        row = tried(world, "first.example")
+        assert "without TLS" in row["reason"] and "closed@first.example" not in p.recipients(), row
+        send_out(world, "alice@demo.test", "again@first.example")
+        wait_for(lambda: "again@first.example" in p.recipients())
+    finally:
+        world.cli("route", "remove", "bob@demo.test", check=False)
+        drop(world, "first.example")
+        p.stop()
+
+
+# ---- the DNS ----
+
+def test_a_dns_that_goes_in_circles_is_waited_for(world):
+    fill(world, to="x@circle.example")
+    row = tried(world, "circle.example")
+    assert "a.circle.example" in row["reason"], row
+    drop(world, "circle.example")
+
+
+def test_a_dns_that_does_not_tell_whether_there_are_tlsa_records_holds_the_mail_back(fresh, tmp_path):
+    """RFC 7672 2.1.2: what cannot be asked may be a demand."""
+    port = free_port()
+    zone = zone_text(MORE.replace("%PORT%", str(port)) + "; SECURE fog.example\n")
+    s = fresh(env=relay_env(tmp_path, port, zone))
+    p = Peer(port, "127.0.5.9")
+    fill(s, to="x@fog.example")
+    row = wait_for(lambda: [r for r in rows(s, "--domain", "fog.example") if r["attempts"]], 10)[0]
+    p.stop()
+    assert "TLSA" in row["reason"] and p.taken == [] and p.connections == 0, row
+
+
+# ---- senders who cannot be told ----
+
+def test_what_was_delivered_is_not_sent_again_although_the_sender_has_no_room_for_the_notice(world):
+    """One recipient is taken, one refused, and the report finds no place: only the refused one waits."""
+    world.cli("account", "add", "full@demo.test", "--quota", "4KiB", input="pw pw pw\n")
+    send(world, "full@demo.test", "Subject: fills it\r\n\r\n" + "x" * 3000 + "\r\n")
+    p = Peer(world.relay_port, NAMES["mixed.example"], say=lambda verb, line: "550 5.7.1 not that one" if verb == "RCPT" and ".1@" in line else None)
+    fill(world, to="r%d.%d@mixed.example", rcpts=2, owner="full@demo.test", sender="full@demo.test")
+    done = wait_for(lambda: rows(world, "--state", "done", "--domain", "mixed.example"), 20)
+    assert [r["state"] for r in done] == ["sent"], done
+    waits = wait_for(lambda: [r for r in rows(world, "--domain", "mixed.example") if r["attempts"] >= 2], 20)
+    assert len(waits) == 1 and "not that one" in waits[0]["reason"] and len(p.taken) == 1
+    p.stop()
+    drop(world, "mixed.example")
+
+
+# ---- rows that cannot be read ----
+
+def test_a_letter_that_does_not_open_is_shown_and_can_be_removed(world):
+    letter = fill(world, to="lost@nobody.example", sealed_to_nobody=1)
+    row = wait_for(lambda: [r for r in rows(world) if r["id"] == f"{letter}.0"])[0]
+    assert row["state"] == "unreadable"
+    wait_for(lambda: world.cli("queue", "drop", f"{letter}.0", "--yes", check=False).returncode == 0)
+    assert world.cli("queue", "show", f"{letter}.0", check=False).returncode in (0, 3)
+    assert not [r for r in rows(world) if r["id"] == f"{letter}.0"]
+
+
+# ---- the disk ----
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a small tmpfs")
+def test_an_outcome_that_finds_the_disk_full_is_kept_until_there_is_room_and_nothing_is_sent_twice(tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(small)], check=True)
+    s = p = None
+    try:
+        port = free_port()
+        filler = small / "filler"
+
+        def say(verb, line):
+            if verb == "DOT" and not filler.exists():
+                with open(filler, "wb", buffering=0) as f:
+                    try:
+                        while f.write(bytes(1 << 16)):
+                            pass
+                    except OSError:
+                        pass
+        p = Peer(port, "127.0.5.10", say=say)
+        s = Server(small / "demo", env=relay_env(tmp_path, port, zone_text(("disk.example", "127.0.5.10"))))
+        fill(s, to="x%d@disk.example", letters=5)
+        wait_for(lambda: p.taken, 15)
+        taken = len(p.taken)
+        wait_for(lambda: s.events("queue.trouble") or len(rows(s, "--state", "done")) == 5, 15)
+        assert len(p.recipients()) == len(set(p.recipients())) >= taken
+        filler.unlink()
+        wait_for(lambda: len(rows(s, "--state", "done")) == 5, 20)
+        assert sorted(p.recipients()) == [f"x{i}@disk.example" for i in range(5)]
+    finally:
+        if s:
+            s.stop()
+        if p:
+            p.stop()
+        subprocess.run(["umount", "-l", str(small)], check=False)
