@@ -181,6 +181,7 @@ struct relay_try {
 	struct str *host;              /* [n] "mx.example.net [192.0.2.1]" */
 	bool peer_dsn, reached;        /* reached: some server spoke with us in an orderly way */
 	bool crowded;                  /* it wants fewer connections, or broke this one */
+	bool lost;                     /* some server spoke with us, and the connection broke before it had anything of the message */
 	const struct mta_sts_policy *sts; /* the domain's, while it is tried */
 	bool no_data;                  /* stop when the recipients are answered */
 	struct str text;               /* the message itself; "" = the letter's prefix and body */

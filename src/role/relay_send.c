@@ -303,7 +303,7 @@ static void put_off(struct sending *s)
 	arena_done(&s->turn);
 }
 
-static enum rq_news news_of(const struct relay_try *t) { return !t->reached && !t->conn ? RQ_DOWN : t->crowded ? RQ_CROWDED : RQ_WELL; }
+static enum rq_news news_of(const struct relay_try *t) { return !t->reached && !t->conn && !t->lost ? RQ_DOWN : t->crowded ? RQ_CROWDED : RQ_WELL; }
 
 /* Nothing was learnt of the destination: it does not count as an attempt. */
 static bool is_our_trouble(const struct relay_outcome *o) { return !o->remote && o->what == RELAY_LATER && strcmp(o->status, "4.3.0") == 0; }

@@ -91,7 +91,8 @@ static enum rc addresses(struct relay_try *t, size_t n, struct smtp_client_mail 
 	return RC_OK;
 }
 
-/* RC_AGAIN: an old connection was gone before anything was said on it: a fresh one may do. */
+/* RC_AGAIN: an old connection was gone before anything was said on it: a fresh one may do. RC_CLOSED: it was lost before anything of the message was sent: another server may
+ * do, and nobody gets it twice. */
 static enum rc transact(struct relay_try *t, bool reused)
 {
 	const struct letter *l = &t->letter->l;
@@ -142,7 +143,7 @@ static enum rc transact(struct relay_try *t, bool reused)
 	t->peer_dsn = smtp_client_extensions(c) & SMTP_EXT_DSN;
 	t->reached = rc == RC_OK || rc == RC_DENIED || rc == RC_BUSY;
 	t->crowded = !t->reached || reply.code == 421 || !smtp_client_usable(c);
-	return RC_OK;
+	return t->reached || s.prefix_given || s.why.text[0] ? RC_OK : RC_CLOSED;
 }
 
 /* ---- addresses of a host ---- */
@@ -203,7 +204,16 @@ static bool try_address(struct relay_try *t, struct relay_target *g, struct rela
 		}
 		if (!t->conn)
 			return o->what == RELAY_FAILED && strcmp(o->status, "5.7.30") != 0; /* a loop: no other address of it will do */
-		if (transact(t, reused) != RC_AGAIN) {
+		enum rc rc = transact(t, reused);
+		if (rc == RC_CLOSED) {
+			*o = t->out[0];
+			t->lost = true;
+			t->tried = 0;
+			relay_host_tell(t->h, t->conn->host, RQ_CROWDED, o->text);
+			relay_conn_drop(t->h, &t->conn);
+			return false;
+		}
+		if (rc != RC_AGAIN) {
 			if (t->conn->host && t->reached)
 				relay_host_tell(t->h, t->conn->host, t->crowded ? RQ_CROWDED : RQ_WELL, t->out[0].text);
 			return true;
@@ -331,7 +341,7 @@ void relay_try(struct relay_try *t)
 	struct relay_route route;
 	struct relay_outcome o;
 	t->tried = 0;
-	t->reached = t->crowded = t->peer_dsn = false;
+	t->reached = t->crowded = t->lost = t->peer_dsn = false;
 	relay_route_find(t->h, t->letter->l.sender, t->domain, t->a, &route);
 	o = route.none;
 	t->sts = NULL;

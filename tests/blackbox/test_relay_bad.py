@@ -15,6 +15,11 @@ from test_relay import ended, notice_about, rows, status_fields
 NAMES = {"first.example": "127.0.5.1", "mixed.example": "127.0.5.2", "turn.example": "127.0.5.3", "slow.example": "127.0.5.4", "order.example": "127.0.5.5", "byte.example": "127.0.5.6",
          "nobody.example": "127.0.5.7", "broken.example": "127.0.5.8"}
 MORE = """
+pair.example. IN SOA ns.pair.example. root.pair.example. 1 1 1 1 1
+pair.example. IN MX 10 a.pair.example.
+pair.example. IN MX 20 b.pair.example.
+a.pair.example. IN A 127.0.5.11
+b.pair.example. IN A 127.0.5.12
 circle.example. IN SOA ns.circle.example. root.circle.example. 1 1 1 1 1
 circle.example. IN MX 10 a.circle.example.
 a.circle.example. IN CNAME b.circle.example.
@@ -115,6 +120,15 @@ def test_starttls_that_breaks_costs_nothing_where_nobody_asks_for_tls_and_stops_
         finally:
             world.cli("route", "remove", "broken.example", check=False)
             drop(world, "broken.example")
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
+def test_the_second_server_takes_what_the_first_one_hangs_up_on(world, verb):
+    with BadPeer("bind=127.0.5.11", f"port={world.relay_port}", f"close={verb}") as first, BadPeer("bind=127.0.5.12", f"port={world.relay_port}") as second:
+        fill(world, to=f"{verb.lower()}@pair.example")
+        second.wait(1)
+        assert ended(world, f"{verb.lower()}@pair.example")["attempts"] == 1
+        assert first.stats()["connections"] == 1 and first.stats()["messages"] == []
 
 
 def test_a_connection_in_the_clear_is_not_used_again_for_mail_that_must_be_encrypted(world):
