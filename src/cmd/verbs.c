@@ -72,7 +72,7 @@ const struct verb verbs[] = {
 	{ "route", "add", "KEY", 1, 1, "How mail to a domain, or of a sender, goes out: smarthost, TLS. KEY: example.net, .example.net and below, *, bob@example.org, @example.org",
 	  { "route add partner.example --tls verified", "route add '*' --host relay.example:465 --user letterlock <password.txt" }, run_route_add,
 	  { { "host", "HOST:PORT", "this smarthost, not by MX; port 465 is TLS at once; default port 25" },
-	    { "tls", "HOW", "verified, encrypted, none, or default: as DANE, MTA-STS and the peer allow" },
+	    { "tls", "HOW", "verified, encrypted, none, or default: as DANE, MTA-STS and the peer allow, verified with --user" },
 	    { "user", "USER", "log in there; the password comes from the terminal or stdin, and is kept sealed" }, { "connections", "N", "at most so many at once" } } },
 	{ "route", "list", NULL, 0, 0, "All routes; what none fits goes by MX", { "route list", "route list --json" }, run_route_list },
 	{ "route", "remove", "KEY", 1, 1, "Remove a route", { "route remove partner.example", "route remove '*' --json" }, run_route_remove },
