@@ -42,6 +42,7 @@ struct dkim_options {
 	int64_t now_s;
 	bool allow_weak;           /* tests of old vectors only: rsa-sha1 and keys down to 512 bits */
 	bool no_dkim, no_arc;      /* leave one out */
+	bool tls_reports;          /* where reports are read and nowhere else: keys of RFC 8460 3's service, s=tlsrpt, count too */
 };
 
 struct dkim_verifier;

@@ -191,6 +191,7 @@ static enum rc key_parse(struct str record, struct dkim_key *k, struct why *why)
 	k->sha256 = !h || listed(*h, "sha256");
 	k->sha1 = !h || listed(*h, "sha1");
 	k->email = !s || listed(*s, "*") || listed(*s, "email");
+	k->tls_reports = k->email || listed(*s, "tlsrpt");
 	k->testing = flags && listed(*flags, "y");
 	k->strict = flags && listed(*flags, "s");
 	return kind_parse(k, &t, *p, why);

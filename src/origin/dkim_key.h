@@ -9,7 +9,7 @@ struct dkim_key {
 	unsigned bits;
 	bool testing, strict;      /* t=y, t=s */
 	bool sha1, sha256;         /* h= lets them */
-	bool email;                /* s= lets it */
+	bool email, tls_reports;   /* s= lets it: "*" or "email"; "tlsrpt" */
 	EVP_PKEY_CTX *rsa;
 	enum dkim_hash rsa_hash;   /* what `rsa` is set to */
 	uint8_t ed25519[32];

@@ -155,19 +155,19 @@ static bool identity_is_domain(const struct sig *s)
 }
 
 /* RFC 6376 6.1.2: what the record says about its use. */
-static enum rc may_use(const struct dkim_key *k, const struct sig *s, bool weak, struct why *why)
+static enum rc may_use(const struct dkim_key *k, const struct sig *s, const struct dkim_options *o, struct why *why)
 {
 	bool rsa = s->algorithm != SIG_ED25519_SHA256;
 	if ((k->kind == DKIM_RSA) != rsa)
 		FAIL(why, RC_DENIED, "the key is of another kind than the signature's a=");
 	if (!(sig_hash(s) == DKIM_SHA256 ? k->sha256 : k->sha1))
 		FAIL(why, RC_DENIED, "the key's h= does not let the signature's hash");
-	if (!k->email)
+	if (!(o->tls_reports ? k->tls_reports : k->email))
 		FAIL(why, RC_DENIED, "the key's s= does not let e-mail");
 	if (k->strict && s->kind == SIG_DKIM && !identity_is_domain(s))
 		FAIL(why, RC_DENIED, "the key has t=s, and i= is below d=");
 	/* RFC 8301 3.2: "Verifiers MUST NOT consider signatures using RSA keys of less than 1024 bits as valid signatures." */
-	if (rsa && k->bits < (weak ? (unsigned)WEAK_BITS : (unsigned)MIN_BITS))
+	if (rsa && k->bits < (o->allow_weak ? (unsigned)WEAK_BITS : (unsigned)MIN_BITS))
 		FAIL(why, RC_DENIED, "the key has only %u bits", k->bits);
 	return RC_OK;
 }
@@ -186,7 +186,7 @@ enum rc judge_key(struct judge *j, const struct sig *s, const struct dkim_key **
 		struct why here;
 		enum rc rc = dkim_key_get(k->record[i], out, &here);
 		if (rc == RC_OK)
-			return may_use(*out, s, j->v->o.allow_weak, why);
+			return may_use(*out, s, &j->v->o, why);
 		if (rc == RC_NOMEM)
 			FAIL(why, rc, "out of memory");
 		if (first.rc == RC_OK)

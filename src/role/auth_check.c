@@ -153,10 +153,10 @@ enum rc auth_check_new(struct auth_house *h, const struct auth_client *cl, struc
 	return RC_OK;
 }
 
-enum rc auth_check_header(struct auth_check *c, struct str header)
+enum rc auth_check_header(struct auth_check *c, struct str header, bool reports_only)
 {
 	const struct config *k = c->h->e->config;
-	struct dkim_options o = { .now_s = wall_ms() / 1000, .no_dkim = !k->authentication_dkim, .no_arc = !k->authentication_arc };
+	struct dkim_options o = { .now_s = wall_ms() / 1000, .no_dkim = !k->authentication_dkim, .no_arc = !k->authentication_arc, .tls_reports = reports_only };
 	if (o.no_dkim && o.no_arc)
 		return RC_OK;
 	c->have_dkim = true;

@@ -17,8 +17,9 @@ struct auth_check;                     /* one message */
 struct auth_client { const char *ip; struct str helo, local, domain; }; /* local and domain "" = the null sender */
 /* NULL: nothing is to be evaluated, or no memory (RC_NOMEM). Everything is copied. */
 MUST_USE enum rc auth_check_new(struct auth_house *h, const struct auth_client *c, struct auth_check **out);
-/* The raw header with its empty line, once; copied where it is signed. Then the body as it comes. */
-MUST_USE enum rc auth_check_header(struct auth_check *c, struct str header);
+/* The raw header with its empty line, once; copied where it is signed. reports_only: every recipient is an address
+ * that reports are read at. Then the body as it comes. */
+MUST_USE enum rc auth_check_header(struct auth_check *c, struct str header, bool reports_only);
 void auth_check_body(struct auth_check *c, struct str run);
 /* Waits for what is under way and judges; `header` once more. Suspends. `out` lives as long as the check. */
 void auth_check_end(struct auth_check *c, struct str header, const struct auth_verdict **out);

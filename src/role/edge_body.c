@@ -41,6 +41,14 @@ enum rc edge_on_body_begin(void *house, const struct smtp_mail *mail, struct why
 struct str edge_raw(const struct edge_session *s) { return str_skip(buf_str(&s->body), EDGE_GAP); }
 struct str edge_now(const struct edge_session *s) { return str_skip(buf_str(&s->body), s->start); }
 
+static bool is_for_reports_only(const struct edge_session *s)
+{
+	for (size_t i = 0; i < s->rcpt_n; i++)
+		if (!s->rcpts[i].report)
+			return false;
+	return s->rcpt_n > 0;
+}
+
 /* Some more of the message has come: the header to those who wait for it, the body to those who hash it. */
 enum rc edge_feed_auth(struct edge_session *s, struct str bytes, bool last)
 {
@@ -57,7 +65,7 @@ enum rc edge_feed_auth(struct edge_session *s, struct str bytes, bool last)
 		s->header = raw.n; /* a message without a body */
 	if (!s->auth)
 		return RC_OK;
-	TRY(auth_check_header(s->auth, str_head(raw, s->header)));
+	TRY(auth_check_header(s->auth, str_head(raw, s->header), is_for_reports_only(s)));
 	auth_check_body(s->auth, str_skip(raw, s->header));
 	return RC_OK;
 }

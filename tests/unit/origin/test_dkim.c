@@ -390,6 +390,27 @@ static void a_strict_key_takes_no_identity_below_its_domain(void **state)
 	assert_true(kit_why(&s, "t=s"));
 }
 
+/* RFC 8460 3: "The DKIM TXT record SHOULD contain the appropriate service type declaration, "s=tlsrpt"." */
+static void a_key_for_tls_reports_counts_where_reports_are_read_and_nowhere_else(void **state)
+{
+	KIT;
+	static const struct { const char *s; bool mail, reports; } cases[] = {
+		{ "s=tlsrpt; ", false, true }, { "s=email:tlsrpt; ", true, true }, { "s=email; ", true, true }, { "s=*; ", true, true }, { "s=other; ", false, false },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char name[64], record[256];
+		snprintf(name, sizeof name, "s%zu._domainkey.example.org", i);
+		snprintf(record, sizeof record, "v=DKIM1; k=ed25519; %sp=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", cases[i].s);
+		k->ed.ref.selector = str_of(name, 2);
+		kit_key(k, name, record);
+		kit_sign(k, kit_message);
+		k->o.tls_reports = false;
+		assert_int_equal(only(k).result, cases[i].mail ? AUTH_PASS : AUTH_PERMERROR);
+		k->o.tls_reports = true;
+		assert_int_equal(only(k).result, cases[i].reports ? AUTH_PASS : AUTH_PERMERROR);
+	}
+}
+
 static void of_several_records_the_first_that_is_a_key_counts(void **state)
 {
 	KIT;
@@ -659,6 +680,7 @@ int main(void)
 		T(more_than_ten_signatures_are_counted_and_not_looked_at),
 		T(keys_are_used_as_their_records_allow),
 		T(a_strict_key_takes_no_identity_below_its_domain),
+		T(a_key_for_tls_reports_counts_where_reports_are_read_and_nowhere_else),
 		T(of_several_records_the_first_that_is_a_key_counts),
 		T(a_dns_that_does_not_answer_is_a_temporary_error),
 		T(short_rsa_keys_are_refused),
