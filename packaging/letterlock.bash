@@ -62,7 +62,7 @@ _letterlock() {
 	"report dmarc") words="--domain --since --config --control --json --yes --help " ;;
 	"report tls") words="--domain --since --config --control --json --yes --help " ;;
 	"report send") words="--day --domain --config --control --json --yes --help " ;;
-	"queue list") words="--from --to --domain --older --reason --state --limit --config --control --json --yes --help " ;;
+	"queue list") words="--from --to --domain --older --reason --state --limit --mailq --config --control --json --yes --help " ;;
 	"queue show") words="--config --control --json --yes --help " ;;
 	"queue retry") words="--from --to --domain --older --reason --state --limit --all --dry-run --config --control --json --yes --help " ;;
 	"queue hold") words="--from --to --domain --older --reason --state --limit --all --dry-run --config --control --json --yes --help " ;;

@@ -103,7 +103,7 @@ static void keep(struct gathered *g, const struct relay_entry *e)
 	if (g->shown_n < SHOWN && !g->kept) {
 		struct relay_entry *x = &g->shown[g->shown_n++];
 		*x = *e;
-		struct str *const texts[] = { &x->mid, &x->from, &x->to, &x->reason, &x->host, &x->tls, &x->subject };
+		struct str *const texts[] = { &x->mid, &x->from, &x->to, &x->reason, &x->host, &x->tls, &x->subject, &x->envid, &x->orcpt };
 		for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 			*texts[i] = arena_str(&g->a, *texts[i]);
 	}
@@ -223,9 +223,26 @@ static void print_counts(struct ctl *ctl)
 		say("In the queue: %u ready, %u deferred, %u held; %u being sent over %u connections.", a.ready, a.deferred, a.held, a.under_way, a.connections);
 }
 
+static enum status list_for_scripts(struct ctl *ctl, struct call *c)
+{
+	struct queue_search s;
+	struct mailq q = { 0 };
+	struct why why = { 0 };
+	size_t found = 0;
+	enum status st = read_filter(c, &s);
+	if (st != STATUS_OK)
+		return st;
+	if (queue_find(ctl, &s, &found, mailq_row, &q, &why) != RC_OK)
+		return say_error(c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
+	mailq_end(&q);
+	return found ? STATUS_OK : STATUS_NOTHING;
+}
+
 static enum status list(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
+	if (call_option(c, "mailq"))
+		return list_for_scripts(ctl, c);
 	struct gathered g = { .c = c, .show_all = true };
 	enum status s = gather(ctl, c, &g);
 	if (s != STATUS_OK)

@@ -1,6 +1,7 @@
 #include "cmd/cmd_queue.h"
 
 #include "os/loop.h"
+#include "role/letter.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -30,15 +31,48 @@ void span_text(int64_t ms, char out[24])
 		(void)snprintf(out, 24, "%" PRId64 " days", s / 86400);
 }
 
+/* "SUCCESS,DELAY", as in RFC 3461; "" = not given. */
+static const char *notify_text(uint8_t bits, char out[40])
+{
+	static const char *const words[] = { "NEVER", "SUCCESS", "FAILURE", "DELAY" };
+	size_t n = 0;
+	out[0] = 0;
+	for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+		if (bits & 1u << i)
+			n += (size_t)snprintf(out + n, 40 - n, "%s%s", n ? "," : "", words[i]);
+	return out;
+}
+
+static const char *ret_text(uint8_t ret) { return ret == LETTER_RET_FULL ? "FULL" : ret == LETTER_RET_HDRS ? "HDRS" : ""; }
+static const char *truth(bool b) { return b ? "true" : "false"; }
+
 static void print_json(const struct relay_entry *e, struct arena *a)
 {
+	char notify[40];
 	say_json("{\"id\":\"%" PRIu64 ".%u\",\"mid\":\"%s\",\"state\":\"%s\",\"from\":\"%s\",\"to\":\"%s\",\"created_ms\":%" PRIu64 ",\"due_ms\":%" PRIu64 ",\"expires_ms\":%" PRIu64
-	         ",\"last_ms\":%" PRIu64 ",\"attempts\":%u,\"priority\":%u,\"size\":%" PRIu64 ",\"paused\":%s,\"reason\":\"%s\",\"host\":\"%s\",\"tls\":\"%s\",\"subject\":\"%s\"}",
+	         ",\"last_ms\":%" PRIu64 ",\"attempts\":%u,\"priority\":%u,\"size\":%" PRIu64 ",\"paused\":%s,\"reason\":\"%s\",\"host\":\"%s\",\"tls\":\"%s\",\"subject\":\"%s\""
+	         ",\"notify\":\"%s\",\"orcpt\":\"%s\",\"ret\":\"%s\",\"envid\":\"%s\",\"require_tls\":%s,\"tls_optional\":%s,\"deliver_by_ms\":%" PRIu64 ",\"by_return\":%s}",
 	         e->letter, e->n, json_text(a, e->mid), queue_state_word(e), json_text(a, e->from), json_text(a, e->to), e->created_ms, e->due_ms, e->expires_ms, e->last_ms, e->attempts,
-	         e->priority, e->size, e->paused ? "true" : "false", json_text(a, e->reason), json_text(a, e->host), json_text(a, e->tls), json_text(a, e->subject));
+	         e->priority, e->size, truth(e->paused), json_text(a, e->reason), json_text(a, e->host), json_text(a, e->tls), json_text(a, e->subject), notify_text(e->notify, notify),
+	         json_text(a, e->orcpt), ret_text(e->ret), json_text(a, e->envid), truth(e->require_tls), truth(e->tls_optional), e->deliver_by_ms, truth(e->by_return));
 }
 
 static const char *sender_of(const struct relay_entry *e, struct arena *a) { return e->from.n ? text_z(a, e->from) : "<>"; }
+
+/* What the sender asked for, as far as anything. */
+static void print_wishes(const struct relay_entry *e, struct arena *a)
+{
+	char by[24], notify[40];
+	time_text(e->deliver_by_ms, by);
+	if (e->notify)
+		say("  notify    %s", notify_text(e->notify, notify));
+	if (e->envid.n)
+		say("  envelope  %s", text_z(a, e->envid));
+	if (e->require_tls || e->tls_optional)
+		say("  asks for  %s", e->require_tls ? "verified TLS all the way (REQUIRETLS)" : "delivery also where TLS fails (TLS-Required: No)");
+	if (e->deliver_by_ms)
+		say("  in time   until %s UTC, else %s", by, e->by_return ? "it is returned" : "its sender is told");
+}
 
 /* "in 11 min" for what waits, else nothing. */
 static void when(const struct relay_entry *e, char out[40])
@@ -102,6 +136,7 @@ static void print_whole(const struct relay_entry *e, struct arena *a)
 		say("  ended     %s UTC", due);
 	else
 		say("  next try  %s UTC, returned to its sender after %s UTC", e->state == RELAY_STATE_HELD ? "when it is freed" : due, expires);
+	print_wishes(e, a);
 	say("  attempts  %u%s%s%s", e->attempts, e->last_ms ? ", the last at " : "", e->last_ms ? last : "", e->last_ms ? " UTC" : "");
 	if (e->host.n)
 		say("  server    %s", text_z(a, e->host));

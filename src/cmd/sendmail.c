@@ -346,9 +346,9 @@ static int deliver(struct job *j)
 
 static int list_queue(const struct job *j)
 {
-	char *argv[] = { (char *)(uintptr_t)"letterlock", (char *)(uintptr_t)"queue", (char *)(uintptr_t)"list", (char *)(uintptr_t)"--config", NULL, NULL };
-	argv[4] = (char *)(uintptr_t)(j->config_path ? j->config_path : default_config);
-	int status = verbs_main(5, argv);
+	char *argv[] = { (char *)(uintptr_t)"letterlock", (char *)(uintptr_t)"queue", (char *)(uintptr_t)"list", (char *)(uintptr_t)"--mailq", (char *)(uintptr_t)"--config", NULL, NULL };
+	argv[5] = (char *)(uintptr_t)(j->config_path ? j->config_path : default_config);
+	int status = verbs_main(6, argv);
 	return status == STATUS_OK || status == STATUS_NOTHING ? EX_OK : status == STATUS_USAGE ? EX_USAGE : EX_UNAVAILABLE;
 }
 

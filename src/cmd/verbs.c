@@ -106,7 +106,7 @@ const struct verb verbs[] = {
 	  { { "day", "DATE", "what was seen on that day, today's until now too; without it the days of the last week that are over" },
 	    { "domain", "DOMAIN", "only about this domain" } } },
 	{ "queue", "list", "[ID...]", 0, -1, "Mail to other servers that is under way: who, where to, since when, what the last attempt said",
-	  { "queue list --domain example.net", "queue list --state done --older 1d --json" }, run_queue_list, { QUEUE_FILTERS } },
+	  { "queue list --domain example.net", "queue list --state done --older 1d --json" }, run_queue_list, { QUEUE_FILTERS, { "mailq", NULL, "as Postfix's mailq prints it, for scripts" } } },
 	{ "queue", "show", "ID...", 1, -1, "All that is known of messages (7F3K9Q2D) or single recipients (12.0) in the queue, also of those that have left it",
 	  { "queue show 7F3K9Q2D", "queue show 12.0 --json" }, run_queue_show },
 	{ "queue", "retry", "[ID...]", 0, -1, "Try now, whatever the schedule says; shows what it will be and asks", { "queue retry 7F3K9Q2D", "queue retry --domain example.net --yes" }, run_queue_retry,

@@ -230,6 +230,9 @@ static void fill_letter(struct edge_session *s, const struct edge_bucket *b, con
 	edge_letter_times(s->v->e, l, m->hold_until_ms > undo ? m->hold_until_ms : undo);
 	if (m->has_priority)
 		l->priority = (uint8_t)((m->mt_priority + 9) / 2);
+	/* RFC 2852 4: by-mode R asks for the message back once its time has passed */
+	if (x->by_return && x->deliver_by_ms && x->deliver_by_ms < l->expires_ms)
+		l->expires_ms = x->deliver_by_ms;
 }
 
 /* ---- how much a day ---- */

@@ -66,6 +66,22 @@ static void of_rcpt(const struct letter_rcpt *r, struct relay_entry *e)
 	e->host = r->host;
 	e->tls = r->tls;
 	e->last_ms = (uint64_t)r->last_ms;
+	e->notify = r->notify;
+	e->orcpt = r->orcpt;
+}
+
+static void of_letter(struct finding *x, const struct letter *l, struct relay_entry *e)
+{
+	e->mid = arena_str(&x->a, l->mid);
+	e->from = arena_str(&x->a, l->sender);
+	e->subject = arena_str(&x->a, l->subject);
+	e->envid = arena_str(&x->a, l->envid);
+	e->size = l->size;
+	e->ret = l->ret;
+	e->require_tls = l->require_tls;
+	e->tls_optional = l->tls_optional;
+	e->by_return = l->by_return;
+	e->deliver_by_ms = (uint64_t)l->deliver_by_ms;
 }
 
 static enum rc describe_done(struct finding *x, const struct queue_row *r, struct relay_entry *e)
@@ -87,10 +103,7 @@ static enum rc describe_open(struct finding *x, const struct queue_row *r, struc
 	struct why why = { 0 };
 	TRY(relay_letter_get(x->h, r->letter, &l, &why));
 	enum rc rc = r->state == QUEUE_UNREADABLE ? RC_DAMAGED : letter_rcpt_open(&l->l.row_key, r->version, r->n, r->sealed, &x->a, &rcpt);
-	e->mid = arena_str(&x->a, l->l.mid);
-	e->from = arena_str(&x->a, l->l.sender);
-	e->subject = arena_str(&x->a, l->l.subject);
-	e->size = l->l.size;
+	of_letter(x, &l->l, e);
 	if (rc == RC_OK)
 		of_rcpt(&rcpt, e);
 	relay_letter_unref(x->h, &l);
@@ -109,7 +122,7 @@ static enum rc find_row(struct finding *x, const struct queue_row *r)
 	struct rq_fact fact;
 	struct relay_entry e = { .letter = r->letter, .n = r->n, .state = state_of(r), .end = r->end, .priority = r->priority, .attempts = r->attempts,
 		.created_ms = (uint64_t)r->created_ms, .due_ms = (uint64_t)r->due_ms, .expires_ms = (uint64_t)r->expires_ms,
-		.mid = STR(""), .from = STR(""), .to = STR(""), .reason = STR(""), .host = STR(""), .tls = STR(""), .subject = STR("") };
+		.mid = STR(""), .from = STR(""), .to = STR(""), .reason = STR(""), .host = STR(""), .tls = STR(""), .subject = STR(""), .envid = STR(""), .orcpt = STR("") };
 	if (!head_fits(x, r))
 		return RC_OK;
 	if (heads_do(&x->f)) {

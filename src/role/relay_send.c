@@ -48,10 +48,21 @@ static struct str domain_of(struct str address)
 
 /* ---- outcomes that become changes ---- */
 
+/* RFC 2852 4: where a time was asked for with N, its passing is what the sender is told of. (With R, edge has made it the end: expires_ms.) */
+static struct relay_times times_of(const struct sending *s, const struct relay_row *r)
+{
+	struct relay_times t = relay_times_of(s->h->e);
+	const struct letter *l = &s->letter->l;
+	int64_t by = l->deliver_by_ms - r->row.created_ms;
+	if (l->deliver_by_ms && !l->by_return && (!t.notice || by < t.notice))
+		t.notice = by > 0 ? by : 1;
+	return t;
+}
+
 /* By what this attempt came to, and by how long it has been tried: done, or when again. */
 static void settle(struct sending *s, size_t i, struct relay_row *r, struct relay_outcome *o, enum relay_report *out_report)
 {
-	struct relay_times t = relay_times_of(s->h->e);
+	struct relay_times t = times_of(s, r);
 	int64_t wall = wall_ms();
 	r->row.attempts++;
 	if (o->what == RELAY_LATER && relay_expired(&t, &r->row, wall)) {

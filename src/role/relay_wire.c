@@ -61,7 +61,13 @@ void relay_put_entry(struct buf *out, const struct relay_entry *e)
 	buf_u64(out, e->expires_ms);
 	buf_u64(out, e->last_ms);
 	buf_u64(out, e->size);
-	const struct str texts[] = { e->mid, e->from, e->to, e->reason, e->host, e->tls, e->subject };
+	buf_u8(out, e->notify);
+	buf_u8(out, e->ret);
+	buf_u8(out, e->require_tls);
+	buf_u8(out, e->tls_optional);
+	buf_u8(out, e->by_return);
+	buf_u64(out, e->deliver_by_ms);
+	const struct str texts[] = { e->mid, e->from, e->to, e->reason, e->host, e->tls, e->subject, e->envid, e->orcpt };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		buf_run(out, str_head(texts[i], TEXT_MAX));
 }
@@ -84,7 +90,13 @@ enum rc relay_next_entry(struct cursor *c, struct relay_entry *out)
 	e.expires_ms = cursor_u64(c);
 	e.last_ms = cursor_u64(c);
 	e.size = cursor_u64(c);
-	struct str *const texts[] = { &e.mid, &e.from, &e.to, &e.reason, &e.host, &e.tls, &e.subject };
+	e.notify = cursor_u8(c);
+	e.ret = cursor_u8(c);
+	e.require_tls = flag(c);
+	e.tls_optional = flag(c);
+	e.by_return = flag(c);
+	e.deliver_by_ms = cursor_u64(c);
+	struct str *const texts[] = { &e.mid, &e.from, &e.to, &e.reason, &e.host, &e.tls, &e.subject, &e.envid, &e.orcpt };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		*texts[i] = cursor_run(c, TEXT_MAX);
 	if (c->failed)

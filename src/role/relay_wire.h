@@ -28,6 +28,11 @@ struct relay_entry {                   /* one row, for people */
 	uint32_t attempts;
 	uint64_t created_ms, due_ms, expires_ms, last_ms, size;
 	struct str mid, from, to, reason, host, tls, subject;
+	/* what its sender asked for; nothing is known of it once the row is done */
+	uint8_t notify, ret;           /* enum smtp_notify bits; enum letter_ret */
+	bool require_tls, tls_optional, by_return;
+	uint64_t deliver_by_ms;        /* 0 = any time */
+	struct str envid, orcpt;
 };
 void relay_put_entry(struct buf *out, const struct relay_entry *e);
 MUST_USE enum rc relay_next_entry(struct cursor *in, struct relay_entry *out); /* RC_NOTFOUND at the end; runs borrow */

@@ -9,6 +9,7 @@ import re
 import shutil
 import smtplib
 import subprocess
+import time
 
 import dkim
 import pytest
@@ -416,6 +417,81 @@ def test_a_day_has_a_limit_that_says_until_when(fresh):
         assert c.sendmail("alice@demo.test", ["bob@demo.test"], letter("alice@demo.test", "4")) == {}        # people here do not count
 
 
+def shown(server, mid):
+    return [json.loads(line) for line in server.cli("queue", "show", mid, "--json").stdout.splitlines()]
+
+
+def envelope(server, user, mail, rcpts, extra=""):
+    """Submits with these parameters, and gives the rows of it that are in the queue."""
+    with connect(server, user) as s:
+        code, text = s.docmd("MAIL", f"FROM:<{user}> {mail}")
+        assert code == 250, text
+        for one in rcpts:
+            code, text = s.docmd("RCPT", one)
+            assert code == 250, text
+        code, text = s.data(letter(user, mail[:40] or "plain", extra))
+        assert code == 250, text
+    return shown(server, text.split()[-1].decode())
+
+
+def test_what_is_asked_for_is_in_the_queue(server, user):
+    now = time.time() * 1000
+    a, b = envelope(server, user, "HOLDFOR=3600 BY=7200;R MT-PRIORITY=9 REQUIRETLS RET=HDRS ENVID=QQ+2B314",
+                    ["TO:<a@far.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;first+2B@far.example", "TO:<b@far.example> NOTIFY=NEVER"], "TLS-Required: No\r\n")
+    assert [a["to"], b["to"]] == ["a@far.example", "b@far.example"]
+    assert (a["notify"], a["orcpt"], b["notify"], b["orcpt"]) == ("SUCCESS,DELAY", "first+@far.example", "NEVER", "")
+    for row in (a, b):
+        assert row["state"] == "ready" and row["attempts"] == 0 and row["priority"] == 9 and row["ret"] == "HDRS" and row["envid"] == "QQ+314"
+        # RFC 8689 4.1: REQUIRETLS goes before the header field
+        assert row["require_tls"] is True and row["tls_optional"] is False
+        assert 3590e3 < row["due_ms"] - now < 3660e3 and 7190e3 < row["deliver_by_ms"] - now < 7260e3 and row["by_return"] is True
+        assert row["expires_ms"] == row["deliver_by_ms"]
+    row, = envelope(server, user, "HOLDFOR=600 BY=7200;N MT-PRIORITY=-9", ["TO:<c@far.example>"], "TLS-Required: No\r\n")
+    assert row["tls_optional"] is True and row["require_tls"] is False and row["priority"] == 0 and row["by_return"] is False and row["notify"] == row["ret"] == row["envid"] == ""
+    assert row["expires_ms"] > row["deliver_by_ms"]
+    row, = envelope(server, user, "HOLDUNTIL=" + time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 900)), ["TO:<d@far.example>"])
+    assert 890e3 < row["due_ms"] - now < 960e3
+
+
+def test_what_is_not_offered_to_strangers_is_not_taken_from_them(server, user):
+    with smtplib.SMTP("localhost", server.smtp, local_hostname="client.example") as s:
+        s.starttls(context=tls(server))
+        s.ehlo()
+        for parameter in ("HOLDFOR=60", "BY=60;R", "MT-PRIORITY=3", "REQUIRETLS", "AUTH=<>"):
+            assert s.docmd("MAIL", f"FROM:<joe@far.example> {parameter}")[0] == 555, parameter
+
+
+def test_undo_keeps_a_message_from_leaving_for_a_while(server, user):
+    server.cli("account", "limits", user, "--undo", "60s")
+    now = time.time() * 1000
+    row, = envelope(server, user, "", ["TO:<a@far.example>"])
+    assert row["state"] == "ready" and row["attempts"] == 0 and 50e3 < row["due_ms"] - now < 65e3
+    server.cli("queue", "drop", row["mid"], "--yes")
+    assert shown(server, row["mid"])[0]["state"] == "dropped"
+
+
+def test_each_limit_of_a_day_says_which_one_and_until_when(server, user):
+    server.cli("account", "limits", user, "--messages", "2", "--recipients", "3", "--first", "2")
+
+    def attempt(*to):
+        with connect(server, user) as c:
+            try:
+                return c.sendmail(user, to, letter(user, "limited")) or None
+            except smtplib.SMTPDataError as e:
+                return e.smtp_code, e.smtp_error.decode()
+
+    until = time.strftime("until %Y-%m-%d 00:00 UTC", time.gmtime(time.time() + 86400))
+    assert attempt("a@far.example", "b@far.example") is None
+    code, text = attempt("c@far.example")
+    assert code == 451 and text.startswith("4.7.1") and "2 recipients it has never written to" in text and until in text
+    code, text = attempt("a@far.example", "b@far.example")
+    assert code == 451 and "3 recipients a day" in text and until in text
+    assert attempt("a@far.example") is None
+    code, text = attempt("a@far.example")
+    assert code == 451 and "2 messages a day" in text and until in text
+    assert attempt(user) is None
+
+
 # ---- programs of this machine ----
 
 def sendmail(server, *args, input=b"", **kw):
@@ -476,6 +552,29 @@ def test_another_user_of_this_machine_is_the_account_of_that_name(fresh):
     answers = say("EHLO x", "MAIL FROM:<alice@demo.test>", "MAIL FROM:<daemon@demo.test>", "RCPT TO:<bob@demo.test>", "DATA", "Subject: from a daemon", "", "hi", ".", "QUIT")
     assert "550 5.7.1 daemon@demo.test may not send as alice@demo.test" in answers and "250 2.0.0 Ok" in answers, answers
     assert email.message_from_bytes(arrived(s, "bob@demo.test", "from a daemon"))["From"] == "<daemon@demo.test>"
+
+
+def test_mailq_prints_what_scripts_for_postfix_read(fresh, tmp_path):
+    s = fresh()
+    link = tmp_path / "mailq"
+    link.symlink_to(PROGRAM)
+    p = run(link, "-C", s.config)
+    assert p.returncode == 0 and p.stdout == b"Mail queue is empty\n"
+    user = "alice@demo.test"
+    rows = envelope(s, user, "HOLDFOR=3600", ["TO:<a@far.example>", "TO:<b@far.example>"], "X: " + "x" * 900 + "\r\n")
+    held, = envelope(s, user, "HOLDFOR=3600", ["TO:<c@far.example>"], "X: " + "x" * 900 + "\r\n")
+    s.cli("queue", "hold", held["mid"], "--yes")
+    lines = run(link, "-C", s.config).stdout.decode().splitlines()
+    assert lines == run(PROGRAM, "sendmail", "-C", s.config, "-bp").stdout.decode().splitlines()
+    assert lines[0].split() == ["-Queue", "ID-", "--Size--", "----Arrival", "Time----", "-Sender/Recipient-------"]
+    at = 41  # Postfix's own heading stands one to the right of it
+    first, second = lines[1:lines.index("")], lines[lines.index("") + 1:-2]
+    for block, want, mark in ((first, rows, ""), (second, [held], "!")):
+        m = re.fullmatch(r"(\S+)\s+(\d+) ((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)\s+(\S+)", block[0])
+        assert m and m[1] == want[0]["mid"] + mark and int(m[2]) == want[0]["size"] and m[4] == user and m.start(4) == at, block
+        assert block[1:] == [" " * at + row["to"] for row in want]
+    kbytes = (rows[0]["size"] + held["size"]) // 1024
+    assert kbytes > 0 and lines[-2:] == ["", f"-- {kbytes} Kbytes in 2 Requests."]
 
 
 # ---- what the one answer of SMTP cannot say ----

@@ -12,7 +12,8 @@ static void an_entry_comes_back_as_it_was_and_every_cut_is_refused(void **state)
 	struct buf b;
 	struct relay_entry in = { .letter = 12, .n = 3, .state = RELAY_STATE_DEFERRED, .end = 0, .priority = 4, .under_way = true, .attempts = 7, .created_ms = 1, .due_ms = 2,
 		.expires_ms = 3, .last_ms = 4, .size = 5, .mid = STR("7F3K9Q2D"), .from = STR("ann@example.org"), .to = STR("bob@example.net"), .reason = STR("451 wait"),
-		.host = STR("mx.example.net [192.0.2.1]"), .tls = STR("none"), .subject = STR("hello") }, out;
+		.host = STR("mx.example.net [192.0.2.1]"), .tls = STR("none"), .subject = STR("hello"), .notify = 10, .ret = 2,
+		.require_tls = true, .by_return = true, .deliver_by_ms = 6, .envid = STR("QQ314"), .orcpt = STR("b@example.net") }, out;
 	(void)state;
 	buf_init(&b, 4096);
 	relay_put_entry(&b, &in);
@@ -20,6 +21,8 @@ static void an_entry_comes_back_as_it_was_and_every_cut_is_refused(void **state)
 	assert_int_equal(relay_next_entry(&c, &out), RC_OK);
 	assert_int_equal(out.letter, 12);
 	assert_true(out.under_way && !out.paused);
+	assert_true(out.notify == 10 && out.ret == 2 && out.require_tls && !out.tls_optional && out.by_return && out.deliver_by_ms == 6);
+	assert_true(str_eq(out.envid, in.envid) && str_eq(out.orcpt, in.orcpt));
 	assert_true(str_eq(out.subject, in.subject) && str_eq(out.to, in.to) && str_eq(out.mid, in.mid));
 	assert_int_equal(relay_next_entry(&c, &out), RC_NOTFOUND);
 	for (size_t n = 1; n < b.len; n++) {
