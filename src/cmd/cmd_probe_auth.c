@@ -62,10 +62,20 @@ static enum status worse(enum status a, enum status b) { return a == STATUS_OK ?
 
 static struct str member(json_t *o, const char *name) { return str_z(json_string_value(json_object_get(o, name))); }
 
+/* The id as it is to be said again: a text, or a number's. */
+static struct str id_of(json_t *o, char room[32])
+{
+	const json_t *id = json_object_get(o, "id");
+	if (!json_is_integer(id))
+		return member(o, "id");
+	(void)snprintf(room, 32, "%lld", (long long)json_integer_value(id));
+	return str_z(room);
+}
+
 /* {"id":"…","ip":"…","helo":"…","from":"…"}; what is left out comes from the options. */
 static enum status batch_line(struct work *w, struct str line, unsigned number)
 {
-	char what[80];
+	char what[80], id[32];
 	AUTO(buf_done) struct buf out = { .max = REPORT_MAX };
 	struct why why = { 0 };
 	json_error_t error;
@@ -76,7 +86,7 @@ static enum status batch_line(struct work *w, struct str line, unsigned number)
 		return say_error(w->call, STATUS_USAGE, what, error.text, "one object on each line: {\"id\":\"1\",\"ip\":\"192.0.2.1\",\"helo\":\"h.example\",\"from\":\"a@b.example\"}");
 	}
 	struct probe_query q = w->query;
-	q.name = member(o, "id");
+	q.name = id_of(o, id);
 	q.ip = json_object_get(o, "ip") ? member(o, "ip") : q.ip;
 	q.helo = json_object_get(o, "helo") ? member(o, "helo") : q.helo;
 	q.from = json_object_get(o, "from") ? member(o, "from") : q.from;

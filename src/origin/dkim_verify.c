@@ -220,6 +220,9 @@ enum rc judge_digest(struct head *h, const struct sig *s, uint8_t digest[DKIM_HA
 	head_pick_begin(h);
 	while (rc == RC_OK && sig_next_name(&rest, &name)) {
 		const struct head_field *f = head_pick(h, name);
+		/* RFC 6376 5.4: in h= DKIM-Signature stands for "other preexisting signatures": when this one was made it was not in the header yet. */
+		if (f == s->field)
+			f = head_pick(h, name);
 		if (f) /* RFC 6376 3.5: a field that does not exist is "treated as the null string" */
 			canon_field(&o.out, s->header, f->raw, 0, 0, true);
 	}

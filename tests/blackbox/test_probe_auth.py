@@ -91,6 +91,8 @@ def test_what_is_wrong_with_the_question_is_said(tmp_path):
         assert r.returncode == 1 and f"{path} cannot be read" in r.stderr and words in r.stderr and "do:" in r.stderr
     r = probe("spf", "--zone", zone, "--batch", "-", stdin='{"ip":"192.0.2.1"}\n\n{"ip":"x"}\n')
     assert r.returncode == 2 and "line 3 of --batch" in r.stderr and r.stdout.count("result") == 2, r
+    r = answers("spf", "--zone", zone, "--batch", "-", stdin='{"id":7,"ip":"192.0.2.1"}\n{"id":"b","ip":"192.0.2.1"}\n')
+    assert [x["name"] for x in r] == ["7", "b"]
     zone.write_text("example.org. 60 IN A nonsense\n")
     r = probe("spf", "--zone", zone, "--ip", "192.0.2.1")
     assert r.returncode == 1 and f"{zone} is no zone file" in r.stderr and "line 1" in r.stderr

@@ -411,6 +411,23 @@ static void a_key_for_tls_reports_counts_where_reports_are_read_and_nowhere_else
 	}
 }
 
+static void a_signature_in_its_own_list_of_names_means_the_older_ones(void **state)
+{
+	KIT;
+	struct buf first AUTO(buf_done) = { .max = 65536 };
+	k->s.headers = STR("from:dkim-signature");
+	kit_sign(k, kit_message);
+	assert_int_equal(only(k).result, AUTH_PASS);
+	buf_add(&first, buf_str(&k->out));
+	buf_byte(&first, 0);
+	kit_sign(k, first.p);
+	struct dkim_result r = kit_verify(k, buf_str(&k->out));
+	assert_int_equal(r.n, 2);
+	assert_int_equal(r.signature[0].result, AUTH_PASS);
+	kit_replace(k, "dkim-signature;", "dkim-signature:x;");
+	assert_int_equal(kit_verify(k, buf_str(&k->out)).signature[0].result, AUTH_FAIL);
+}
+
 static void of_several_records_the_first_that_is_a_key_counts(void **state)
 {
 	KIT;
@@ -680,6 +697,7 @@ int main(void)
 		T(more_than_ten_signatures_are_counted_and_not_looked_at),
 		T(keys_are_used_as_their_records_allow),
 		T(a_strict_key_takes_no_identity_below_its_domain),
+		T(a_signature_in_its_own_list_of_names_means_the_older_ones),
 		T(a_key_for_tls_reports_counts_where_reports_are_read_and_nowhere_else),
 		T(of_several_records_the_first_that_is_a_key_counts),
 		T(a_dns_that_does_not_answer_is_a_temporary_error),
