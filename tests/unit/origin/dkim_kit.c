@@ -95,6 +95,13 @@ struct dkim_result kit_verify(struct kit *k, struct str message)
 	return r;
 }
 
+struct dkim_signature kit_only(struct kit *k)
+{
+	struct dkim_result r = kit_verify(k, buf_str(&k->out));
+	assert_int_equal(r.n, 1);
+	return r.signature[0];
+}
+
 void kit_sign(struct kit *k, const char *message)
 {
 	buf_clear(&k->out);

@@ -27,6 +27,7 @@ int kit_teardown(void **state);
 void kit_key(struct kit *k, const char *name, const char *record);
 void kit_rsa(struct kit *k);                 /* makes an RSA-2048 key once per program */
 struct dkim_result kit_verify(struct kit *k, struct str message);
+struct dkim_signature kit_only(struct kit *k); /* the one signature of k->out, judged */
 /* k->out = signed with `ed` under k->s. */
 void kit_sign(struct kit *k, const char *message);
 void kit_replace(struct kit *k, const char *from, const char *to); /* in k->out, first place; fails the test when it is not there */
