@@ -62,10 +62,31 @@ static void add_row(struct relay_house *h, const struct queue_row *r, struct str
 	int64_t due = now + (relay_due_loaded(&t, r, wall) - wall);
 	struct rq_row in = { .letter = r->letter, .n = r->n, .lane = r->lane, .due = due, .priority = r->priority, .held = r->state == QUEUE_HELD, .again = r->attempts > 0 };
 	enum rc rc = rq_add(h->q, &in, now);
-	if (rc == RC_OK && !in.held && due - now < HOT_MS)
+	if (rc == RC_OK && !in.held && due - now < HOT_MS && r->letter >= h->read_to) /* what is read again may have changed meanwhile */
 		hot_add(h, r, packed);
-	else if (rc != RC_OK && rc != RC_EXISTS)
-		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", rc == RC_FULL ? "the queue holds more rows than relay can have in memory: the rest waits" : "no memory for the queue"));
+	if (rc == RC_OK || rc == RC_EXISTS)
+		return;
+	if (!h->left_out)
+		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", rc == RC_FULL ? "the queue holds more rows than relay can have in memory: the rest waits" : "no memory for the queue: the rest waits"));
+	if (!h->left_out || r->letter < h->left_out)
+		h->left_out = r->letter;
+}
+
+/* Rows that found no room in memory are looked for again, now and then. */
+static void go_back(struct relay_house *h)
+{
+	struct rq_counts c;
+	uint64_t rows = 0;
+	rq_counts(h->q, &c);
+	for (size_t i = 0; i < sizeof c.rows / sizeof *c.rows; i++)
+		rows += c.rows[i];
+	if (!h->left_out || !h->look_again || rows >= RQ_ROWS_MAX)
+		return;
+	h->read_to = h->next_letter > h->read_to ? h->next_letter : h->read_to;
+	h->next_letter = h->left_out;
+	h->next_n = 0;
+	h->left_out = 0;
+	h->look_again = false;
 }
 
 /* One page; *out_more: there is another. */
@@ -111,6 +132,7 @@ void relay_load_fiber(void *house)
 			if (!h->load_news && wait_on(&h->load, NO_DEADLINE) == RC_CLOSED)
 				return;
 			h->load_news = false;
+			go_back(h);
 			more = true;
 		} else if (rc != RC_OK && fiber_sleep(AGAIN_MS) != RC_OK) {
 			return;

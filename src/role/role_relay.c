@@ -185,6 +185,10 @@ static void sweep_fiber(void *house)
 {
 	struct relay_house *h = house;
 	rq_sweep(h->q, loop_now(h->e->loop));
+	if (h->left_out) {
+		h->look_again = true;
+		relay_load_kick(h);
+	}
 	look_at_oldest(h);
 	forget_history(h);
 	if (loop_now(h->e->loop) - h->refreshed < REFRESH_MS)
