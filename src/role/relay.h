@@ -32,6 +32,9 @@ struct relay_house {
 	bool load_news;                /* something came since it began to look last */
 	bool loaded;                   /* everything that was there at the start is in `q` */
 	uint64_t next_letter; uint32_t next_n; /* where the loader goes on */
+	uint64_t left_out;             /* the first letter with a row that found no room in `q`; 0: none */
+	uint64_t read_to;              /* letters before this one were read before */
+	bool look_again;               /* for those that were left out */
 	unsigned jobs;                 /* fibers of jobs */
 
 	struct secret *queue_key;      /* of letters, passwords, notes */
@@ -125,6 +128,7 @@ void relay_route_find(struct relay_house *h, struct str sender, struct str domai
 struct relay_host {
 	char key[64];                  /* "192.0.2.1 25" */
 	unsigned open, limit16;        /* connections; how many it may have, in 1/16 */
+	unsigned waiting;              /* jobs that wait for one: not more than it may have at most */
 	unsigned failures;
 	int64_t until, seen;           /* left alone until then; loop_now() */
 	char reason[200];
@@ -132,7 +136,8 @@ struct relay_host {
 	struct relay_conn *idle;
 };
 struct relay_host *relay_host_get(struct relay_house *h, const char *ip, uint16_t port); /* NULL: no memory */
-/* A place for one more connection, or an idle one that fits (*out_idle). RC_LATE: it is left alone, `reason` says why; RC_BUSY: no place within a minute. */
+/* A place for one more connection, or an idle one that fits (*out_idle). RC_LATE: it is left alone, `reason` says why; RC_BUSY: no place within a minute, or enough
+ * wait for one. */
 MUST_USE enum rc relay_host_enter(struct relay_house *h, struct relay_host *host, uint64_t fit, unsigned most, struct relay_conn **out_idle);
 void relay_host_leave(struct relay_house *h, struct relay_host *host);
 void relay_host_tell(struct relay_house *h, struct relay_host *host, enum rq_news news, const char *reason);

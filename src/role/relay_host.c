@@ -59,7 +59,13 @@ enum rc relay_host_enter(struct relay_house *h, struct relay_host *x, uint64_t f
 			relay_conn_end(h, &c);
 			continue;
 		}
-		if (wait_on(&x->room, until) != RC_OK)
+		/* Who waits here has a place among all jobs: a host with many domains may not have all of these. */
+		if (x->waiting >= limit)
+			return RC_BUSY;
+		x->waiting++;
+		enum rc rc = wait_on(&x->room, until);
+		x->waiting--;
+		if (rc != RC_OK)
 			return RC_BUSY;
 	}
 }

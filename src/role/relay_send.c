@@ -5,7 +5,7 @@
 
 /* One job: rows of a letter that go to one destination. Load, try, tell whom it concerns, commit, and only then go on over the same connection. */
 
-enum { ROOM = 16 << 20, TROUBLE_MS = 60000, NO_ROOM_MS = 5000 };
+enum { ROOM = 16 << 20, TROUBLE_MS = 60000, NO_ROOM_MS = 5000, CROWD_MS = 1000 };
 
 struct sending {
 	struct relay_house *h;
@@ -319,6 +319,9 @@ static enum rq_news news_of(const struct relay_try *t) { return !t->reached && !
 /* Nothing was learnt of the destination: it does not count as an attempt. */
 static bool is_our_trouble(const struct relay_outcome *o) { return !o->remote && o->what == RELAY_LATER && strcmp(o->status, "4.3.0") == 0; }
 
+/* Nor was anything where others had all the connections that a host bears. */
+static bool is_crowd(const struct relay_outcome *o) { return !o->remote && o->what == RELAY_LATER && strcmp(o->status, "4.4.5") == 0; }
+
 /* One transaction and what comes of it. False: the job ends here. */
 static bool try_some(struct sending *s, size_t *at)
 {
@@ -331,6 +334,10 @@ static bool try_some(struct sending *s, size_t *at)
 	if (t.tried && is_our_trouble(&t.out[0])) {
 		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", s->letter->l.mid), F("reason", t.out[0].text));
 		put_back(s, *at, TROUBLE_MS);
+		return false;
+	}
+	if (t.tried && is_crowd(&t.out[0])) {
+		put_back(s, *at, CROWD_MS);
 		return false;
 	}
 	enum rq_news news = news_of(&t);

@@ -91,8 +91,8 @@ def test_enforce_lets_mail_through_where_everything_is_right(world):
     assert "MTA-STS: enforce" in trace and "would be taken" in trace, trace
 
 
-@pytest.mark.parametrize("domain", ["wrong.example", "plain.example", "other.example"])
-def test_enforce_keeps_mail_back_from_a_wrong_certificate_from_clear_text_and_from_a_host_it_does_not_name(world, domain):
+@pytest.mark.parametrize("domain", ["wrong.example", "plain.example", "other.example", "broken.example"])
+def test_enforce_keeps_mail_back_from_a_wrong_certificate_broken_tls_clear_text_and_a_host_it_does_not_name(world, domain):
     fill(world, to=f"x@{domain}")
     row = wait_for(lambda: [r for r in rows(world, "--domain", domain) if r["attempts"]], 20)[0]
     assert row["state"] in ("deferred", "sending") and world.peers[domain].taken == [], row
