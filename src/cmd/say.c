@@ -72,13 +72,19 @@ const char *json_text(struct arena *a, struct str s)
 	return arena_str(a, buf_str(&b)).p;
 }
 
+/* What acts on a terminal instead of being seen there: controls, and marks that turn the direction of text or end its lines. */
+static bool is_trick(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
 const char *text_z(struct arena *a, struct str s)
 {
 	AUTO(buf_done) struct buf b = { .max = 1 << 24 };
 	while (s.n) {
 		uint32_t v;
 		size_t n = utf8_next(s, &v);
-		if (n == 0 || v < 0x20 || (v >= 0x7f && v < 0xa0))
+		if (n == 0 || is_trick(v))
 			buf_byte(&b, '?');
 		else
 			buf_add(&b, str_head(s, n));

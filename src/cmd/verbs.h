@@ -54,7 +54,7 @@ enum status say_usage(const struct call *c, const char *format, ...) __attribute
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* one line on stdout */
 void say_json(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the same; arguments escaped with json_text() */
 const char *json_text(struct arena *a, struct str s);        /* escaped, NUL-terminated, in the arena */
-const char *text_z(struct arena *a, struct str s);           /* NUL-terminated, control characters shown as ?, for people */
+const char *text_z(struct arena *a, struct str s);           /* NUL-terminated; controls and marks of direction shown as ?, for people */
 const char *size_text(uint64_t octets, char out[24]);        /* "1.4 MiB" */
 
 /* A secret from the terminal without echo (twice when `again`), or the first line of stdin when that is no terminal. */

@@ -152,6 +152,20 @@ def test_a_connection_in_the_clear_is_not_used_again_for_mail_that_must_be_encry
         p.stop()
 
 
+def test_what_a_server_says_does_not_act_on_a_terminal(world):
+    """Escapes and changes of direction."""
+    words = "450 4.2.0 \x1b[2J\x07 \u009b31m \u202egnorw\u2066"
+    p = Peer(world.relay_port, NAMES["turn.example"], say=lambda verb, line: words if verb == "RCPT" else None)
+    fill(world, to="esc@turn.example", owner="bob@demo.test", sender="bob@demo.test")
+    tried(world, "turn.example")
+    shown = [world.cli(*args, check=False).stdout for args in (("queue", "list"), ("queue", "show", rows(world, "--domain", "turn.example")[0]["id"]), ("trace", "esc@turn.example"),
+                                                             ("probe", "send", "esc@turn.example", "--no-data"))]
+    p.stop()
+    for text in shown:
+        assert "gnorw" in text and not set(text) & set("\x1b\x07\u009b\u202e\u2066"), repr(text)
+    drop(world, "turn.example")
+
+
 def test_a_slow_host_of_many_domains_does_not_have_all_the_places(fresh, tmp_path):
     port = free_port()
     zone = zone_text(*[(f"c{i}.example", "127.0.5.20") for i in range(9)], ("c9.example", "127.0.5.21"))
