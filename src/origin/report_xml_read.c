@@ -311,6 +311,13 @@ static enum rc finish(struct xml_reader *r)
 	return RC_OK;
 }
 
+/* Its declaration says UTF-16, its octets do not: who writes into a text of .NET and saves that as UTF-8 sends this. */
+static bool misdeclared(struct str xml)
+{
+	struct str declaration = str_head(xml, str_find_str(xml, STR("?>")));
+	return str_starts(xml, STR("<?xml")) && str_ifind_str(declaration, STR("utf-16")) < declaration.n;
+}
+
 enum rc report_read_xml(struct str xml, struct arena *a, struct report_aggregate *out, struct why *why)
 {
 	static const struct str none = STR_INIT("");
@@ -323,7 +330,7 @@ enum rc report_read_xml(struct str xml, struct arena *a, struct report_aggregate
 		xml = str_skip(xml, 3);
 	if (!utf16)
 		xml = str_trim(xml); /* "XML declaration not at start of document" */
-	r.parser = XML_ParserCreate(utf16 ? "UTF-16" : NULL);
+	r.parser = XML_ParserCreate(utf16 ? "UTF-16" : misdeclared(xml) ? "UTF-8" : NULL);
 	if (!r.parser || random_bytes(&salt, sizeof salt) != RC_OK) {
 		XML_ParserFree(r.parser);
 		FAIL(why, RC_NOMEM, "no memory to read the report");

@@ -338,9 +338,27 @@ static enum rc sign_with(const struct turn *t, struct dkim_entry *e)
 	return RC_OK;
 }
 
+/* A server that stopped between a successor's first signature and its own retirement left both signing: the one that began later stays. */
+static bool is_succeeded(const struct turn *t, const struct dkim_entry *e)
+{
+	int64_t since = e->k.at_ms[VAULT_DKIM_SIGNING];
+	for (size_t i = 0; e->k.state == VAULT_DKIM_SIGNING && i < t->v->dkim.n; i++) {
+		const struct vault_dkim *o = &t->v->dkim.entry[i]->k;
+		int64_t other = o->at_ms[VAULT_DKIM_SIGNING];
+		if (o->state == VAULT_DKIM_SIGNING && o->kind == e->k.kind && str_eq(o->domain, e->k.domain) && (other > since || (other == since && o->id > e->k.id)))
+			return true;
+	}
+	return false;
+}
+
 static enum rc turn_one(const struct turn *t, struct dkim_entry *e)
 {
 	const struct vault_dkim *k = &e->k;
+	/* The clock was ahead when it was written: what has to pass is counted from now on, not from a day that may be years away. */
+	if (k->state != VAULT_DKIM_REVOKED && k->at_ms[k->state] > t->now)
+		TRY(move(t->v, e, k->state, t->now, t->why));
+	if (is_succeeded(t, e))
+		return moved(t, e, VAULT_DKIM_RETIRED);
 	if (k->state == VAULT_DKIM_MADE && k->dns == DKIM_SEEN)
 		TRY(moved(t, e, VAULT_DKIM_PUBLISHED));
 	else if (k->state == VAULT_DKIM_PUBLISHED && k->dns == DKIM_ABSENT)
@@ -363,22 +381,31 @@ static bool is_old(const struct turn *t, const struct vault_dkim *k)
 	return true;
 }
 
-/* One domain a turn: making takes a while, and there is no hurry. */
+static enum rc succeed(const struct turn *t, struct str domain)
+{
+	TRY(vault_dkim_make(t->v, domain, false, t->now, t->why));
+	for (size_t i = 0; t->l && i < t->v->dkim.n; i++)
+		if (t->v->dkim.entry[i]->k.state == VAULT_DKIM_MADE && str_eq(t->v->dkim.entry[i]->k.domain, domain))
+			t->l->moved(t->l->arg, &t->v->dkim.entry[i]->k);
+	return RC_OK;
+}
+
+/* One domain a turn: making takes a while, and there is no hurry. A domain that can have no more keys does not keep the others from theirs. */
 static enum rc rotate_old(const struct turn *t)
 {
+	enum rc worst = RC_OK;
 	for (size_t i = 0; i < t->v->dkim.n; i++) {
 		char domain[256];
 		const struct vault_dkim *k = &t->v->dkim.entry[i]->k;
 		if (!is_old(t, k))
 			continue;
 		(void)snprintf(domain, sizeof domain, "%.*s", PSTR(str_head(k->domain, 255)));
-		TRY(vault_dkim_make(t->v, str_z(domain), false, t->now, t->why));
-		for (size_t j = 0; t->l && j < t->v->dkim.n; j++)
-			if (t->v->dkim.entry[j]->k.state == VAULT_DKIM_MADE && str_eq(t->v->dkim.entry[j]->k.domain, str_z(domain)))
-				t->l->moved(t->l->arg, &t->v->dkim.entry[j]->k);
-		return RC_OK;
+		enum rc rc = succeed(t, str_z(domain));
+		if (rc != RC_LIMIT && rc != RC_EXISTS)
+			return rc;
+		worst = rc;
 	}
-	return RC_OK;
+	return worst;
 }
 
 enum rc vault_dkim_turn(struct vault *v, const struct vault_dkim_rules *r, int64_t now_ms, const struct vault_dkim_look *look, size_t n,

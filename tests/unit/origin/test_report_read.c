@@ -106,6 +106,13 @@ static void a_bare_file_is_read_in_every_wrapping(void **state)
 	good(buf_str(&stored), 5);
 }
 
+static void a_declaration_of_utf16_that_is_not_true_is_passed_over(void **state)
+{
+	good(STR("<?xml version=\"1.0\" encoding=\"utf-16\"?>" GOOD), 5);
+	good(STR("\xef\xbb\xbf<?xml version=\"1.0\" encoding='UTF-16'?>\r\n" GOOD), 5);
+	refused(STR("<?xml version=\"1.0\" encoding=\"x-nobody\"?>" GOOD), RC_SYNTAX, "unknown encoding");
+}
+
 static void utf16_is_read(void **state)
 {
 	static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-16\"?>" GOOD;
@@ -440,6 +447,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bare_file_is_read_in_every_wrapping),
+		cmocka_unit_test(a_declaration_of_utf16_that_is_not_true_is_passed_over),
 		cmocka_unit_test(utf16_is_read),
 		cmocka_unit_test(namespaces_and_order_do_not_matter),
 		cmocka_unit_test(the_namespace_of_rfc_9990_is_seen),
