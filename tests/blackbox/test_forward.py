@@ -179,6 +179,29 @@ def test_what_has_been_here_before_does_not_go_on(house, world):
     assert not world.find("bob@far.example", "looping")
 
 
+@pytest.mark.parametrize("user", ["bob", "carol"])
+def test_two_servers_that_forward_to_each_other_end_after_one_round(house, world, user):
+    """What came back is kept here, also by whoever keeps no copies: nothing is lost, nothing goes round."""
+    subject = f"round of {user}"
+    assert stranger(house, f"{user}@demo.test", subject)[0] == 250
+    m = wait_for(lambda: world.find(f"{user}@far.example", subject))
+    before = len(world.got)
+    with smtplib.SMTP("localhost", house.smtp, local_hostname="client.example") as c:
+        c.sendmail("joe@proved.example", [f"{user}@demo.test"], b"Received: from demo.test by far.example; Mon, 30 Nov 2026 10:00:00 +0000\r\nDelivered-To: " +
+                   f"{user}@far.example\r\n".encode() + m["body"])
+    copies = lambda: [b for b in fetch_all(imap(house, f"{user}@demo.test")).values() if email.message_from_bytes(b)["Subject"] == subject]
+    assert wait_for(lambda: [b for b in copies() if f"Delivered-To: {user}@far.example".encode() in b])
+    assert stranger(house, f"{user}@demo.test", "after " + subject)[0] == 250
+    wait_for(lambda: world.find(f"{user}@far.example", "after " + subject))
+    assert not [x for x in world.got[before:] if email.message_from_bytes(x["body"])["Subject"] == subject]
+
+
+def test_a_message_that_was_passed_on_too_often_is_refused(house):
+    code, text = stranger(house, "alice@demo.test", "circles", extra="".join(f"Received: from a{i} by b{i}; Mon, 30 Nov 2026 10:00:00 +0000\r\n" for i in range(51)))
+    assert code == 554 and b"5.4.6" in text, (code, text)
+    assert stranger(house, "alice@demo.test", "not yet", extra="".join(f"Received: from a{i} by b{i}; Mon, 30 Nov 2026 10:00:00 +0000\r\n" for i in range(40)))[0] == 250
+
+
 def test_a_group_reaches_its_members_here_and_elsewhere(house, world):
     assert stranger(house, "crew@demo.test", "to the crew")[0] == 250
     m = wait_for(lambda: world.find("out@far.example", "to the crew"))
