@@ -48,6 +48,7 @@ struct spf_run {
 	uint64_t now_s, deadline_ms;
 	unsigned lookups, voids;
 	bool names_asked;
+	enum dns_status names_status;
 	struct arena names_arena;
 	struct spf_name name[SPF_NAMES_MAX];
 	size_t names;
@@ -71,7 +72,8 @@ enum spf_match spf_count(struct spf_run *r);
 struct str spf_client_name(struct spf_run *r, struct str domain);
 
 enum spf_macro_use { SPF_MACRO_DOMAIN, SPF_MACRO_MODIFIER, SPF_MACRO_TEXT };
-/* Syntax alone (RFC 7208 7.1): a domain-spec; any macro-string; an explanation, which may have spaces. */
+/* Syntax alone (RFC 7208 7.1): a domain-spec; any macro-string; an explanation, which may have spaces and
+ * is the only one for %{c}, %{r} and %{t} (7.2). */
 bool spf_macro_ok(struct str s, enum spf_macro_use use);
 /* Expands a sound macro-string. */
 void spf_expand(struct spf_run *r, struct str s, struct str domain, enum spf_macro_use use, struct buf *out);

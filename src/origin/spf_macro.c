@@ -79,7 +79,7 @@ static size_t macro_length(struct str s, enum spf_macro_use use)
 		return 2;
 	size_t n = s.p[1] == '{' ? macro_read(str_skip(s, 2), &m) : 0;
 	/* RFC 7208 7.2: "The following macro letters are allowed only in "exp" text: c r t". */
-	if (n == 0 || (use == SPF_MACRO_DOMAIN && memchr("crt", m.letter, 3)))
+	if (n == 0 || (use != SPF_MACRO_TEXT && memchr("crt", m.letter, 3)))
 		return 0;
 	return n + 2;
 }

@@ -102,8 +102,9 @@ static enum spf_match match_exists(struct spf_run *r, struct str target)
 
 static enum dns_status ask_names(struct spf_run *r)
 {
+	/* The same answer for each term that asks: RFC 7208 4.6.4 counts terms "for which DNS queries return" nothing. */
 	if (r->names_asked)
-		return DNS_OK;
+		return r->names_status;
 	r->names_asked = true;
 	char reverse[256];
 	struct dns_answer ans;
@@ -112,6 +113,7 @@ static enum dns_status ask_names(struct spf_run *r)
 	/* RFC 7208 4.6.4: of more than 10 names "only the first 10 are used". */
 	for (size_t i = 0; ans.status == DNS_OK && i < ans.records && r->names < SPF_NAMES_MAX; i++)
 		r->name[r->names++] = (struct spf_name){ .name = ans.record[i].name };
+	r->names_status = ans.status;
 	return ans.status;
 }
 

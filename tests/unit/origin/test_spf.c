@@ -87,6 +87,8 @@ static void a_broken_record_is_a_permanent_error_with_the_reason(void **state)
 		{ "v=spf1 exists:%{i0}.example", "not a domain" },
 		{ "v=spf1 exists:%{c}.example", "not a domain" },
 		{ "v=spf1 x=%(i)", "a macro in it is malformed" },
+		{ "v=spf1 x=%{r}", "a macro in it is malformed" },
+		{ "v=spf1 ptr ptr ptr -all", "more than 2 terms whose question has no answer" },
 		{ "v=spf1 a%{i}", "no such mechanism" },
 		{ "v=spf1 include:nothing.example.org -all", "the included nothing.example.org has no SPF record" },
 		{ "v=spf1 redirect=nothing.example.org", "there is no SPF record" },
