@@ -158,6 +158,7 @@ static void put_signature(struct probe_out *p, const struct dkim_signature *s)
 	probe_text(p, "result", str_z(auth_name(s->result)));
 	probe_text(p, "why", s->why);
 	probe_bool(p, "body_hash", s->body_ok);
+	probe_bool(p, "signature_ok", s->signature_ok);
 	probe_text(p, "domain", s->domain);
 	probe_text(p, "selector", s->selector);
 	probe_text(p, "identity", s->identity);

@@ -118,6 +118,7 @@ def test_dkim_and_arc_tell_every_step(tmp_path):
     altered.write_bytes((TESTDATA / "dkim" / "rfc" / "rfc8463-a3.eml").read_bytes() + b"more\r\n")
     [a] = answers("dkim", "--zone", zone, altered)
     assert a["steps"][1]["text"].startswith("the body was altered") and a["result"] == "fail"
+    assert all((s["body_hash"], s["signature_ok"], s["result"]) == (False, True, "fail") for s in a["signatures"]), "its header is as it was"
     [a] = answers("dkim", "--zone", zone, TESTDATA / "dkim" / "rfc" / "unsigned.eml")
     assert (a["result"], a["why"]) == ("none", "the message has no DKIM-Signature field")
     [a] = answers("arc", "--zone", zone, altered)
