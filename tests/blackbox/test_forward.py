@@ -21,7 +21,7 @@ $ORIGIN proved.example.
 
 
 class World(threading.Thread):
-    """Takes everything, keeps it."""
+    """Takes everything but what is for gone..., keeps it."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -48,6 +48,9 @@ class World(threading.Thread):
                 break
             if verb == b"MAIL":
                 mail = {"from": line.decode().split("<")[1].split(">")[0], "to": []}
+            elif verb == b"RCPT" and b"<gone" in line:
+                c.sendall(b"550 5.1.1 nobody of that name\r\n")
+                continue
             elif verb == b"RCPT":
                 mail["to"].append(line.decode().split("<")[1].split(">")[0])
             elif verb == b"DATA":
@@ -228,3 +231,51 @@ def test_a_submission_leaves_as_it_was_made(house, world):
     ask = lambda name, timeout=5: keys(house)[name.decode().split("._domainkey.")[0]].encode()
     assert m["from"] == "alice@demo.test" and dkim.verify(m["body"], dnsfunc=ask)
     assert b"Return-Path" not in m["body"] and b"127.0.0.1" not in m["body"]
+
+
+def reports(s, user, address):
+    """The notices in a mailbox that say of this address that it failed."""
+    found = [email.message_from_bytes(m) for m in fetch_all(imap(s, user)).values() if b"multipart/report" in m and f"Final-Recipient: rfc822; {address}".encode() in m]
+    assert all(m["Return-Path"] == "<>" for m in found)
+    return found
+
+
+def test_who_is_gone_is_not_written_to_again_until_released(house):
+    own(house, "alice@demo.test", "gone.away@far.example", "first")
+    notice = wait_for(lambda: reports(house, "alice@demo.test", "gone.away@far.example"))[0]
+    words = notice.get_payload(0).get_payload()
+    assert "550 5.1.1 nobody of that name" in words and "there is no mailbox with this address" in " ".join(words.split())
+    with pytest.raises(smtplib.SMTPRecipientsRefused) as e:
+        own(house, "bob@demo.test", "Gone.Away@FAR.example", "second")
+    (code, text), = e.value.recipients.values()
+    assert code == 550 and text.startswith(b"5.1.1") and b"queue suppressed release" in text
+    house.cli("queue", "suppressed", "release", "gone.away@far.example")
+    assert own(house, "bob@demo.test", "gone.away@far.example", "third") == {}
+    assert wait_for(lambda: reports(house, "bob@demo.test", "gone.away@far.example"))
+
+
+def test_a_forward_that_is_refused_is_told_to_its_owner_and_not_to_the_sender(house, world):
+    house.cli("account", "add", "dora@demo.test", input=PASSWORD + "\n")
+    house.cli("account", "forward", "dora@demo.test", "--to", "gone.dora@far.example")
+    assert stranger(house, "dora@demo.test", "goes nowhere")[0] == 250
+    assert wait_for(lambda: here(house, "dora@demo.test", "goes nowhere"))  # her copy
+    assert len(wait_for(lambda: reports(house, "dora@demo.test", "gone.dora@far.example"))) == 1
+    assert not any(m["to"] == ["joe@proved.example"] and b"goes nowhere" in m["body"] for m in world.got)
+
+
+def test_groups_and_forwards_in_circles_end(house, world):
+    """A group in itself by way of another, two people who forward to each other: everybody once."""
+    for name, member in (("ring1", "ring2"), ("ring2", "ring1")):
+        house.cli("group", "add", f"{name}@demo.test", "--write", "anyone", "--owner", "alice@demo.test")
+    house.cli("group", "members", "ring1@demo.test", "--add", "ring2@demo.test", "--add", "out1@far.example")
+    house.cli("group", "members", "ring2@demo.test", "--add", "ring1@demo.test", "--add", "out1@far.example", "--add", "alice@demo.test")
+    for one, other in (("tom", "tim"), ("tim", "tom")):
+        house.cli("account", "add", f"{one}@demo.test", input=PASSWORD + "\n")
+    house.cli("account", "forward", "tom@demo.test", "--to", "tim@demo.test")
+    house.cli("account", "forward", "tim@demo.test", "--to", "tom@demo.test")
+    assert stranger(house, "ring1@demo.test", "round")[0] == 250
+    assert stranger(house, "tom@demo.test", "round")[0] == 250
+    count = lambda user: sum(email.message_from_bytes(m)["Subject"] == "round" for m in fetch_all(imap(house, user)).values())
+    wait_for(lambda: world.find("out1@far.example", "round"))
+    assert [count(f"{u}@demo.test") for u in ("alice", "tom", "tim")] == [1, 1, 1]
+    assert sum("out1@far.example" in m["to"] for m in world.got) == 1

@@ -667,3 +667,22 @@ def test_the_owner_of_a_group_hears_of_a_member_whom_nothing_reaches(server, use
     rcpt, = fields_of(wait_for(lambda: notices(server, "carol@demo.test", "for the team"))[0])
     assert rcpt["Final-Recipient"] == f"rfc822; {small}" and rcpt["Status"] == "5.2.2"
     assert not notices(server, user, "for the team")
+
+
+def test_a_time_to_deliver_by_is_kept(fresh):
+    s = fresh()
+    user = "alice@demo.test"
+    conf = pathlib.Path(s.config)
+    text = conf.read_text()
+    wanted = '  retry_first = "200 ms"\n  down_first = "1 s"\n  down_max = "1 s"\n'
+    conf.write_text(text.replace("\nrelay {\n", "\nrelay {\n" + wanted) if "\nrelay {" in text else text + "\nrelay {\n" + wanted + "}\n")
+    s.cli("reload")
+    s.cli("route", "add", "far.example", "--host", "127.0.0.1:9", "--tls", "none", "--yes")  # nobody listens there
+    late, = envelope(s, user, "BY=1;N", ["TO:<a@far.example>"])
+    back, = envelope(s, user, "BY=1;R", ["TO:<b@far.example>"])
+    about = lambda action: [f for m in fetch_all(imap(s, user)).values() if b"multipart/report" in m for f in fields_of(email.message_from_bytes(m)) if f["Action"] == action]
+    wait_for(lambda: shown(s, back["mid"])[0]["state"] == "expired", 20)
+    rcpt, = wait_for(lambda: about("failed"))
+    assert rcpt["Final-Recipient"] == "rfc822; b@far.example" and rcpt["Status"] == "4.4.7"
+    rcpt, = wait_for(lambda: about("delayed"), 20)
+    assert rcpt["Final-Recipient"] == "rfc822; a@far.example" and shown(s, late["mid"])[0]["state"] == "deferred"
