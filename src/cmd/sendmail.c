@@ -79,22 +79,33 @@ static void mode(struct job *j, const char *how)
 		j->bad = true;
 }
 
+/* One letter of an argument; false: the rest of the argument belongs to it. */
+static bool letter(struct job *j, const char *a)
+{
+	switch (*a) {
+	case 't': j->from_header = true; return true;
+	case 'i': j->dot_ends = false; return true;
+	case 'o': j->dot_ends = j->dot_ends && strcmp(a, "oi") != 0; return false; /* the other -o are of another program's insides */
+	case 'b': mode(j, a + 1); return false;
+	case 'q': j->nothing = true; return false;                                 /* the queue runs by itself */
+	case 'I': j->nothing = true; return true;
+	case 'A': case 'e': return false;
+	case 'v': case 'n': case 'm': case 'G': case 'U': case 's': return true;
+	default: j->bad = true; return false;
+	}
+}
+
+/* "-ti" is "-t -i", and "-tf ADDRESS" is "-t -f ADDRESS". */
 static void option(struct job *j, char **argv, int argc, int *i)
 {
-	const char *a = argv[*i] + 1, **value = value_of(j, *a);
-	if (value) {
-		*value = a[1] ? a + 1 : *i + 1 < argc ? argv[++*i] : "";
-		return;
-	}
-	switch (*a) {
-	case 't': j->from_header = true; break;
-	case 'i': j->dot_ends = false; break;
-	case 'o': j->dot_ends = j->dot_ends && strcmp(a, "oi") != 0; break; /* the other -o are of another program's insides */
-	case 'b': mode(j, a + 1); break;
-	case 'q': j->nothing = true; break;                                 /* the queue runs by itself */
-	case 'I': j->nothing = true; break;
-	case 'v': case 'n': case 'm': case 'G': case 'U': case 'A': case 'e': case 's': break;
-	default: j->bad = true;
+	for (const char *a = argv[*i] + 1; *a; a++) {
+		const char **value = value_of(j, *a);
+		if (value) {
+			*value = a[1] ? a + 1 : *i + 1 < argc ? argv[++*i] : "";
+			return;
+		}
+		if (!letter(j, a))
+			return;
 	}
 }
 
@@ -317,7 +328,7 @@ static const char *own_name(void)
 
 static int deliver(struct job *j)
 {
-	AUTO(buf_done) struct buf raw = { .max = MESSAGE_MAX }, message = { .max = MESSAGE_MAX + (MESSAGE_MAX >> 2) };
+	AUTO(buf_done) struct buf raw = { .max = MESSAGE_MAX }, plain = { .max = MESSAGE_MAX + (MESSAGE_MAX >> 2) }, message = { .max = MESSAGE_MAX + (MESSAGE_MAX >> 2) };
 	AUTO(arena_done) struct arena a = { .max = 64 << 20 };
 	struct str *rcpts = arena_new(&a, (RCPTS_MAX + (size_t)j->rcpt_n) * sizeof *rcpts), *found = NULL;
 	size_t n = 0, more = 0;
@@ -327,17 +338,22 @@ static int deliver(struct job *j)
 		return fail(j, EX_IOERR, "standard input: %s", why.text);
 	if (j->name && !sendmail_has_from(buf_str(&raw))) {
 		char full[600];
-		buf_addf(&message, "From: \"%.200s\" <%s>\r\n", j->name, with_domain(j, sender, full));
+		buf_add(&plain, STR("From: \""));
+		for (const char *p = j->name; *p && p < j->name + 200; p++)
+			buf_byte(&plain, (unsigned char)*p < ' ' || *p == '"' || *p == '\\' ? ' ' : *p);
+		buf_addf(&plain, "\" <%s>\r\n", with_domain(j, sender, full));
 	}
-	sendmail_message(buf_str(&raw), j->dot_ends, &message);
+	sendmail_message(buf_str(&raw), j->dot_ends, &plain);
+	enum rc rc = sendmail_qualify(buf_str(&plain), str_z(j->domain), &a, &message);
 	for (int i = 0; i < j->rcpt_n && rcpts; i++)
 		rcpts[n++] = str_z(j->rcpts[i]);
-	enum rc rc = j->from_header ? sendmail_recipients(buf_str(&message), &a, &found, &more, &why) : RC_OK;
+	if (rc == RC_OK && j->from_header)
+		rc = sendmail_recipients(buf_str(&message), &a, &found, &more, &why);
 	if (rc == RC_SYNTAX || rc == RC_LIMIT)
 		return fail(j, EX_DATAERR, "%s", why.text);
 	for (size_t i = 0; i < more && rcpts; i++)
 		rcpts[n++] = found[i];
-	if (rc != RC_OK || !rcpts || message.failed)
+	if (rc != RC_OK || !rcpts || plain.failed)
 		return fail(j, EX_OSERR, "no memory for the message");
 	if (n == 0)
 		return fail(j, EX_USAGE, "nobody to send it to: name recipients, or -t to take them from the header");

@@ -131,6 +131,86 @@ enum rc sendmail_recipients(struct str message, struct arena *a, struct str **ou
 	return RC_OK;
 }
 
+/* ---- names without a domain ---- */
+
+/* The same text, with blanks for comments and marks for quoted strings, so that what stands in them is taken for nothing else. */
+static struct str without_texts(struct str in, struct arena *a)
+{
+	char *p = arena_new(a, in.n + 1);
+	bool quoted = false;
+	size_t depth = 0;
+	for (size_t i = 0; p && i < in.n; i++) {
+		char c = in.p[i];
+		bool escape = c == '\\' && (quoted || depth) && i + 1 < in.n, was = quoted;
+		quoted = quoted != (c == '"' && !depth);
+		depth += c == '(' && !quoted;
+		p[i] = quoted || was ? '"' : depth ? ' ' : c;
+		depth -= c == ')' && !quoted && depth;
+		if (escape) {
+			i++;
+			p[i] = p[i - 1];
+		}
+	}
+	return str_of(p, p ? in.n : 0);
+}
+
+/* Where in an entry of a list a name ends that has no domain: "root", "root (Cron Daemon)", "Root <root>"; 0: it has one, or is something else. */
+static size_t bare_end(struct str entry)
+{
+	size_t open = str_find(entry, '<');
+	struct str name = open < entry.n ? str_skip(entry, open + 1) : entry;
+	name = str_trim(str_head(name, str_find(name, '>')));
+	return is_bare_name(name) ? (size_t)(name.p + name.n - entry.p) : 0;
+}
+
+static void qualify(struct str value, struct str shape, struct str domain, struct buf *out)
+{
+	for (size_t at = 0, n; at < value.n; at += n) {
+		struct str entry = str_skip(shape, at);
+		for (n = 0; n < entry.n && !memchr(",;:", entry.p[n], 3); n++)
+			continue;
+		size_t end = n < entry.n && entry.p[n] == ':' ? 0 : bare_end(str_head(entry, n)); /* before a colon: a group's name */
+		n += n < entry.n;
+		buf_add(out, str_head(str_skip(value, at), end));
+		if (end) {
+			buf_byte(out, '@');
+			buf_add(out, domain);
+		}
+		buf_add(out, str_head(str_skip(value, at + end), n - end));
+	}
+}
+
+static bool has_addresses(struct str name)
+{
+	static const struct str names[] = { STR_INIT("From"), STR_INIT("Sender"), STR_INIT("Reply-To"), STR_INIT("To"), STR_INIT("Cc"), STR_INIT("Bcc") };
+	if (str_istarts(name, STR("Resent-")))
+		name = str_skip(name, 7);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (str_ieq(name, names[i]))
+			return true;
+	return false;
+}
+
+enum rc sendmail_qualify(struct str message, struct str domain, struct arena *a, struct buf *out)
+{
+	struct header_field f;
+	bool broken = false;
+	size_t pos = 0, done = 0;
+	while (header_next(message, &pos, &f, &broken) == RC_OK) {
+		if (!domain.n || !has_addresses(f.name))
+			continue;
+		struct str shape = without_texts(f.value, a);
+		if (a->full)
+			return RC_NOMEM;
+		size_t at = (size_t)(f.value.p - message.p);
+		buf_add(out, str_head(str_skip(message, done), at - done));
+		qualify(f.value, shape, domain, out);
+		done = at + f.value.n;
+	}
+	buf_add(out, str_skip(message, done));
+	return out->failed ? RC_NOMEM : RC_OK;
+}
+
 bool sendmail_has_from(struct str message)
 {
 	struct header_field f;

@@ -513,6 +513,22 @@ def test_sendmail_ends_at_a_dot_unless_told_otherwise(server, user):
     assert b"before\r\n" in got and b"after" not in got and f'From: "The Cron" <{user}>'.encode() in got
 
 
+def test_cron_and_its_like_name_people_without_a_domain(server):
+    server.cli("alias", "add", "root@demo.test", "carol@demo.test")
+    for subject, author in (("Cron one", "root (Cron Daemon)"), ("Cron two", '"root (Cron Daemon)" <root>')):
+        p = sendmail(server, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", input=f"From: {author}\nTo: root\nSubject: {subject}\n\nhello\n".encode())
+        assert p.returncode == 0, p.stderr
+        got = email.message_from_bytes(arrived(server, "carol@demo.test", subject))
+        assert email.utils.parseaddr(got["From"])[1] == got["To"] == "root@demo.test" and "Cron Daemon" in got["From"]
+
+
+def test_flags_may_stand_together(server, user):
+    p = sendmail(server, "-tif", user, input=f"From: {user}\nTo: {user}\nSubject: flags\n\nbefore\n.\nafter\n".encode())
+    assert p.returncode == 0, p.stderr
+    assert b"\r\nafter\r\n" in arrived(server, user, "flags")
+    assert sendmail(server, "-tZ", input=b"x\n").returncode == 64
+
+
 def test_sendmail_speaks_the_codes_of_sysexits(server, user):
     assert sendmail(server, "-f", user, "nobody@demo.test", input=b"x\n").returncode == 67     # EX_NOUSER
     assert sendmail(server, "-f", "x@notours.example", user, input=b"x\n").returncode == 77    # EX_NOPERM

@@ -54,10 +54,34 @@ static void recipients_are_those_of_the_header_and_of_a_resent_one_alone(void **
 	}
 }
 
+static void names_without_a_domain_get_ours_in_address_fields(void **state)
+{
+	static const struct { struct str in; const char *want; } cases[] = {
+		{ STR_INIT("From: root (Cron Daemon)\r\nTo: root\r\n\r\nFrom: joe\r\n"), "From: root@d.e (Cron Daemon)\r\nTo: root@d.e\r\n\r\nFrom: joe\r\n" },
+		{ STR_INIT("From: \"root (Cron, Daemon)\" <root>\r\n\r\n"), "From: \"root (Cron, Daemon)\" <root@d.e>\r\n\r\n" },
+		{ STR_INIT("To: a, b@c,\r\n Bob < bob >, (x, \\) y) z\r\n\r\n"), "To: a@d.e, b@c,\r\n Bob < bob@d.e >, (x, \\) y) z@d.e\r\n\r\n" },
+		{ STR_INIT("Cc: team: ann, bob@c;\r\nResent-To: r\r\nTo: nobody:;\r\n\r\n"), "Cc: team: ann@d.e, bob@c;\r\nResent-To: r@d.e\r\nTo: nobody:;\r\n\r\n" },
+		{ STR_INIT("Subject: root\r\nFrom: two words\r\nReply-To: <>\r\nSender: \"q\"\r\nTo:\r\n\r\n"), "Subject: root\r\nFrom: two words\r\nReply-To: <>\r\nSender: \"q\"\r\nTo:\r\n\r\n" },
+		{ STR_INIT("From: \"open <root>\r\n"), "From: \"open <root>\r\n" }, { STR_INIT("From: (open root\r\n"), "From: (open root\r\n" }, { STR_INIT("From: <root"), "From: <root@d.e" },
+		{ STR_INIT("\r\nFrom: root\r\n"), "\r\nFrom: root\r\n" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		for (int with = 0; with < 2; with++) {
+			struct buf out AUTO(buf_done);
+			struct arena a AUTO(arena_done);
+			arena_init(&a, 1 << 16);
+			buf_init(&out, 4096);
+			assert_int_equal(sendmail_qualify(cases[i].in, with ? STR("d.e") : STR(""), &a, &out), RC_OK);
+			assert_true(str_eq(buf_str(&out), with ? str_z(cases[i].want) : cases[i].in));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_line_end_becomes_cr_lf),
+		cmocka_unit_test(names_without_a_domain_get_ours_in_address_fields),
 		cmocka_unit_test(a_text_without_a_header_gets_an_empty_one),
 		cmocka_unit_test(a_dot_alone_ends_it_only_where_it_may),
 		cmocka_unit_test(recipients_are_those_of_the_header_and_of_a_resent_one_alone),
