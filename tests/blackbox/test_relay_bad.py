@@ -10,7 +10,7 @@ from bad_peer import BadPeer
 from conftest import Server
 from helpers import send, wait_for
 from relay_world import Peer, fill, free_port, relay_env, zone_text
-from test_relay import ended, notice_about, rows, status_fields
+from test_relay import certificate, ended, notice_about, rows, status_fields
 
 NAMES = {"first.example": "127.0.5.1", "mixed.example": "127.0.5.2", "turn.example": "127.0.5.3", "slow.example": "127.0.5.4", "order.example": "127.0.5.5", "byte.example": "127.0.5.6",
          "nobody.example": "127.0.5.7", "broken.example": "127.0.5.8"}
@@ -52,11 +52,11 @@ def tried(world, domain, times=1):
     return wait_for(lambda: [r for r in rows(world, "--domain", domain) if r["attempts"] >= times], 15)[0]
 
 
-def send_out(world, sender, to):
+def send_out(world, sender, to, options=()):
     with smtplib.SMTP("localhost", world.submission, timeout=20) as c:
         c.starttls(context=ssl.create_default_context(cafile=world.ca))
         c.login(sender, "demo-only")
-        c.sendmail(sender, [to], f"From: {sender}\r\nTo: {to}\r\nSubject: x\r\n\r\nx\r\n")
+        c.sendmail(sender, [to], f"From: {sender}\r\nTo: {to}\r\nSubject: x\r\n\r\nx\r\n", mail_options=list(options))
 
 
 def drop(world, domain):
@@ -150,6 +150,35 @@ def test_a_connection_in_the_clear_is_not_used_again_for_mail_that_must_be_encry
         world.cli("route", "remove", "bob@demo.test", check=False)
         drop(world, "first.example")
         p.stop()
+
+
+def test_requiretls_does_not_go_to_a_host_that_nothing_proves(world, certificate):
+    """RFC 8689 4.2.1: the MX record is not signed, and no MTA-STS policy names the host."""
+    p = Peer(world.relay_port, NAMES["first.example"], tls=certificate, extensions=("PIPELINING", "8BITMIME", "REQUIRETLS"))
+    send_out(world, "bob@demo.test", "whole@first.example", ["REQUIRETLS"])
+    row = ended(world, "whole@first.example")
+    p.stop()
+    assert row["state"] == "bounced" and "nothing proves" in row["reason"] and p.connections == 0, row
+    assert status_fields(notice_about(world, "whole@first.example"))[1]["Status"] == "5.7.10"
+
+
+def test_a_password_is_not_said_to_a_server_whose_certificate_proves_nothing_unless_the_route_says_so(world, certificate):
+    p = Peer(world.relay_port, "127.0.5.13", tls=certificate, extensions=("8BITMIME", "AUTH PLAIN"), say=lambda verb, line: "235 2.7.0 ok" if verb == "AUTH" else None)
+    way = ("route", "add", "smart.example", "--host", f"127.0.5.13:{world.relay_port}", "--user", "us", "--yes")
+    try:
+        world.cli(*way, input="open sesame\n")
+        fill(world, to="x@smart.example")
+        assert "TLS" in tried(world, "smart.example")["reason"]
+        assert not [x for x in p.lines if x.startswith("AUTH")] and p.taken == []
+        world.cli("route", "remove", "smart.example", "--yes")
+        world.cli(*way, "--tls", "encrypted", input="open sesame\n")
+        world.cli("queue", "retry", "--domain", "smart.example", "--yes", check=False)
+        wait_for(lambda: p.taken)
+        assert [x for x in p.lines if x.startswith("AUTH PLAIN")]
+    finally:
+        p.stop()
+        world.cli("route", "remove", "smart.example", "--yes", check=False)
+        drop(world, "smart.example")
 
 
 def test_what_a_server_says_does_not_act_on_a_terminal(world):

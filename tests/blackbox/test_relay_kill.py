@@ -2,11 +2,13 @@
 import collections
 import os
 import random
+import re
 import signal
 import time
 
 from helpers import wait_for
 from relay_world import Peer, fill, free_port, relay_env, zone_text
+from test_relay import notices
 
 ROUNDS = int(os.environ.get("LETTERLOCK_KILL_ROUNDS", "6"))
 PER_ROUND = 60
@@ -56,3 +58,22 @@ def test_a_killed_relay_goes_on_with_what_the_store_has(fresh, tmp_path):
     os.kill(s.pids("relay")[0], signal.SIGKILL)
     wait_for(lambda: p.recipients() == ["again@sink.example"], 15)
     p.stop()
+
+
+def test_each_failure_is_told_once_however_often_relay_dies(fresh, tmp_path):
+    """The notice is on disk before the outcome that it reports: whoever dies in between makes the same one again, and the store knows it."""
+    port, letters = free_port(), 60
+    s = fresh(env=relay_env(tmp_path, port, zone_text(("mixed.example", "127.0.2.3")), connections_first=3, connections_per_destination=3))
+    fill(s, to="n%d.%d@mixed.example", letters=letters, rcpts=2, owner="bob@demo.test", sender="bob@demo.test", wait_s=1)
+    asked = []
+    p = Peer(port, "127.0.2.3", say=lambda verb, line: asked.append(line) or ("550 5.7.1 not here" if ".1@" in line else None) if verb == "RCPT" else None)
+    for round_ in range(5):
+        wait_for(lambda: len(asked) > 2 * (8 + 10 * round_), 20)
+        for pid in s.pids("relay"):
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: s.cli("queue", "list", check=False).returncode == 3, 30)
+    p.stop()
+    told = collections.Counter(to for n in notices(s) for to in re.findall(r"Final-Recipient: rfc822; (\S+)", n.as_string()))
+    assert told == {f"n{i}.1@mixed.example": 1 for i in range(letters)}
+    assert set(p.recipients()) == {f"n{i}.0@mixed.example" for i in range(letters)}
