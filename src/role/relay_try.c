@@ -170,12 +170,16 @@ static uint64_t fit_of(const struct relay_house *h, const struct relay_target *t
 {
 	struct buf b AUTO(buf_done);
 	const struct tls_policy_out *p = t->policy;
-	buf_init(&b, 4096);
+	buf_init(&b, 1 << 20);
 	buf_addf(&b, "%s %u %d%d%d%d%d %zu ", t->ip, t->port, p->try_tls, p->need_tls, (int)p->verify, p->need_requiretls, t->route->implicit_tls, p->n);
 	for (size_t i = 0; i < p->name_n; i++)
 		buf_run(&b, p->names[i]);
+	for (size_t i = 0; i < p->n; i++)
+		buf_run(&b, p->tlsa[i].data);
 	buf_run(&b, t->route->user);
 	uint64_t v = siphash(h->hash_key, buf_str(&b));
+	if (b.failed) /* half of it is no demand: this connection is like no other */
+		(void)!random_bytes(&v, sizeof v);
 	return v ? v : 1; /* 0 fits nothing */
 }
 

@@ -10,7 +10,7 @@
 
 /* The role `relay`: delivers to other servers. It alone can read the queue; it can read segments and dial other servers' mail ports, and write nothing. */
 
-enum { TICK_MS = 500, SWEEP_MS = 30000, REFRESH_MS = 3600000, CACHE_OCTETS = 8 << 20, ROOTS_MOST = 4 << 20, FORGET_AT_ONCE = 5000 };
+enum { TICK_MS = 500, SWEEP_MS = 30000, REFRESH_MS = 3600000, CACHE_OCTETS = 8 << 20, ROOTS_MOST = 4 << 20, FORGET_AT_ONCE = 5000, LANES_AT_ONCE = 500 };
 
 struct relay_times relay_times_of(const struct role_env *e)
 {
@@ -181,10 +181,26 @@ static void forget_history(struct relay_house *h)
 	}
 }
 
+/* What is known of destinations that nothing goes to any more; the rest of many with the next sweep. */
+static void forget_lanes(struct relay_house *h)
+{
+	struct relay_lane *gone[LANES_AT_ONCE];
+	struct rq_lane_fact fact;
+	size_t at = 0, n = 0;
+	for (struct relay_lane *l; n < LANES_AT_ONCE && (l = map_next(&h->lanes, &at));)
+		if (!rq_lane(h->q, l->lane, &fact))
+			gone[n++] = l;
+	for (size_t i = 0; i < n; i++) {
+		(void)map_drop_u64(&h->lanes, gone[i]->lane);
+		mem_free(gone[i]);
+	}
+}
+
 static void sweep_fiber(void *house)
 {
 	struct relay_house *h = house;
 	rq_sweep(h->q, loop_now(h->e->loop));
+	forget_lanes(h);
 	if (h->left_out) {
 		h->look_again = true;
 		relay_load_kick(h);
