@@ -2,7 +2,7 @@
 #include "dns/table.h"
 #include <stdarg.h>
 
-enum { WORDS_MAX = 4096, TTL_MAX = INT32_MAX, TTL_DEFAULT = 300 };
+enum { WORDS_MAX = 16384, TTL_MAX = INT32_MAX, TTL_DEFAULT = 300 };
 
 /* Reads a master file entry by entry: an entry is a line, or several within parentheses. */
 struct reader {

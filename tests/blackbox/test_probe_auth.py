@@ -147,6 +147,18 @@ def test_ten_thousand_includes_and_a_long_record_are_bounded(tmp_path):
     assert a["result"] == "permerror" and a["lookups"] == 10 and sum(s["what"] == "dns" for s in a["steps"]) == 11
     [a] = answers("spf", "--zone", zone, "--ip", "192.0.2.1", "--from", "x@big.example")
     assert a["result"] == "permerror" and "4096" in a["why"]
+    huge = '"v=spf1 +all" ' + ('"' + "x" * 255 + '" ') * 4200  # a mebibyte, more than any server could answer
+    zone.write_text(f"huge.example. 60 IN TXT {huge}\nk._domainkey.huge.example. 60 IN TXT {huge}\n_dmarc.huge.example. 60 IN TXT {huge}\n"
+                    "ok.example. 60 IN TXT \"v=spf1 include:huge.example ~all\"\n")
+    for name in ("huge.example", "ok.example"):
+        [a] = answers("spf", "--zone", zone, "--ip", "192.0.2.1", "--from", f"x@{name}")
+        assert a["result"] == "permerror" and "4096" in a["why"]
+    message = tmp_path / "m"
+    message.write_bytes(b"DKIM-Signature: v=1; a=rsa-sha256; d=huge.example; s=k; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\nFrom: a@huge.example\r\n\r\n")
+    [a] = answers("dkim", "--zone", zone, message)
+    assert a["result"] == "permerror" and "the key record is longer than" in a["why"] + a["signatures"][0]["why"]
+    [a] = answers("dmarc", "--zone", zone, message)
+    assert a["result"] in ("none", "permerror")
 
 
 def keys_zone(path, tmp_path):
