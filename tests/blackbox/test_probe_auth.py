@@ -156,7 +156,7 @@ def test_ten_thousand_includes_and_a_long_record_are_bounded(tmp_path):
     message = tmp_path / "m"
     message.write_bytes(b"DKIM-Signature: v=1; a=rsa-sha256; d=huge.example; s=k; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\nFrom: a@huge.example\r\n\r\n")
     [a] = answers("dkim", "--zone", zone, message)
-    assert a["result"] == "permerror" and "the key record is longer than" in a["why"] + a["signatures"][0]["why"]
+    assert a["result"] == "permerror" and "the key record is longer than" in a["signatures"][0]["why"]
     [a] = answers("dmarc", "--zone", zone, message)
     assert a["result"] in ("none", "permerror")
 
