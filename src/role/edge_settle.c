@@ -46,7 +46,9 @@ static struct notice *add(struct notices *x, struct str to, struct str final, co
 
 static void add_failed(struct notices *x, struct str to, struct str final, const struct edge_rcpt *r, const struct smtp_result *result)
 {
-	struct notice *n = wants(r, NOTIFY_FAILURE) ? add(x, to, final, r) : NULL;
+	/* What was not forwarded because nothing proves its sender (edge_forward.c) is not told to that sender: he may not be who he says he is. */
+	bool unproved = r->place_n == 0 && r->refused && !x->s->proved && !x->s->submission;
+	struct notice *n = wants(r, NOTIFY_FAILURE) && !unproved ? add(x, to, final, r) : NULL;
 	struct str status, words;
 	if (!n)
 		return;

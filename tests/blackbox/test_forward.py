@@ -279,3 +279,23 @@ def test_groups_and_forwards_in_circles_end(house, world):
     wait_for(lambda: world.find("out1@far.example", "round"))
     assert [count(f"{u}@demo.test") for u in ("alice", "tom", "tim")] == [1, 1, 1]
     assert sum("out1@far.example" in m["to"] for m in world.got) == 1
+
+
+def test_what_is_not_forwarded_is_told_to_a_proved_sender_alone(house, world):
+    """A group whose members are all elsewhere and that nobody here owns, beside somebody who takes the message."""
+    house.cli("group", "add", "away@demo.test", "--write", "anyone")
+    house.cli("group", "members", "away@demo.test", "--add", "out2@far.example")
+
+    def both(sender, subject):
+        with smtplib.SMTP("localhost", house.smtp, local_hostname="client.example") as c:
+            c.ehlo()
+            assert c.mail(sender)[0] == 250 and c.rcpt("alice@demo.test")[0] == 250 and c.rcpt("away@demo.test")[0] == 250
+            code, text = c.data(f"Delivered-To: away@demo.test\r\nFrom: joe@proved.example\r\nSubject: {subject}\r\n\r\nhello\r\n".encode())
+            assert code == 250, text
+            return text.split()[-1].decode()
+
+    unproved, proved = both("joe@unknown.example", "of an unproved sender"), both("joe@proved.example", "of a proved sender")
+    m = wait_for(lambda: next((m for m in world.got if m["to"] == ["joe@proved.example"] and b"of a proved sender" in m["body"]), None))
+    report = email.message_from_bytes(m["body"])
+    assert m["from"] == "" and report.get_content_type() == "multipart/report" and b"Final-Recipient: rfc822; away@demo.test" in m["body"] and b"Status: 5.4.6" in m["body"]
+    assert [e["to"] for e in house.events("queue.report") if e["mid"] in (unproved, proved)] == ["joe@proved.example"]

@@ -215,6 +215,48 @@ def test_scram_works_where_it_is_on_and_a_password_was_set(fresh):
     assert scram(s, "nobody@demo.test", "another word") == 535
 
 
+def test_scram_takes_no_downgrade_no_replay_and_tells_nobody_who_is_here(fresh):
+    s = fresh()
+    conf = pathlib.Path(s.config)
+    conf.write_text(conf.read_text().replace("login {", "login {\n  scram = true"))
+    s.cli("reload")
+    s.cli("account", "password", "alice@demo.test", input="another word\n")
+    b64 = lambda text: base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+    def first(c, mechanism, gs2, user="alice@demo.test"):
+        code, text = c.docmd("AUTH", f"{mechanism} {b64(gs2 + f'n={user},r=abcdefgh')}")
+        return code, dict(f.split("=", 1) for f in base64.b64decode(text).decode().split(",")) if code == 334 else text
+
+    with connect(s) as c:
+        assert c.esmtp_features["auth"].split() == ["PLAIN", "LOGIN", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
+        assert first(c, "SCRAM-SHA-256", "y,,")[0] == 535                        # RFC 5802 6: -PLUS was taken out of the list on the way
+        assert first(c, "SCRAM-SHA-256", "p=tls-exporter,,")[0] == 535           # a binding belongs to -PLUS
+        assert first(c, "SCRAM-SHA-256-PLUS", "n,,")[0] == 535
+    with connect(s) as c:
+        assert first(c, "SCRAM-SHA-256-PLUS", "p=tls-unique,,")[0] == 535
+        assert first(c, "SCRAM-SHA-256", "n,a=bob@demo.test,")[0] == 535         # only as oneself
+        code, fields = first(c, "SCRAM-SHA-256", "n,,")
+        assert code == 334 and fields["r"].startswith("abcdefgh") and len(fields["r"]) >= 8 + 18 and int(fields["i"]) >= 4096
+        known = fields
+        assert c.docmd(b64(f"c=biws,r=abcdefgh,p={b64(bytes(32))}"))[0] == 535   # not our nonce
+    with connect(s) as c:
+        code, again = first(c, "SCRAM-SHA-256", "n,,")
+        assert again["s"] == known["s"] and again["r"] != known["r"]
+        assert c.docmd(b64(f"c=biws,r={known['r']},p={b64(bytes(32))}"))[0] == 535  # the one of before
+        code, fields = first(c, "SCRAM-SHA-256", "n,,")
+        assert c.docmd(b64(f"c={b64('y,,')},r={fields['r']},p={b64(bytes(32))}"))[0] == 535  # not what was said at first
+    strangers = []
+    for _ in range(2):
+        with connect(s) as c:
+            code, fields = first(c, "SCRAM-SHA-256", "n,,", "nobody@demo.test")
+            strangers.append(fields)
+            assert code == 334 and fields["i"] == known["i"] and len(fields["s"]) == len(known["s"])
+            assert c.docmd(b64(f"c=biws,r={fields['r']},p={b64(bytes(32))}"))[0] == 535
+    assert strangers[0]["s"] == strangers[1]["s"] != known["s"]
+    with connect(s) as c:  # a login that is broken off is none
+        assert c.docmd("AUTH", "SCRAM-SHA-256")[0] == 334 and c.docmd("*")[0] == 501 and c.mail("alice@demo.test")[0] == 530
+
+
 # ---- whose addresses ----
 
 def refused(server, user, sender, message, to=None):
