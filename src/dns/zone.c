@@ -14,7 +14,7 @@ struct reader {
 	bool owner_known, ttl_known;
 	uint32_t ttl, last_ttl;
 	struct zone_word *word;  /* of the entry under way */
-	size_t n;
+	size_t n, cap;
 	bool blank;              /* the entry began with white space: the owner is the one before */
 	struct why *why;
 };
@@ -114,6 +114,14 @@ static enum rc put_word(struct reader *r, struct str text, bool quoted)
 {
 	if (r->n == WORDS_MAX)
 		return bad(r, RC_LIMIT, "more than %d words in one record", WORDS_MAX);
+	if (r->n == r->cap) {
+		size_t cap = r->cap ? 2 * r->cap : 16;
+		struct zone_word *more = mem_grow(r->word, r->cap * sizeof *more, cap * sizeof *more);
+		if (!more)
+			return bad(r, RC_NOMEM, "no memory for a record's words");
+		r->word = more;
+		r->cap = cap;
+	}
 	r->word[r->n++] = (struct zone_word){ text, quoted };
 	return RC_OK;
 }
@@ -253,8 +261,7 @@ enum rc dns_table_read(struct dns_table *t, struct str text, struct str origin, 
 	if (origin.n && !str_eq(origin, STR(".")) && !dns_fold(origin, folded, &n))
 		FAIL(why, RC_SYNTAX, "the origin is not a name");
 	r.origin = r.owner = arena_str(&t->a, str_of(folded, n));
-	r.word = mem_new(WORDS_MAX * sizeof *r.word);
-	if (!r.word || t->a.full)
+	if (t->a.full)
 		rc = RC_NOMEM;
 	while (rc == RC_OK && (rc = next_entry(&r)) == RC_OK) {
 		bool is_directive = !r.blank && !r.word[0].quoted && r.word[0].text.n && r.word[0].text.p[0] == '$';

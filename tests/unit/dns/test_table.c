@@ -207,6 +207,36 @@ static void records_are_added_one_by_one(void **state)
 	assert_int_equal(look(DNS_TXT, "x.test").status, DNS_NXDOMAIN);
 }
 
+static enum rc read_txt(size_t strings, size_t octets, struct why *why)
+{
+	AUTO(buf_done) struct buf b = { .max = 8 << 20 };
+	struct dns_table *own;
+	assert_int_equal(dns_table_new(&own), RC_OK);
+	buf_add(&b, STR("a.test. TXT"));
+	for (size_t i = 0; i < strings; i++) {
+		buf_add(&b, STR(" \""));
+		for (size_t k = 0; k < octets; k++)
+			buf_byte(&b, 'x');
+		buf_byte(&b, '"');
+	}
+	assert_false(b.failed);
+	enum rc rc = dns_table_read(own, buf_str(&b), STR(""), why);
+	dns_table_free(&own);
+	return rc;
+}
+
+static void a_record_has_a_most_of_words_and_of_octets(void **state)
+{
+	struct why why = { 0 };
+	(void)state;
+	assert_int_equal(read_txt(16381, 1, &why), RC_OK); /* the name and the type are words too */
+	assert_int_equal(read_txt(16383, 1, &why), RC_LIMIT);
+	assert_non_null(strstr(why.text, "more than 16384 words in one record"));
+	assert_int_equal(read_txt(8192, 255, &why), RC_OK);
+	assert_int_equal(read_txt(8225, 255, &why), RC_LIMIT);
+	assert_non_null(strstr(why.text, "a record of more than 2097152 octets"));
+}
+
 static void a_name_with_too_many_records_is_cut_and_says_so(void **state)
 {
 	char ip[32];
@@ -258,6 +288,7 @@ int main(void)
 		cmocka_unit_test(a_broken_file_names_its_line),
 		cmocka_unit_test_setup_teardown(a_string_has_at_most_255_octets, start, stop),
 		cmocka_unit_test_setup_teardown(records_are_added_one_by_one, start, stop),
+		cmocka_unit_test(a_record_has_a_most_of_words_and_of_octets),
 		cmocka_unit_test_setup_teardown(a_name_with_too_many_records_is_cut_and_says_so, start, stop),
 		cmocka_unit_test_setup_teardown(without_memory_it_is_a_temporary_failure, start, stop),
 		cmocka_unit_test(reverse_names_and_blocklist_names_are_made),
