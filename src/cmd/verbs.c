@@ -101,7 +101,7 @@ const struct verb verbs[] = {
 	{ "report", "tls", NULL, 0, 0, "What others reported about TLS to your servers: what worked, what failed and why",
 	  { "report tls", "report tls --domain example.org --since 4w" }, run_report_tls,
 	  { { "domain", "DOMAIN", "one domain" }, { "since", "TIME", "30d (the default), 4w, 6m, 1y" } } },
-	{ "report", "send", NULL, 0, 0, "Send our DMARC reports that are due now, and say what became of each",
+	{ "report", "send", NULL, 0, 0, "Send our DMARC and TLS reports that are due now, and say what became of each",
 	  { "report send", "report send --day 2026-11-23 --domain example.net" }, run_report_send,
 	  { { "day", "DATE", "what was seen on that day, today's until now too; without it the days of the last week that are over" },
 	    { "domain", "DOMAIN", "only about this domain" } } },
