@@ -339,13 +339,31 @@ static void look_up_sts(struct relay_try *t, const struct relay_route *r, struct
 	}
 }
 
+/* One outcome for all of them. */
+static void all_are(struct relay_try *t, const struct relay_outcome *o)
+{
+	t->tried = t->n;
+	t->reached = o->what == RELAY_FAILED;
+	for (size_t i = 0; i < t->n; i++) {
+		t->out[i] = *o;
+		t->host[i] = STR("");
+	}
+}
+
 void relay_try(struct relay_try *t)
 {
+	const struct letter *l = &t->letter->l;
 	struct mta_sts_policy sts = { 0 };
 	struct relay_route route;
 	struct relay_outcome o;
 	t->tried = 0;
 	t->reached = t->crowded = t->lost = t->peer_dsn = false;
+	/* RFC 2852 2: with "R", a message that is not delivered within its time goes back: it does not arrive late after all. */
+	if (l->deliver_by_ms && l->by_return && l->deliver_by_ms <= wall_ms()) {
+		relay_own(&o, RELAY_FAILED, "5.4.7", "its sender wanted it back where it could not be delivered in time, and the time is over");
+		all_are(t, &o);
+		return;
+	}
 	relay_route_find(t->h, t->letter->l.sender, t->domain, t->a, &route);
 	o = route.none;
 	t->sts = NULL;
@@ -363,10 +381,5 @@ void relay_try(struct relay_try *t)
 	if (t->tried)
 		return;
 	/* Nobody took it. For good only where that is certain: no such domain, no mail there, our own server. */
-	t->tried = t->n;
-	t->reached = o.what == RELAY_FAILED;
-	for (size_t i = 0; i < t->n; i++) {
-		t->out[i] = o;
-		t->host[i] = STR("");
-	}
+	all_are(t, &o);
 }

@@ -3,6 +3,7 @@ import os
 import smtplib
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -160,6 +161,20 @@ def test_requiretls_does_not_go_to_a_host_that_nothing_proves(world, certificate
     p.stop()
     assert row["state"] == "bounced" and "nothing proves" in row["reason"] and p.connections == 0, row
     assert status_fields(notice_about(world, "whole@first.example"))[1]["Status"] == "5.7.10"
+
+
+def test_what_was_to_be_delivered_in_time_or_returned_does_not_arrive_late(world):
+    """RFC 2852: BY=1;R, and the destination is paused for longer."""
+    p = Peer(world.relay_port, NAMES["first.example"])
+    world.cli("queue", "pause", "first.example")
+    send_out(world, "bob@demo.test", "soon@first.example", ["BY=1;R"])
+    over = time.monotonic() + 1.2
+    wait_for(lambda: time.monotonic() > over)
+    world.cli("queue", "resume", "first.example")
+    row = ended(world, "soon@first.example")
+    p.stop()
+    assert row["state"] in ("bounced", "expired") and p.taken == [], row
+    assert status_fields(notice_about(world, "soon@first.example"))[1]["Action"] == "failed"
 
 
 def test_a_password_is_not_said_to_a_server_whose_certificate_proves_nothing_unless_the_route_says_so(world, certificate):
