@@ -25,7 +25,7 @@ KEYS = {"max_errors": "max_errors", "max_mails": "max_mails", "max_recipients": 
 HOUSE = {"max_size": "98KiB", "max_recipients": 5, "max_mails": 10, "max_errors": 20, "max_unknown": 10}
 ONLY_IN_MEMORY = re.compile(
     rb"^(SET (begin fails|commit fails|write_fails_after|lmtp|stranger denied|too many connections|tls_required|removing fails|login is busy|refuses|no plaintext"
-    rb"|no utf8|no dsn|three errors|max_append|max_size|max_\w+=0)|TIME\+|WAKE|HOUSE forget)", re.M)
+    rb"|no utf8|no dsn|submission|three errors|max_append|max_size|max_\w+=0)|TIME\+|WAKE|HOUSE forget)", re.M)
 HOUSE_ADDRESS = re.compile(rb"<(later|never|odd|full|busy|slow|bad)@", re.I)
 MODES = ["clear", "packets of 1", "starttls", "starttls in packets of 3"]
 
@@ -54,7 +54,7 @@ class House:
         inbound = "".join(f"  {k} = {v}\n" for k, v in {**HOUSE, **limits}.items()) + "  tarpit = 0ms\n"
         text = self.text.replace("INBOUND", inbound).replace("HOSTNAME", hostname)
         if not tls:
-            text = re.sub(r'tls "demo" \{[^}]*\}\n', "", re.sub(r"  (imaps|pop3s) = .*\n", "", text))
+            text = re.sub(r'tls "demo" \{[^}]*\}\n', "", re.sub(r"  (imaps|pop3s|submissions?) = .*\n", "", text))
         if text == self.now:
             return
         self.conf.write_text(text)
