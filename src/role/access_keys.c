@@ -285,7 +285,7 @@ static enum rc find_account(struct role_env *e, struct str user, uint64_t *out_i
 	char room[USER_MAX * 2];
 	struct buf name = { .p = room, .cap = sizeof room, .max = sizeof room };
 	struct str full = login_full_name(e->config, user, &name), unused;
-	*out_id = siphash(house_of(e)->name_key, full) | 1ull << 63; /* account ids have that bit clear */
+	*out_id = siphash(house_of(e)->name_key, full) | 1ull << 63; /* vault_account_make() leaves that bit clear */
 	if (full.n == 0 || full.n > USER_MAX || name_known(house_of(e), full, loop_now(e->loop), out_id))
 		return RC_OK;
 	uint64_t generation = house_of(e)->names_generation;

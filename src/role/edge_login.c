@@ -7,17 +7,18 @@
 
 /* The account of a login name. Where there is none, an id that belongs to that name alone and to no account: the vault spends the same time, and counts
  * each unknown name as one of its own. */
-static enum rc find(struct edge_session *s, struct str user, uint64_t *out_id, char out_address[LOGIN_USER_MAX + 1], struct why *why)
+static enum rc find(struct edge_session *s, struct str user, uint64_t *out_id, char out_address[LOGIN_USER_MAX + 1], bool *out_here, struct why *why)
 {
 	char room[2 * LOGIN_USER_MAX];
 	struct buf name = { .p = room, .cap = sizeof room, .max = sizeof room };
 	struct str full = login_full_name(s->v->e->config, user, &name), address = full;
 	struct arena a;
 	arena_init(&a, 16384);
-	*out_id = siphash(s->h->name_key, full) | 1ull << 63; /* account ids have that bit clear */
+	*out_id = siphash(s->h->name_key, full) | 1ull << 63; /* vault_account_make() leaves that bit clear */
 	enum rc rc = login_find(s->v->e, full, &a, out_id, &address, why);
 	(void)snprintf(out_address, LOGIN_USER_MAX + 1, "%.*s", PSTR(str_head(address, LOGIN_USER_MAX)));
 	arena_done(&a);
+	*out_here = rc == RC_OK;
 	return rc == RC_NOTFOUND ? RC_OK : rc;
 }
 
@@ -41,7 +42,8 @@ enum rc edge_on_login(void *house, struct str user, struct str password, const c
 	struct edge_session *s = house;
 	char address[LOGIN_USER_MAX + 1];
 	uint64_t id = 0;
-	TRY(find(s, user, &id, address, why));
+	bool here;
+	TRY(find(s, user, &id, address, &here, why));
 	struct msg_AUTH q = { .account = id, .password = password, .network = str_of(s->v->network, sizeof s->v->network), .protocol = STR("submission") };
 	return settle(s, ipc_ask_role(s->v->e->node, ROLE_VAULT, MSG_AUTH, &q, NULL, NULL, true, why), id, address, user, mechanism);
 }
@@ -52,10 +54,11 @@ enum rc edge_on_scram_begin(void *house, struct str user, struct buf *out_salt, 
 	char address[LOGIN_USER_MAX + 1];
 	uint8_t nonce[18];
 	uint64_t id = 0;
+	bool here;
 	struct msg_SCRAM_BEGIN_answer a;
 	struct ipc_reply reply = { 0 };
 	TRY(random_bytes(nonce, sizeof nonce));
-	TRY(find(s, user, &id, address, why));
+	TRY(find(s, user, &id, address, &here, why));
 	struct msg_SCRAM_BEGIN q = { .account = id, .user = str_z(address) };
 	TRY(ipc_ask_role(s->v->e->node, ROLE_VAULT, MSG_SCRAM_BEGIN, &q, &a, &reply, true, why));
 	buf_add(out_salt, a.salt);
@@ -70,9 +73,10 @@ enum rc edge_on_scram_prove(void *house, struct str user, struct str auth_messag
 	struct edge_session *s = house;
 	char address[LOGIN_USER_MAX + 1];
 	uint64_t id = 0;
+	bool here;
 	struct msg_SCRAM_PROVE_answer a;
 	struct ipc_reply reply = { 0 };
-	TRY(find(s, user, &id, address, why));
+	TRY(find(s, user, &id, address, &here, why));
 	struct msg_SCRAM_PROVE q = { .account = id, .user = str_z(address), .auth_message = auth_message, .proof = proof,
 		.network = str_of(s->v->network, sizeof s->v->network), .protocol = STR("submission") };
 	enum rc rc = ipc_ask_role(s->v->e->node, ROLE_VAULT, MSG_SCRAM_PROVE, &q, &a, &reply, true, why);
@@ -91,6 +95,7 @@ enum rc edge_login_unix(struct edge_session *s, struct why *why)
 	struct msg_UNIX_USER_answer a;
 	struct ipc_reply reply = { 0 };
 	char name[65];
+	bool here;
 	if (s->v->is_own) {
 		s->is_system = true;
 		return RC_OK;
@@ -101,8 +106,8 @@ enum rc edge_login_unix(struct edge_session *s, struct why *why)
 	TRY(rc);
 	(void)snprintf(name, sizeof name, "%.*s", PSTR(str_head(a.name, 64)));
 	ipc_reply_done(&reply);
-	TRY(find(s, str_z(name), &s->account, s->login, why));
-	if (s->account >> 63)
+	TRY(find(s, str_z(name), &s->account, s->login, &here, why));
+	if (!here)
 		FAIL(why, RC_DENIED, "5.7.1 there is no account %s", s->login);
 	return settle(s, RC_OK, s->account, s->login, str_z(name), "unix");
 }

@@ -47,9 +47,10 @@ static enum rc put_verifier(struct vault *v, struct account_record *r, struct st
 
 static enum rc fresh_id(struct vault *v, uint64_t *out)
 {
-	do
+	do {
 		TRY(random_bytes(out, sizeof *out));
-	while (*out == 0 || vault_file_version(v->file, KIND_ACCOUNT, *out) != 0);
+		*out &= UINT64_MAX >> 1; /* with the highest bit: ids that edge and access make up for names that nobody has */
+	} while (*out == 0 || vault_file_version(v->file, KIND_ACCOUNT, *out) != 0);
 	return RC_OK;
 }
 

@@ -29,6 +29,7 @@ static struct who make(struct vault *v, enum vault_mode mode, const char *passwo
 	struct why why = { 0 };
 	arena_init(&a, 4096);
 	assert_int_equal(vault_account_make(v, mode, str_z(password), &w.id, w.pub, &recovery, &a, &why), RC_OK);
+	assert_int_equal(w.id >> 63, 0); /* what edge and access make up for unknown names has it */
 	assert_true(recovery.n < sizeof w.recovery);
 	memcpy(w.recovery, recovery.p, recovery.n);
 	arena_done(&a);
