@@ -1,4 +1,5 @@
 """Reports both ways: what was evaluated goes out as an aggregate report, what others send is read, and both say the same numbers. All DNS is the test's own."""
+import base64
 import datetime
 import email
 import gzip
@@ -15,7 +16,10 @@ import time
 import urllib.request
 import zipfile
 
+import dkim
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from conftest import PASSWORD, PROGRAM, ROOT
 from helpers import fetch_all, imap, wait_for
 from test_auth import ALIVE, ZONE, mail, listed, offer, results, txt  # noqa: F401
@@ -23,6 +27,14 @@ from test_auth import ALIVE, ZONE, mail, listed, offer, results, txt  # noqa: F4
 XSD = ROOT.parent / "shared" / "testdata" / "dmarc" / "xsd"
 HOST = "mail.demo.test"
 RUA = "mailto:u1@demo.test,mailto:dmarc-reports@demo.test"
+
+
+TLS_SEED = bytes(range(32))
+
+
+def key_record(seed, more=""):
+    public = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return f"v=DKIM1; k=ed25519; {more}p=" + base64.b64encode(public).decode()
 
 
 def wants(domain):
@@ -36,6 +48,7 @@ REPORT_ZONE = (
     + txt("small.example", "v=spf1 -all") + txt("_dmarc.small.example", "v=DMARC1; p=none; rua=mailto:u2@demo.test!1k") + wants("small.example")
     + txt("_dmarc.sly.example", "v=DMARC1; p=none; rua=mailto:u3@demo.test")
     + txt("_dmarc.far.example", "v=DMARC1; p=none; rua=mailto:dmarc@far.example")
+    + txt("tls._domainkey.good.example", key_record(TLS_SEED, "s=tlsrpt; "))
     + txt("_dmarc.none.example", "v=DMARC1; p=none; rua=mailto:nobody-here@demo.test") + wants("none.example")
     + txt("_dmarc.moved.example", "v=DMARC1; p=none; rua=mailto:u4@demo.test") + txt("moved.example._report._dmarc.demo.test", "v=DMARC1; rua=mailto:u5@demo.test")
     + "; TIMEOUT lost.example._report._dmarc.demo.test TXT\n" + txt("_dmarc.lost.example", "v=DMARC1; p=none; rua=mailto:u3@demo.test"))
@@ -336,6 +349,23 @@ def test_tls_reports_are_added_up(house):
     assert (v["domain"], v["success"], v["failure"]) == (domain, 100, 5)
     assert v["failures"] == [{"type": "certificate-expired", "mx": "mx.in-tls.example", "count": 5}]
     assert "certificate-expired" in house.cli("report", "tls").stdout
+
+
+def test_a_key_for_tls_reports_proves_who_sent_one_and_nothing_else(house):
+    def signed(message):
+        return dkim.sign(message, b"tls", b"good.example", base64.b64encode(TLS_SEED), signature_algorithm=b"ed25519-sha256", include_headers=[b"from", b"subject"]) + message
+
+    begin = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)).strftime("%Y-%m-%d")
+    text = json.dumps({"organization-name": "Sender", "date-range": {"start-datetime": begin + "T00:00:00Z", "end-datetime": begin + "T23:59:59Z"}, "report-id": "signed",
+                       "policies": [{"policy": {"policy-type": "sts", "policy-domain": "below.in-tls.example"}, "summary": {"total-successful-session-count": 9}}]}).encode()
+    report = signed(report_mail(gzip.compress(text)))
+    assert offer(house, "tls-reports@demo.test", "joe@evil.example", report)[0] == 250
+    assert house.events("report.received")[-1]["dom"] == "good.example"
+    assert offer(house, "u14@demo.test", "joe@evil.example", report)[0] == 550, "s=tlsrpt is for no other mail"
+    with smtplib.SMTP("localhost", house.smtp, local_hostname="client.example") as c:
+        c.ehlo()
+        assert c.mail("joe@evil.example")[0] == c.rcpt("tls-reports@demo.test")[0] == c.rcpt("u14@demo.test")[0] == 250
+        assert c.data(report)[0] == 550, "nor for mail that goes on to a person"
 
 
 def test_failure_reports_are_counted_once_each(house):
