@@ -121,7 +121,7 @@ static void take_mx(struct relay_house *h, const struct dns_answer *ans, struct 
 	sort(mx, n);
 	size_t keep = before_us(h, mx, n);
 	if (n && !keep)
-		relay_own(&out->none, RELAY_FAILED, "5.4.6", "mail for %.*s would come back to this server: its MX record names us, but the domain is not ours", PSTR(str_head(out->next_hop, 255)));
+		relay_own(&out->none, RELAY_FAILED, "5.4.6", "mail for %.*s would come back to this server: its MX record names us, and the domain is not one of ours", PSTR(str_head(out->next_hop, 255)));
 	else if (!n)
 		relay_own(&out->none, RELAY_LATER, "4.4.4", "the MX records of %.*s name no host", PSTR(str_head(out->next_hop, 255)));
 	out->mx = mx;

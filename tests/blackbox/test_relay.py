@@ -424,6 +424,8 @@ def test_probe_send_shows_the_dialogue_and_stops_before_the_message_when_asked(w
     out = world.cli("probe", "send", "test@fine.example", "--from", "bob@demo.test").stdout
     assert "> MAIL FROM:<bob@demo.test>" in out and "taken: 250 2.0.0 taken" in out and len(p.taken) == 1
     p = world.peer("strict.example", say=lambda verb, line: "550 5.7.1 no" if verb == "RCPT" else None)
+    own = world.cli("probe", "send", "bob@demo.test", "--no-data", check=False)
+    assert own.returncode == 1 and "in a domain of yours" in own.stderr
     refused = world.cli("probe", "send", "test@strict.example", "--no-data", check=False)
     assert refused.returncode == 4 and "refused: 550 5.7.1 no" in refused.stdout
 
