@@ -73,9 +73,9 @@ static void tell_owner(struct edge_session *s, const struct route_target *owner,
 	struct buf text AUTO(buf_done);
 	char mid[9];
 	struct why inner = { 0 };
+	buf_init(&text, 16384);
 	if (!may_tell(s, owner->account))
 		return;
-	buf_init(&text, 16384);
 	struct str host = str_head(s->v->e->config->server_hostname, 253);
 	buf_addf(&text, "From: Mail delivery <postmaster@%.*s>\r\nTo: <%.*s>\r\nSubject: A message was not forwarded to %.*s\r\nDate: ", PSTR(host), PSTR(owner->address),
 	         PSTR(str_head(lost->address, 200)));
@@ -164,7 +164,7 @@ static enum rc sender_of(struct edge_session *s, const struct edge_bucket *b, st
 /* RFC 8617: what we found goes on under our seal, so that the next server need not see a forgery where only the way was longer. Without a key there is none. */
 static enum rc seal_of(struct edge_session *s, struct str domain, struct buf *out, struct why *why)
 {
-	struct buf results AUTO(buf_done);
+	struct buf results AUTO(buf_done) = { 0 };
 	struct auth_evidence e;
 	if (!s->auth)
 		return RC_OK;

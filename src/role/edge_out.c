@@ -65,7 +65,8 @@ static void one_spelling(struct mail_address *m, struct arena *a)
 	buf_byte(&path, '<');
 	mail_address_format(m, &path);
 	buf_byte(&path, '>');
-	if (!path.failed && mail_path_parse(buf_str(&path), true, true, a, &same, &rest, &why) == RC_OK && !rest.n && same.domain.n)
+	struct str kept = arena_str(a, buf_str(&path)); /* what is parsed points into it */
+	if (!path.failed && !a->full && mail_path_parse(kept, true, true, a, &same, &rest, &why) == RC_OK && !rest.n && same.domain.n)
 		*m = same;
 }
 

@@ -75,7 +75,7 @@ static enum rc hand_over(struct relay_house *h, uint64_t id, struct str from, st
 
 static enum rc make(struct relay_house *h, struct relay_letter *l, const struct relay_told *list, size_t n, uint64_t id, struct arena *a, struct buf *out, struct why *why)
 {
-	struct buf original AUTO(buf_done);
+	struct buf original AUTO(buf_done) = { 0 };
 	char message_id[400], from[320];
 	struct str name = h->e->config->server_hostname;
 	bool full = l->l.ret == LETTER_RET_FULL && list[0].report == RELAY_REPORT_FAILED && l->l.size <= FULL_MOST;

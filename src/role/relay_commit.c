@@ -117,8 +117,8 @@ static enum rc done_key(const struct relay_house *h, const uint8_t salt[SALT], s
 enum rc relay_done_seal(const struct relay_house *h, const struct relay_done *d, struct buf *out)
 {
 	uint8_t salt[SALT];
-	struct secret key AUTO(secret_done);
-	struct buf b AUTO(buf_wipe);
+	struct secret key AUTO(secret_done) = { { 0 } };
+	struct buf b AUTO(buf_wipe) = { 0 };
 	buf_init(&b, 8192);
 	buf_u8(&b, 1);
 	buf_run(&b, d->mid);
@@ -142,8 +142,8 @@ static struct str copy(struct cursor *c, size_t max, struct arena *a) { return a
 
 enum rc relay_done_open(const struct relay_house *h, struct str sealed, struct arena *a, struct relay_done *out)
 {
-	struct secret key AUTO(secret_done);
-	struct buf b AUTO(buf_wipe);
+	struct secret key AUTO(secret_done) = { { 0 } };
+	struct buf b AUTO(buf_wipe) = { 0 };
 	if (sealed.n < SALT + TAG_LEN)
 		return RC_DAMAGED;
 	buf_init(&b, 16384);

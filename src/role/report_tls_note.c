@@ -127,7 +127,7 @@ static enum rc add(struct tls_note *n, struct str key)
 
 enum rc tls_note_take(struct tls_note *n, const struct msg_TLS_RESULT *m, struct why *why)
 {
-	struct buf key AUTO(buf_done);
+	struct buf key AUTO(buf_done) = { 0 };
 	TRY(check(m, why));
 	buf_init(&key, 8192);
 	buf_u32(&key, day_of_ms((int64_t)m->at_ms));
