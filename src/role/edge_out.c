@@ -226,11 +226,12 @@ static void fill_letter(struct edge_session *s, const struct edge_bucket *b, con
 	if (m->by && m->by_s > 0)
 		x->deliver_by_ms = wall_ms() + m->by_s * 1000;
 	x->by_return = m->by_return;
-	l->priority = m->has_priority ? (uint8_t)((m->mt_priority + 9) / 2) : 4; /* RFC 6710's -9 ... 9 on ours, 0 ... 9 */
+	x->has_priority = m->has_priority;
+	x->mt_priority = m->mt_priority;
 	int64_t undo = wall_ms() + rules->undo_ms;
 	edge_letter_times(s->v->e, l, m->hold_until_ms > undo ? m->hold_until_ms : undo);
 	if (m->has_priority)
-		l->priority = (uint8_t)((m->mt_priority + 9) / 2);
+		l->priority = (uint8_t)((m->mt_priority + 9) / 2); /* RFC 6710's -9 ... 9 on ours, 0 ... 9 */
 	/* RFC 2852 4: by-mode R asks for the message back once its time has passed */
 	if (x->by_return && x->deliver_by_ms && x->deliver_by_ms < l->expires_ms)
 		l->expires_ms = x->deliver_by_ms;

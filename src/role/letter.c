@@ -6,7 +6,8 @@
 enum { VERSION = 1, PATH_MAX_OCTETS = 1024, MID_MAX = 64, ENVID_MAX = 512, TYPE_MAX = 64, ORCPT_MAX = 1024, SUBJECT_MAX = 200, FROM_MAX = 320, REPLY_MAX = 500,
 	HOST_MAX = 400, TLS_MAX_TEXT = 128, PREFIX_MAX = 512 << 10, CONTEXT_LEN = 1 + BLOB_ID_LEN,
 	NOTIFY_ALL = NOTIFY_NEVER | NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY };
-enum { BODY_8BIT = 1, BODY_BINARY = 2, SMTPUTF8 = 4, UTF8_HEADER = 8, REQUIRE_TLS = 16, TLS_OPTIONAL = 32, BY_RETURN = 64 };
+enum { BODY_8BIT = 1, BODY_BINARY = 2, SMTPUTF8 = 4, UTF8_HEADER = 8, REQUIRE_TLS = 16, TLS_OPTIONAL = 32, BY_RETURN = 64, HAS_PRIORITY = 128 };
+enum { MT_PRIORITY_MOST = 9 };
 
 /* What people read is cut off where it is too long, at a whole character. */
 static struct str clip(struct str s, size_t max)
@@ -28,7 +29,8 @@ static void get_secret(struct cursor *c, struct secret *out)
 static uint8_t flags_of(const struct letter *l)
 {
 	return (uint8_t)((l->body_8bit ? BODY_8BIT : 0) | (l->body_binary ? BODY_BINARY : 0) | (l->smtputf8 ? SMTPUTF8 : 0) | (l->utf8_header ? UTF8_HEADER : 0) |
-	                 (l->require_tls ? REQUIRE_TLS : 0) | (l->tls_optional ? TLS_OPTIONAL : 0) | (l->by_return ? BY_RETURN : 0));
+	                 (l->require_tls ? REQUIRE_TLS : 0) | (l->tls_optional ? TLS_OPTIONAL : 0) | (l->by_return ? BY_RETURN : 0) |
+	                 (l->has_priority ? HAS_PRIORITY : 0));
 }
 
 void letter_pack(const struct letter *l, struct buf *out)
@@ -44,6 +46,8 @@ void letter_pack(const struct letter *l, struct buf *out)
 	buf_u64(out, l->size);
 	buf_u64(out, (uint64_t)l->created_ms);
 	buf_u64(out, (uint64_t)l->deliver_by_ms);
+	if (l->has_priority)
+		buf_u8(out, (uint8_t)(l->mt_priority + MT_PRIORITY_MOST));
 	buf_run(out, l->mid);
 	buf_run(out, l->sender);
 	buf_run(out, l->owner);
@@ -64,6 +68,7 @@ static void set_flags(struct letter *l, uint8_t flags)
 	l->require_tls = flags & REQUIRE_TLS;
 	l->tls_optional = flags & TLS_OPTIONAL;
 	l->by_return = flags & BY_RETURN;
+	l->has_priority = flags & HAS_PRIORITY;
 }
 
 enum rc letter_unpack(struct str packed, struct arena *a, struct letter *out)
@@ -82,6 +87,7 @@ enum rc letter_unpack(struct str packed, struct arena *a, struct letter *out)
 	l.size = cursor_u64(&c);
 	l.created_ms = (int64_t)cursor_u64(&c);
 	l.deliver_by_ms = (int64_t)cursor_u64(&c);
+	l.mt_priority = l.has_priority ? (int)cursor_u8(&c) - MT_PRIORITY_MOST : 0;
 	l.mid = text(&c, MID_MAX, a);
 	l.sender = text(&c, PATH_MAX_OCTETS, a);
 	l.owner = text(&c, PATH_MAX_OCTETS, a);
@@ -89,7 +95,7 @@ enum rc letter_unpack(struct str packed, struct arena *a, struct letter *out)
 	l.subject = text(&c, SUBJECT_MAX, a);
 	l.from = text(&c, FROM_MAX, a);
 	l.prefix = text(&c, PREFIX_MAX, a);
-	bool ok = cursor_at_end(&c) && version == VERSION && l.kind < LETTER_KINDS && l.ret <= LETTER_RET_HDRS && flags == flags_of(&l);
+	bool ok = cursor_at_end(&c) && version == VERSION && l.kind < LETTER_KINDS && l.ret <= LETTER_RET_HDRS && l.mt_priority <= MT_PRIORITY_MOST;
 	if (ok && !a->full)
 		*out = l;
 	mem_wipe(&l, sizeof l);
@@ -107,7 +113,7 @@ static struct str context(const struct blob_id *blob, char out[CONTEXT_LEN])
 static bool too_long(const struct letter *l)
 {
 	return l->mid.n > MID_MAX || l->sender.n > PATH_MAX_OCTETS || l->owner.n > PATH_MAX_OCTETS || l->envid.n > ENVID_MAX || l->prefix.n > PREFIX_MAX ||
-	       l->kind >= LETTER_KINDS || l->ret > LETTER_RET_HDRS;
+	       l->kind >= LETTER_KINDS || l->ret > LETTER_RET_HDRS || l->mt_priority < -MT_PRIORITY_MOST || l->mt_priority > MT_PRIORITY_MOST;
 }
 
 enum rc letter_seal(const uint8_t queue_public[PUB_LEN], const struct blob_id *blob, const struct letter *l, struct buf *out)

@@ -22,6 +22,7 @@ struct letter {
 	bool tls_optional;             /* "TLS-Required: No": policies (DANE, MTA-STS) do not stop it */
 	int64_t created_ms;
 	int64_t deliver_by_ms; bool by_return; /* RFC 2852: 0 = none; true: R (return it), false: N (tell) */
+	bool has_priority; int mt_priority; /* RFC 6710: as its sender said it, -9 to 9, for the next server; the row's `priority` is our own order */
 	struct str subject;            /* decoded, at most 200 octets: for bounces and `queue show` */
 	struct str from;               /* header From as text, at most 320 octets, for bounces and routes by sender */
 };

@@ -104,7 +104,8 @@ static enum rc transact(struct relay_try *t, bool reused)
 	struct smtp_reply reply = { 0 };
 	struct why why = { 0 };
 	struct smtp_client_mail m = { .size = l->size, .body_8bit = l->body_8bit, .body_binary = l->body_binary, .smtputf8 = l->smtputf8 || l->utf8_header,
-		.require_tls = l->require_tls, .envid = l->envid, .ret = l->ret, .more = t->no_data ? NULL : more, .rewind = rewind_source, .house = &s };
+		.require_tls = l->require_tls, .envid = l->envid, .ret = l->ret, .has_priority = l->has_priority, .mt_priority = l->mt_priority,
+		.more = t->no_data ? NULL : more, .rewind = rewind_source, .house = &s };
 	if (l->deliver_by_ms) {
 		m.by = true;
 		m.by_return = l->by_return;

@@ -177,6 +177,19 @@ def test_what_was_to_be_delivered_in_time_or_returned_does_not_arrive_late(world
     assert status_fields(notice_about(world, "soon@first.example"))[1]["Action"] == "failed"
 
 
+@pytest.mark.parametrize("offered", [True, False])
+def test_a_priority_is_passed_on_as_it_was_said_to_a_server_that_knows_it(world, offered):
+    """RFC 6710. -8 and -9 are one step in our own order, and two to the next server."""
+    p = Peer(world.relay_port, NAMES["first.example"], extensions=("PIPELINING", "8BITMIME") + ("MT-PRIORITY MIXER",) * offered)
+    for priority in (-8, 0, 9):
+        send_out(world, "bob@demo.test", f"p{priority}@first.example", [f"MT-PRIORITY={priority}"])
+    send_out(world, "bob@demo.test", "none@first.example")
+    wait_for(lambda: len(p.taken) == 4)
+    p.stop()
+    said = {to[0]: [w for w in mail.split() if w.startswith("MT-PRIORITY")] for mail, to, _ in p.taken}
+    assert said == {**{f"p{n}@first.example": [f"MT-PRIORITY={n}"] * offered for n in (-8, 0, 9)}, "none@first.example": []}
+
+
 def test_a_password_is_not_said_to_a_server_whose_certificate_proves_nothing_unless_the_route_says_so(world, certificate):
     p = Peer(world.relay_port, "127.0.5.13", tls=certificate, extensions=("8BITMIME", "AUTH PLAIN"), say=lambda verb, line: "235 2.7.0 ok" if verb == "AUTH" else None)
     way = ("route", "add", "smart.example", "--host", f"127.0.5.13:{world.relay_port}", "--user", "us", "--yes")

@@ -19,7 +19,7 @@ static const struct letter whole = {
 	.body_key = { { 1, 2, 3 } }, .row_key = { { 250, 251 } }, .mid = STR_INIT("0123456789abcdef"), .sender = STR_INIT("alice@demo.test"),
 	.owner = STR_INIT("alice.a@demo.test"), .account = 0xfedcba9876543210, .kind = LETTER_FORWARDED, .prefix = STR_INIT("DKIM-Signature: v=1\r\nDelivered-To: x\r\n"),
 	.skip = 77, .size = 1ull << 40, .envid = STR_INIT("QQ314159"), .ret = LETTER_RET_HDRS, .body_8bit = true, .body_binary = false, .smtputf8 = true,
-	.utf8_header = false, .require_tls = true, .tls_optional = false, .created_ms = -5, .deliver_by_ms = 123456789012, .by_return = true,
+	.utf8_header = false, .require_tls = true, .tls_optional = false, .created_ms = -5, .deliver_by_ms = 123456789012, .by_return = true, .has_priority = true, .mt_priority = -9,
 	.subject = STR_INIT("Gr\xc3\xbc\xc3\x9f" "e"), .from = STR_INIT("Alice <alice@demo.test>"),
 };
 
@@ -45,6 +45,7 @@ static void expect_letter(const struct letter *l, const struct letter *w)
 	assert_true(l->account == w->account && l->kind == w->kind && l->skip == w->skip && l->size == w->size && l->ret == w->ret);
 	assert_true(l->body_8bit == w->body_8bit && l->body_binary == w->body_binary && l->smtputf8 == w->smtputf8 && l->utf8_header == w->utf8_header);
 	assert_true(l->require_tls == w->require_tls && l->tls_optional == w->tls_optional && l->by_return == w->by_return);
+	assert_true(l->has_priority == w->has_priority && l->mt_priority == w->mt_priority);
 	assert_true(l->created_ms == w->created_ms && l->deliver_by_ms == w->deliver_by_ms);
 }
 
@@ -53,6 +54,7 @@ static void a_letter_comes_back_with_every_field(void **state)
 	struct letter empty = { 0 }, flipped = whole, *const cases[] = { &empty, &flipped, (struct letter *)(uintptr_t)&whole };
 	flipped.body_8bit = false, flipped.body_binary = true, flipped.smtputf8 = false, flipped.utf8_header = true;
 	flipped.require_tls = false, flipped.tls_optional = true, flipped.by_return = false;
+	flipped.mt_priority = 9;
 	for (size_t i = 0; i < 3; i++) {
 		AUTO(buf_done) struct buf sealed = { .max = 1 << 16 };
 		AUTO(arena_done) struct arena a = { .max = 1 << 16 };
@@ -125,6 +127,29 @@ static void texts_for_people_are_cut_at_a_whole_character_and_addresses_never(vo
 	l = whole;
 	l.kind = LETTER_KINDS;
 	assert_int_equal(letter_seal(queue_public, &body, &l, &sealed), RC_LIMIT);
+}
+
+static void a_priority_is_one_of_nineteen_and_a_letter_without_is_as_short_as_ever(void **state)
+{
+	AUTO(buf_done) struct buf with = { .max = 1 << 16 }, without = { .max = 1 << 16 }, sealed = { .max = 1 << 16 };
+	AUTO(arena_done) struct arena a = { .max = 1 << 16 };
+	struct letter l = whole, back;
+	for (l.mt_priority = -9; l.mt_priority <= 9; l.mt_priority++) {
+		buf_clear(&with);
+		letter_pack(&l, &with);
+		assert_int_equal(letter_unpack(buf_str(&with), &a, &back), RC_OK);
+		assert_true(back.has_priority && back.mt_priority == l.mt_priority);
+	}
+	assert_int_equal(letter_seal(queue_public, &body, &l, &sealed), RC_LIMIT); /* 10 */
+	buf_clear(&with);
+	letter_pack(&l, &with);
+	assert_int_equal(letter_unpack(buf_str(&with), &a, &back), RC_SYNTAX);
+	l.has_priority = false;
+	l.mt_priority = 0;
+	letter_pack(&l, &without);
+	assert_int_equal(without.len, with.len - 1);
+	assert_int_equal(letter_unpack(buf_str(&without), &a, &back), RC_OK);
+	assert_true(!back.has_priority && back.mt_priority == 0);
 }
 
 static void a_row_opens_under_its_key_version_and_number_only(void **state)
@@ -208,6 +233,7 @@ int main(void)
 		T(a_letter_opens_for_its_owner_and_its_body_only),
 		T(a_packed_letter_that_is_cut_or_longer_is_refused),
 		T(texts_for_people_are_cut_at_a_whole_character_and_addresses_never),
+		T(a_priority_is_one_of_nineteen_and_a_letter_without_is_as_short_as_ever),
 		T(a_row_opens_under_its_key_version_and_number_only),
 		T(the_longest_row_there_may_be_fits_into_the_queue),
 		T(a_lane_is_its_domain_whatever_the_case),
