@@ -187,6 +187,8 @@ struct relay_try {
 	bool peer_dsn, reached;        /* reached: some server spoke with us in an orderly way */
 	bool crowded;                  /* it wants fewer connections, or broke this one */
 	bool lost;                     /* some server spoke with us, and the connection broke before it had anything of the message */
+	unsigned put_off;              /* servers that answered MAIL with 4xx */
+	struct str said_by;            /* whose words the last answer of a server to all of it is, as `host` */
 	const struct mta_sts_policy *sts; /* the domain's, while it is tried */
 	bool no_data;                  /* stop when the recipients are answered */
 	struct str text;               /* the message itself; "" = the letter's prefix and body */

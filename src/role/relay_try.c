@@ -5,9 +5,9 @@
 #include <arpa/inet.h>
 
 /* One transaction by any of a destination's servers: hosts by preference, of each its addresses, IPv6 and IPv4 in turn, until one speaks with us. What it says about the
- * message then is final for this attempt. */
+ * message then is final for this attempt, but for a "not now" to MAIL: that may be about this server alone, and some others are asked. */
 
-enum { ADDRESSES_MAX = 8 };
+enum { ADDRESSES_MAX = 8, PUT_OFF_MAX = 3 /* servers that say "not now" to MAIL, and then no more are asked */ };
 
 /* ---- the message, a run at a time ---- */
 
@@ -91,9 +91,16 @@ static enum rc addresses(struct relay_try *t, size_t n, struct smtp_client_mail 
 	return RC_OK;
 }
 
+static struct str name_of(struct relay_try *t, struct str name, const char *ip)
+{
+	char host[320];
+	int k = snprintf(host, sizeof host, "%.*s [%s]", PSTR(str_head(name, 255)), ip);
+	return arena_str(t->a, str_of(host, (size_t)k));
+}
+
 /* RC_AGAIN: an old connection was gone before anything was said on it: a fresh one may do. RC_CLOSED: it was lost before anything of the message was sent: another server may
- * do, and nobody gets it twice. */
-static enum rc transact(struct relay_try *t, bool reused)
+ * do, and nobody gets it twice. RC_BUSY: "not now" to MAIL, in *o: another server may do. */
+static enum rc transact(struct relay_try *t, bool reused, struct relay_outcome *o)
 {
 	const struct letter *l = &t->letter->l;
 	struct smtp_client *c = t->conn->client;
@@ -137,13 +144,16 @@ static enum rc transact(struct relay_try *t, bool reused)
 		why = s.why;
 	for (size_t i = 0; i < n; i++) {
 		of_rcpt(t, i, &r[i], rc, &reply, &why);
-		char host[320];
-		int k = snprintf(host, sizeof host, "%s [%s]", t->conn->name, t->conn->ip);
-		t->host[i] = arena_str(t->a, str_of(host, (size_t)k));
+		t->host[i] = name_of(t, str_z(t->conn->name), t->conn->ip);
 	}
 	t->peer_dsn = smtp_client_extensions(c) & SMTP_EXT_DSN;
 	t->reached = rc == RC_OK || rc == RC_DENIED || rc == RC_BUSY;
 	t->crowded = !t->reached || reply.code == 421 || !smtp_client_usable(c);
+	if (rc == RC_BUSY && !any && reply.code) {
+		relay_reply(o, reply.code, reply.enhanced, reply.text);
+		t->said_by = name_of(t, str_z(t->conn->name), t->conn->ip);
+		return RC_BUSY;
+	}
 	return t->reached || s.prefix_given || s.why.text[0] ? RC_OK : RC_CLOSED;
 }
 
@@ -207,9 +217,11 @@ static bool try_address(struct relay_try *t, struct relay_target *g, struct rela
 			t->conn = relay_conn_get(t->h, g, i > 0 || t->watch, t->watch, o);
 			reused = t->conn && t->conn->used;
 		}
-		if (!t->conn)
+		if (!t->conn) {
+			t->said_by = o->remote ? name_of(t, g->name, g->ip) : t->said_by;
 			return o->what == RELAY_FAILED && strcmp(o->status, "5.7.30") != 0; /* a loop: no other address of it will do */
-		enum rc rc = transact(t, reused);
+		}
+		enum rc rc = transact(t, reused, o);
 		if (rc == RC_CLOSED) {
 			*o = t->out[0];
 			t->lost = true;
@@ -221,7 +233,10 @@ static bool try_address(struct relay_try *t, struct relay_target *g, struct rela
 		if (rc != RC_AGAIN) {
 			if (t->conn->host && t->reached)
 				relay_host_tell(t->h, t->conn->host, t->crowded ? RQ_CROWDED : RQ_WELL, t->out[0].text);
-			return true;
+			if (rc != RC_BUSY)
+				return true;
+			t->tried = 0;
+			return ++t->put_off >= PUT_OFF_MAX;
 		}
 		relay_conn_drop(t->h, &t->conn);
 	}
@@ -262,10 +277,10 @@ static void watch_note(const struct relay_try *t, const char *text)
 		t->watch->note(t->watch->arg, text);
 }
 
-/* Of several servers: for good only if all say so. */
+/* Of several servers: for good only if all say so; and the last one's answer says more than that another does not answer. */
 static void merge(struct relay_outcome *o, const struct relay_outcome *next, bool *have)
 {
-	if (!*have || o->what != RELAY_LATER || next->what == RELAY_LATER)
+	if (!*have || o->what != RELAY_LATER || (next->what == RELAY_LATER && (next->remote || !o->remote)))
 		*o = *next;
 	*have = true;
 }
@@ -344,10 +359,10 @@ static void look_up_sts(struct relay_try *t, const struct relay_route *r, struct
 static void all_are(struct relay_try *t, const struct relay_outcome *o)
 {
 	t->tried = t->n;
-	t->reached = o->what == RELAY_FAILED;
+	t->reached = o->what == RELAY_FAILED || t->put_off;
 	for (size_t i = 0; i < t->n; i++) {
 		t->out[i] = *o;
-		t->host[i] = STR("");
+		t->host[i] = o->remote ? t->said_by : STR("");
 	}
 }
 
@@ -359,6 +374,8 @@ void relay_try(struct relay_try *t)
 	struct relay_outcome o;
 	t->tried = 0;
 	t->reached = t->crowded = t->lost = t->peer_dsn = false;
+	t->put_off = 0;
+	t->said_by = STR("");
 	/* RFC 2852 2: with "R", a message that is not delivered within its time goes back: it does not arrive late after all. */
 	if (l->deliver_by_ms && l->by_return && l->deliver_by_ms <= wall_ms()) {
 		relay_own(&o, RELAY_FAILED, "5.4.7", "its sender wanted it back where it could not be delivered in time, and the time is over");
@@ -381,6 +398,6 @@ void relay_try(struct relay_try *t)
 	}
 	if (t->tried)
 		return;
-	/* Nobody took it. For good only where that is certain: no such domain, no mail there, our own server. */
+	/* Nobody took it. "Not now" of a server counts as an answer. For good only where that is certain: no such domain, no mail there, our own server. */
 	all_are(t, &o);
 }

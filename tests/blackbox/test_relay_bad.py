@@ -21,6 +21,14 @@ pair.example. IN MX 10 a.pair.example.
 pair.example. IN MX 20 b.pair.example.
 a.pair.example. IN A 127.0.5.11
 b.pair.example. IN A 127.0.5.12
+quad.example. IN SOA ns.quad.example. root.quad.example. 1 1 1 1 1
+quad.example. IN MX 10 a.quad.example.
+quad.example. IN MX 20 b.quad.example.
+quad.example. IN MX 30 c.quad.example.
+a.quad.example. IN A 127.0.5.14
+a.quad.example. IN A 127.0.5.15
+b.quad.example. IN A 127.0.5.16
+c.quad.example. IN A 127.0.5.17
 circle.example. IN SOA ns.circle.example. root.circle.example. 1 1 1 1 1
 circle.example. IN MX 10 a.circle.example.
 a.circle.example. IN CNAME b.circle.example.
@@ -133,6 +141,50 @@ def test_the_second_server_takes_what_the_first_one_hangs_up_on(world, verb):
         second.wait(1)
         assert ended(world, f"{verb.lower()}@pair.example")["attempts"] == 1
         assert first.stats()["connections"] == 1 and first.stats()["messages"] == []
+
+
+def pair(world, first, second=()):
+    return BadPeer("bind=127.0.5.11", f"port={world.relay_port}", *first), BadPeer("bind=127.0.5.12", f"port={world.relay_port}", *second)
+
+
+@pytest.mark.parametrize("words", ["451 4.3.2 not now", "421 4.3.2 not now"])
+def test_the_second_server_takes_what_the_first_one_puts_off_at_mail(world, words):
+    to = f"put{words[:3]}@pair.example"
+    first, second = pair(world, [f"answer=MAIL:{words}"])
+    with first, second:
+        fill(world, to=to)
+        second.wait(1)
+        row = ended(world, to)
+        assert row["attempts"] == 1 and row["host"].startswith("b.pair.example"), row
+        assert first.stats()["connections"] == 1 and first.stats()["messages"] == []
+
+
+def test_what_the_first_server_refuses_at_mail_for_good_is_asked_of_no_other(world):
+    first, second = pair(world, ["answer=MAIL:550 5.7.1 not from you"])
+    with first, second:
+        fill(world, to="never@pair.example")
+        row = ended(world, "never@pair.example")
+        assert row["state"] == "bounced" and "550 5.7.1 not from you" in row["reason"] and second.stats()["connections"] == 0, row
+
+
+def test_what_a_server_said_at_mail_is_kept_where_the_next_one_does_not_answer(world):
+    with BadPeer("bind=127.0.5.11", f"port={world.relay_port}", "answer=MAIL:451 4.3.2 said by the first"):
+        fill(world, to="alone@pair.example")
+        row = tried(world, "pair.example")
+        assert row["reason"] == "451 4.3.2 said by the first" and row["host"] == "a.pair.example [127.0.5.11]", row
+        assert not [e for e in world.events("queue.down") if e.get("dom") == "pair.example" and "said by the first" in e["reason"]], "it does answer"
+        drop(world, "pair.example")
+
+
+def test_three_servers_are_asked_at_mail_and_no_fourth_and_the_last_answer_counts(world):
+    """Both addresses of the first host, then the second host; the third one would have taken it."""
+    peers = [BadPeer(f"bind=127.0.5.{n}", f"port={world.relay_port}", *([f"answer=MAIL:451 4.3.2 said by {n}"] if n < 17 else [])) for n in range(14, 18)]
+    with peers[0] as a, peers[1] as b, peers[2] as c, peers[3] as d:
+        fill(world, to="x@quad.example")
+        row = tried(world, "quad.example")
+        assert row["reason"] == "451 4.3.2 said by 16" and row["host"] == "b.quad.example [127.0.5.16]", row
+        assert min(p.stats()["connections"] for p in (a, b, c)) >= 1 and d.stats()["connections"] == 0
+        drop(world, "quad.example")
 
 
 def test_a_connection_in_the_clear_is_not_used_again_for_mail_that_must_be_encrypted(world):
