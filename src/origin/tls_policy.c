@@ -235,6 +235,16 @@ static void by_us(struct deciding *d)
 		by_message(d);
 }
 
+/* A host that nothing proves, while the policy that might prove it could not be asked for: that is no failure of the message's, but a matter of time. */
+static void not_known_yet(struct deciding *d)
+{
+	struct tls_policy_out *o = d->out;
+	if (o->allowed || o->later || !d->in->require_tls || !d->in->sts_later)
+		return;
+	o->later = true;
+	o->words = origin_say(d->a, "%.*s; the MTA-STS policy of %.*s, which may change that, cannot be had now", PSTR(str_head(o->words, 250)), PSTR(str_head(d->in->next_hop, 150)));
+}
+
 static void never(struct deciding *d)
 {
 	struct tls_policy_out *o = d->out;
@@ -258,6 +268,7 @@ void tls_policy(const struct tls_policy_in *in, struct arena *a, struct tls_poli
 	by_receiver(&d);
 	if (out->allowed)
 		by_us(&d);
+	not_known_yet(&d);
 	if (!out->words.n)
 		out->words = STR("nothing is published: TLS is tried, any certificate");
 	if (a->full) {

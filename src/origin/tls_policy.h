@@ -16,7 +16,7 @@
  *   nothing                              TLS is tried, any certificate; clear text when it cannot be had
  *
  * The directory's "verified" and the letter's REQUIRETLS ask for a verified certificate by DANE or by a root; "encrypted" for TLS. REQUIRETLS also for a host that is
- * known to be the destination's: given, by a signed MX record, or by MTA-STS. */
+ * known to be the destination's: given, by a signed MX record, or by MTA-STS. While the domain's MTA-STS policy cannot be had, that is not known yet: the letter waits. */
 enum tls_directory { TLS_DIRECTORY_DEFAULT, TLS_DIRECTORY_VERIFIED, TLS_DIRECTORY_ENCRYPTED, TLS_DIRECTORY_NONE, TLS_DIRECTORY_COUNT }; /* in the order of enum route_tls */
 enum tls_verify { TLS_VERIFY_NOT, TLS_VERIFY_PKIX, TLS_VERIFY_DANE };
 enum tls_policy_type { TLS_POLICY_NONE, TLS_POLICY_STS, TLS_POLICY_TLSA }; /* TLS_RESULT's numbers: no-policy-found, sts, tlsa */
@@ -28,13 +28,14 @@ struct tls_policy_in {
 	bool given;                    /* the host stands in our own directory (a smarthost): nobody else can have put it there */
 	const struct dane_host *dane;  /* NULL: not looked up */
 	const struct mta_sts_policy *sts; /* NULL: none */
+	bool sts_later;                /* `sts` is what is known without an answer of the DNS or the web server: it may be another next time */
 	enum tls_directory directory;
 	bool login;                    /* a password is said there: without a word of the directory's about TLS, the certificate is verified first */
 	bool require_tls, tls_optional;/* of the letter; require_tls wins (RFC 8689 4.1) */
 };
 struct tls_policy_out {
 	bool allowed;                  /* false: this host is not used for this letter; `words` say why */
-	bool later;                    /* ... and may be next time: an answer of the DNS is missing */
+	bool later;                    /* ... and may be next time: an answer of the DNS is missing, or of the web server that has the domain's MTA-STS policy */
 	bool try_tls;                  /* say STARTTLS when it is offered */
 	bool need_tls;                 /* false: clear text will do when TLS is not offered or breaks */
 	enum tls_verify verify;

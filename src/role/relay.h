@@ -189,7 +189,9 @@ struct relay_try {
 	bool lost;                     /* some server spoke with us, and the connection broke before it had anything of the message */
 	unsigned put_off;              /* servers that answered MAIL with 4xx */
 	struct str said_by;            /* whose words the last answer of a server to all of it is, as `host` */
+	size_t withheld;               /* all its servers, where none was asked because of what this message alone demands: nothing is known of them; else 0 */
 	const struct mta_sts_policy *sts; /* the domain's, while it is tried */
+	bool sts_later;                /* it could not be had anew, or not at all */
 	bool no_data;                  /* stop when the recipients are answered */
 	struct str text;               /* the message itself; "" = the letter's prefix and body */
 	const struct relay_watch *watch;

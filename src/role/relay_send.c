@@ -314,7 +314,7 @@ static void put_off(struct sending *s)
 	arena_done(&s->turn);
 }
 
-static enum rq_news news_of(const struct relay_try *t) { return !t->reached && !t->conn && !t->lost ? RQ_DOWN : t->crowded ? RQ_CROWDED : RQ_WELL; }
+static enum rq_news news_of(const struct relay_try *t) { return !t->reached && !t->conn && !t->lost && !t->withheld ? RQ_DOWN : t->crowded ? RQ_CROWDED : RQ_WELL; }
 
 /* Nothing was learnt of the destination: it does not count as an attempt. */
 static bool is_our_trouble(const struct relay_outcome *o) { return !o->remote && o->what == RELAY_LATER && strcmp(o->status, "4.3.0") == 0; }
@@ -342,12 +342,13 @@ static bool try_some(struct sending *s, size_t *at)
 	}
 	enum rq_news news = news_of(&t);
 	struct relay_lane *l = relay_lane_of(s->h, s->job.lane, s->domain);
-	if (l)
+	if (l && !t.withheld)
 		(void)snprintf(l->last, sizeof l->last, "%.299s", news == RQ_DOWN ? t.out[0].text : "");
 	if (news == RQ_DOWN)
 		log_event(LEVEL_WARN, EV_QUEUE_DOWN, F("dom", s->domain), F("reason", t.out[0].text));
 	enum rc rc = conclude(s, *at, t.tried);
-	rq_tell(s->h->q, now_of(s->h), s->job.lane, news);
+	if (!t.withheld)
+		rq_tell(s->h->q, now_of(s->h), s->job.lane, news);
 	relay_kick(s->h); /* there may be room for one connection more */
 	*at += t.tried;
 	if (s->conn && !smtp_client_usable(s->conn->client))

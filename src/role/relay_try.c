@@ -293,12 +293,13 @@ static bool try_host(struct relay_try *t, const struct relay_route *r, struct st
 	char ip[ADDRESSES_MAX][46], text[600];
 	look_up(t, r, host, &d);
 	struct tls_policy_in in = { .next_hop = r->next_hop, .mx_host = host, .mx_secure = r->mx_secure, .given = r->smarthost || (r->next_hop.n && r->next_hop.p[0] == '['),
-		.dane = &d, .sts = t->sts, .login = r->user.n > 0, .directory = r->directory, .require_tls = t->letter->l.require_tls, .tls_optional = t->letter->l.tls_optional };
+		.dane = &d, .sts = t->sts, .sts_later = t->sts_later, .login = r->user.n > 0, .directory = r->directory, .require_tls = t->letter->l.require_tls, .tls_optional = t->letter->l.tls_optional };
 	tls_policy(&in, t->a, &policy);
 	(void)snprintf(text, sizeof text, "%.*s: %.*s", PSTR(str_head(host, 255)), PSTR(str_head(policy.words, 300)));
 	watch_note(t, text);
 	struct relay_target g = { .route = r, .policy = &policy, .name = host, .port = r->port };
 	if (!policy.allowed) {
+		t->withheld += policy.later && t->letter->l.require_tls && d.state != DANE_LATER;
 		relay_own(o, policy.later || !t->letter->l.require_tls ? RELAY_LATER : RELAY_FAILED, policy.later ? "4.7.5" : t->letter->l.require_tls ? "5.7.10" : "4.7.5", "%s", text);
 		if (policy.result && policy.result[0])
 			relay_tell_tls(t->h, &g, "", true, false, policy.result, text);
@@ -343,6 +344,7 @@ static void look_up_sts(struct relay_try *t, const struct relay_route *r, struct
 	enum rc rc = sts_policy_for(t->h->sts, r->next_hop, t->a, room, &status, &why);
 	if (rc == RC_OK)
 		t->sts = room;
+	t->sts_later = status.later || (rc != RC_OK && rc != RC_NOTFOUND);
 	if (rc == RC_OK)
 		(void)snprintf(text, sizeof text, "MTA-STS: %s, %zu patterns of host names%s", mta_sts_mode_name(room->mode), room->mx_n, status.state == STS_KEPT_STALE ? ", as kept: it cannot be had anew" : "");
 	else
@@ -375,6 +377,7 @@ void relay_try(struct relay_try *t)
 	t->tried = 0;
 	t->reached = t->crowded = t->lost = t->peer_dsn = false;
 	t->put_off = 0;
+	t->withheld = 0;
 	t->said_by = STR("");
 	/* RFC 2852 2: with "R", a message that is not delivered within its time goes back: it does not arrive late after all. */
 	if (l->deliver_by_ms && l->by_return && l->deliver_by_ms <= wall_ms()) {
@@ -385,6 +388,7 @@ void relay_try(struct relay_try *t)
 	relay_route_find(t->h, t->letter->l.sender, t->domain, t->a, &route);
 	o = route.none;
 	t->sts = NULL;
+	t->sts_later = false;
 	look_up_sts(t, &route, &sts);
 	prefer(&route, t->conn);
 	bool over = false, have = false;
@@ -396,6 +400,8 @@ void relay_try(struct relay_try *t)
 		else
 			merge(&o, &one, &have);
 	}
+	if (t->withheld < route.n)
+		t->withheld = 0;
 	if (t->tried)
 		return;
 	/* Nobody took it. "Not now" of a server counts as an answer. For good only where that is certain: no such domain, no mail there, our own server. */

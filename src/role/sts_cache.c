@@ -278,6 +278,7 @@ static enum rc look(struct sts_cache *c, struct entry *e, struct arena *a, struc
 	if (has_record != RC_OK && (txt.status == DNS_TEMPFAIL || txt.status == DNS_BOGUS))
 		(void)snprintf(reason.text, sizeof reason.text, "_mta-sts.%.80s gave no answer: %.80s", e->domain, txt.why);
 	status->state = decide(c, e, has_record, id, &reason, &rc);
+	status->later = has_record == RC_OK ? status->state == STS_FAILED || status->state == STS_KEPT_STALE : txt.status == DNS_TEMPFAIL || txt.status == DNS_BOGUS;
 	status->result = status->state == STS_FAILED || (status->state == STS_KEPT_STALE && has_record == RC_OK) ? e->result : "";
 	TRY(rc);
 	if (status->state == STS_NONE || status->state == STS_FAILED)
@@ -307,7 +308,7 @@ enum rc sts_policy_for(struct sts_cache *c, struct str domain, struct arena *a, 
 {
 	char name[256];
 	size_t n;
-	*out_status = (struct sts_status){ STS_NONE, "" };
+	*out_status = (struct sts_status){ .state = STS_NONE, .result = "" };
 	if (!fold(domain, name, &n))
 		FAIL(why, RC_NOTFOUND, "not a domain");
 	struct entry *e = entry_of(c, str_of(name, n));
@@ -319,6 +320,7 @@ enum rc sts_policy_for(struct sts_cache *c, struct str domain, struct arena *a, 
 		rc = look(c, e, a, out_policy, out_status, why);
 		leave(e);
 	} else if (rc == RC_LATE) {
+		out_status->later = true;
 		rc = why_fail(why, RC_NOTFOUND, 0, __FILE__, "others wait for the same policy already");
 	}
 	e->users--;

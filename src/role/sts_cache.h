@@ -25,7 +25,11 @@ enum sts_state {
 	STS_KEPT_STALE, /* as kept, though the DNS or the web server says otherwise or nothing: until it expires it holds (5.1) */
 	STS_FAILED,     /* there is a record, but no policy could be had, and none was kept */
 };
-struct sts_status { enum sts_state state; const char *result; /* STS_FAILED, STS_KEPT_STALE: RFC 8460 4.3's type of what went wrong, else "" */ };
+struct sts_status {
+	enum sts_state state;
+	const char *result;            /* STS_FAILED, STS_KEPT_STALE: RFC 8460 4.3's type of what went wrong, else "" */
+	bool later;                    /* the DNS or the web server gave no answer that counts: next time there may be a policy, or another one */
+};
 /* The policy in force for mail to `domain` (A-labels; an address literal has none). RC_OK: *out_policy, in memory of `a`; mode none counts. RC_NOTFOUND: none, with the reason.
  * RC_NOMEM, RC_CLOSED. Suspends: a question to the DNS always, a fetch (at most the fetcher's timeout) where needed; callers for one domain share it. After a failed fetch
  * there is none for 5 minutes, then 10, at most an hour. */

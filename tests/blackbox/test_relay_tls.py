@@ -19,6 +19,7 @@ from relay_world import Peer, fill, free_port, relay_env, zone_text
 
 SITES = {"good.example": "127.0.4.1", "wrong.example": "127.0.4.2", "plain.example": "127.0.4.3", "other.example": "127.0.4.4", "seen.example": "127.0.4.5", "broken.example": "127.0.4.6"}
 WEB = "127.0.4.100"
+NO_WEB = "127.0.4.101"  # nobody listens there
 
 
 class Authority:
@@ -61,7 +62,8 @@ def world(tmp_path_factory):
     port, web_port = free_port(), free_port()
     policies = "".join(f"_mta-sts.{d}. IN TXT \"v=STSv1; id=1\"\nmta-sts.{d}. IN A {WEB}\n" for d in SITES)
     wishes = "".join(f"_smtp._tls.{d}. IN TXT \"v=TLSRPTv1; rua=mailto:tls@{d}\"\n" for d in ("seen.example", "broken.example"))
-    zone = zone_text(*SITES.items(), policies, wishes)
+    dark = f"_mta-sts.dark.example. IN TXT \"v=STSv1; id=1\"\nmta-sts.dark.example. IN A {NO_WEB}\n"
+    zone = zone_text(*SITES.items(), ("dark.example", "127.0.4.7"), policies, wishes, dark)
     web = http.server.ThreadingHTTPServer((WEB, web_port), Policies)
     web.socket = ca.context(*[f"mta-sts.{d}" for d in SITES]).wrap_socket(web.socket, server_side=True)
     threading.Thread(target=web.serve_forever, daemon=True).start()
@@ -69,7 +71,7 @@ def world(tmp_path_factory):
     env["LETTERLOCK_RELAY"] += f"\n}}\nsts {{\nport = {web_port}\n"
     peers = {"good.example": Peer(port, SITES["good.example"], tls=ca.context("mx.good.example")), "wrong.example": Peer(port, SITES["wrong.example"], tls=ca.context("mx.elsewhere.example")),
              "plain.example": Peer(port, SITES["plain.example"]), "other.example": Peer(port, SITES["other.example"], tls=ca.context("mx.other.example")),
-             "seen.example": Peer(port, SITES["seen.example"], tls=ca.context("mx.seen.example")), "broken.example": Peer(port, SITES["broken.example"], tls=ca.context("mx.elsewhere.example"))}
+             "dark.example": Peer(port, "127.0.4.7", tls=ca.context("mx.dark.example"), extensions=("8BITMIME", "REQUIRETLS")), "seen.example": Peer(port, SITES["seen.example"], tls=ca.context("mx.seen.example")), "broken.example": Peer(port, SITES["broken.example"], tls=ca.context("mx.elsewhere.example"))}
     s = Server(top / "demo", env=env)
     s.peers = peers
     yield s
@@ -99,6 +101,31 @@ def test_enforce_keeps_mail_back_from_a_wrong_certificate_broken_tls_clear_text_
     refused = world.cli("probe", "send", f"x@{domain}", "--no-data", check=False)
     assert refused.returncode == 4 and "MTA-STS: enforce" in refused.stdout
     world.cli("queue", "drop", "--domain", domain, "--yes")
+
+
+def submit(world, sender, to, *options):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with smtplib.SMTP_SSL("localhost", world.submissions, context=context) as s:
+        s.login(sender, PASSWORD)
+        s.sendmail(sender, [to], f"From: {sender}\r\nTo: {to}\r\nSubject: hello\r\n\r\nhello\r\n", mail_options=options)
+
+
+def test_requiretls_waits_while_the_policy_cannot_be_had_and_holds_up_nobody_else(world):
+    """RFC 8689 wants the host proved by MTA-STS; the domain has a record, and its web server does not answer. With BY=..R the end of its life comes soon."""
+    peer = world.peers["dark.example"]
+    submit(world, "bob@demo.test", "whole@dark.example", "REQUIRETLS")
+    row = wait_for(lambda: [r for r in rows(world, "--to", "whole@dark.example") if r["attempts"] >= 2], 20)[0]
+    assert row["state"] in ("deferred", "sending") and "MTA-STS" in row["reason"] and "cannot be had" in row["reason"], row
+    submit(world, "bob@demo.test", "plain@dark.example")
+    done = wait_for(lambda: rows(world, "--state", "done", "--to", "plain@dark.example"), 20)[0]
+    assert done["state"] == "sent" and done["attempts"] == 1, done
+    assert not [e for e in world.events("queue.down") if e.get("dom") == "dark.example"]
+    assert [to for _, to, _ in peer.taken] == [["plain@dark.example"]]
+    world.cli("queue", "drop", "--to", "whole@dark.example", "--yes")
+    submit(world, "bob@demo.test", "late@dark.example", "REQUIRETLS", "BY=3;R")
+    done = wait_for(lambda: rows(world, "--state", "done", "--to", "late@dark.example"), 20)[0]
+    assert done["state"] in ("bounced", "expired") and done["attempts"] > 1 and len(peer.taken) == 1, done
 
 
 def noted(server):

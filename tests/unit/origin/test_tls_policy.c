@@ -45,6 +45,7 @@ static const struct {
 	const char *host;
 	enum dane dane; bool mx_secure; enum sts sts; enum tls_directory directory; bool require, optional;
 	struct wanted want;
+	bool sts_later;
 } cases[] = {
 	/* nobody says anything */
 	{ MX, D_NONE, NO, S_NONE, 0, NO, NO, { GOES, CLEAR, MX, NO, TLS_POLICY_NONE, "" } },
@@ -101,6 +102,15 @@ static const struct {
 	{ MX, D_UNUSABLE, YES, S_NONE, 0, YES, NO, { GOES, PKIX, MX, NO, TLS_POLICY_TLSA, "" } },
 	{ MX, D_NONE, NO, S_FORCE_OTHER, 0, YES, NO, { REFUSED, CLEAR, MX, NO, TLS_POLICY_STS, "validation-failure" } },
 	{ STRANGE, D_NONE, NO, S_NONE, TLS_DIRECTORY_VERIFIED, YES, NO, { REFUSED, PKIX, "hop.example", NO, TLS_POLICY_NONE, "" } },
+	/* ... and while the policy cannot be had it waits, where the policy could prove the host; nothing else does */
+	{ MX, D_NONE, NO, S_NONE, 0, YES, NO, { WAITS, CLEAR, MX, NO, TLS_POLICY_NONE, "" }, YES },
+	{ STRANGE, D_USABLE, NO, S_NONE, 0, YES, NO, { WAITS, DANE, STRANGE, NO, TLS_POLICY_TLSA, "" }, YES },
+	{ MX, D_NONE, NO, S_FORCE_OTHER, 0, YES, NO, { WAITS, CLEAR, MX, NO, TLS_POLICY_STS, "validation-failure" }, YES },
+	{ MX, D_NONE, NO, S_FORCE, 0, YES, NO, { GOES, PKIX, MX, NO, TLS_POLICY_STS, "" }, YES },
+	{ MX, D_NONE, YES, S_NONE, 0, YES, NO, { GOES, PKIX, MX, NO, TLS_POLICY_NONE, "" }, YES },
+	{ MX, D_NONE, NO, S_NONE, TLS_DIRECTORY_NONE, YES, NO, { NO, NO, NO, CLEAR, MX, NO, TLS_POLICY_NONE, "" }, YES },
+	{ MX, D_NONE, NO, S_NONE, 0, NO, NO, { GOES, CLEAR, MX, NO, TLS_POLICY_NONE, "" }, YES },
+	{ MX, D_NONE, NO, S_FORCE_OTHER, 0, NO, NO, { REFUSED, CLEAR, MX, NO, TLS_POLICY_STS, "validation-failure" }, YES },
 	/* "TLS-Required: No": what the receiver publishes is noted only; RFC 8689 4.1: REQUIRETLS makes it void; our own directory stays in force */
 	{ MX, D_USABLE, YES, S_NONE, 0, NO, YES, { GOES, CLEAR, MX, YES, TLS_POLICY_TLSA, "" } },
 	{ MX, D_UNUSABLE, YES, S_NONE, 0, NO, YES, { GOES, CLEAR, MX, NO, TLS_POLICY_TLSA, "" } },
@@ -128,7 +138,7 @@ static struct tls_policy_in input(size_t i, struct dane_host *h)
 {
 	*h = dane_host(cases[i].dane, cases[i].host);
 	return (struct tls_policy_in){ .next_hop = STR("hop.example"), .mx_host = str_z(cases[i].host), .mx_secure = cases[i].mx_secure, .dane = h,
-		.sts = cases[i].sts ? &policies[cases[i].sts] : NULL, .directory = cases[i].directory, .require_tls = cases[i].require, .tls_optional = cases[i].optional };
+		.sts = cases[i].sts ? &policies[cases[i].sts] : NULL, .sts_later = cases[i].sts_later, .directory = cases[i].directory, .require_tls = cases[i].require, .tls_optional = cases[i].optional };
 }
 
 static void each_case_is_decided_as_the_table_says(void **state)

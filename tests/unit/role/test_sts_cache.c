@@ -171,6 +171,31 @@ static void a_kept_policy_outlives_failures_until_it_expires(void **state)
 	EXPECT(c, -1, STS_NONE, 4);
 }
 
+/* Who must not go on without a policy waits where next time may bring one, and nowhere else. */
+static void what_next_time_may_change_is_told(void **state)
+{
+	struct sts_cache *c = *state;
+	struct sts_status s;
+	struct why y;
+	w.text = NULL; /* a record, and a web server that does not answer */
+	assert_true(mode_of(c, "a.example", &s, &y) == -1 && s.state == STS_FAILED && s.later);
+	assert_true(mode_of(c, "a.example", &s, &y) == -1 && s.state == STS_FAILED && s.later); /* not asked again so soon */
+	zone("; TIMEOUT _mta-sts.a.example TXT\n");
+	assert_true(mode_of(c, "a.example", &s, &y) == -1 && s.state == STS_NONE && s.later);
+	zone("x.example. 300 TXT none\n");
+	assert_true(mode_of(c, "a.example", &s, &y) == -1 && s.state == STS_NONE && !s.later);
+	zone("_mta-sts.a.example. 300 TXT \"v=STSv1; id=1\"\n");
+	w.text = ENFORCE;
+	w.now += 10 * (int64_t)60000;
+	assert_true(mode_of(c, "a.example", &s, &y) == MTA_STS_ENFORCE && s.state == STS_FETCHED && !s.later);
+	assert_true(mode_of(c, "a.example", &s, &y) == MTA_STS_ENFORCE && s.state == STS_KEPT && !s.later);
+	zone("_mta-sts.a.example. 300 TXT \"v=STSv1; id=2\"\n");
+	w.text = NULL;
+	assert_true(mode_of(c, "a.example", &s, &y) == MTA_STS_ENFORCE && s.state == STS_KEPT_STALE && s.later);
+	zone("x.example. 300 TXT none\n");
+	assert_true(mode_of(c, "a.example", &s, &y) == MTA_STS_ENFORCE && s.state == STS_KEPT_STALE && !s.later);
+}
+
 static void another_process_finds_what_was_kept(void **state)
 {
 	struct sts_cache *c = *state, *other;
@@ -310,6 +335,7 @@ int main(void)
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_policy_is_fetched_once_and_kept), TEST(a_new_id_is_a_new_policy), TEST(a_kept_policy_outlives_failures_until_it_expires), TEST(another_process_finds_what_was_kept),
+		TEST(what_next_time_may_change_is_told),
 		TEST(a_failed_fetch_is_not_tried_again_at_once), TEST(what_went_wrong_has_its_type), TEST(what_is_no_domain_costs_nothing), TEST(refreshing_comes_before_the_end),
 		TEST(refreshing_goes_over_all_of_them), TEST(a_clock_that_jumps_keeps_nothing_for_ever), TEST(memory_that_runs_out_is_an_answer),
 	};
