@@ -7,7 +7,6 @@
 #include "role/edge_submit.h"
 #include "role/login_name.h"
 #include "role/report_rules.h"
-#include "role/wire.h"
 
 /* Mail from strangers that goes on to other servers: by somebody's forwarding, or to members of a group who are elsewhere. Only what SPF or DMARC has proved goes
  * on, or we would vouch for forgeries; and what has been here before does not. Its sender never hears of that: he may not be who he says he is. */
@@ -22,36 +21,6 @@ static const char *objection(const struct edge_session *s, struct str via, bool 
 	if (junk)
 		return "5.7.1 its author's domain asks for it to be quarantined";
 	return s->proved ? NULL : "5.7.1 nothing proves who sent it (neither SPF nor DMARC has passed)";
-}
-
-/* The account behind an address of ours, as a place. */
-static enum rc home_of(struct edge_session *s, struct str address, struct route_target *out)
-{
-	struct msg_ADDRESS_answer a;
-	struct ipc_reply reply = { 0 };
-	struct account acct;
-	struct why why = { 0 };
-	if (!address.n)
-		return RC_NOTFOUND;
-	TRY(ipc_ask_role(s->v->e->node, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = address }, &a, &reply, true, &why));
-	struct cursor c = cursor_of(a.account);
-	enum rc rc = wire_get_account(&c, &s->a, &acct);
-	if (rc == RC_OK && acct.disabled)
-		rc = RC_NOTFOUND;
-	if (rc == RC_OK) {
-		*out = (struct route_target){ .account = acct.id, .box = a.box, .quota = acct.quota, .used = acct.used, .address = acct.address, .via = STR(""), .group_owner = STR("") };
-		memcpy(out->public_key, acct.public_key, PUB_LEN);
-	}
-	ipc_reply_done(&reply);
-	return rc;
-}
-
-static bool is_here(const struct edge_rcpt *r, uint64_t account)
-{
-	for (size_t i = 0; i < r->place_n; i++)
-		if (!r->places[i].remote && r->places[i].account == account)
-			return true;
-	return false;
 }
 
 /* ---- the owner is told, once a day at most ---- */
@@ -97,11 +66,11 @@ static enum rc turn_back(struct edge_session *s, struct edge_rcpt *r, size_t i, 
 	log_event(LEVEL_INFO, EV_FORWARD, F("mid", s->mid), F("from", s->from), F("via", lost.via), F("to", lost.address), F("reason", why));
 	r->places[i] = r->places[--r->place_n];
 	r->refused = why;
-	enum rc rc = home_of(s, lost.forwarder ? lost.via : lost.group_owner, &home);
+	enum rc rc = edge_home_of(s->v->e, &s->a, lost.forwarder ? lost.via : lost.group_owner, &home);
 	if (rc == RC_NOTFOUND || rc == RC_DENIED)
 		return RC_OK;
 	TRY(rc);
-	if (!is_here(r, home.account)) {
+	if (!edge_rcpt_is_here(r, home.account)) {
 		r->places[r->place_n++] = home; /* in the room of the one that went */
 		r->account = r->account ? r->account : home.account;
 	}

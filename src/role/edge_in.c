@@ -166,6 +166,8 @@ enum rc edge_in_commit(void *house, struct smtp_result *results, size_t n, char 
 	TRY(edge_put_trace(s, STR(""), why));
 	p.rcpts = s->rcpts;
 	p.rcpt_n = s->rcpt_n;
+	if (edge_post_suppress(&p) != RC_OK)
+		FAIL(why, RC_BUSY, "4.3.0 no memory, or the directory does not answer");
 	if (edge_post_plan(&p) != RC_OK)
 		FAIL(why, RC_NOMEM, "4.3.0 no memory");
 	if (junk)

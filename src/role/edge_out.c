@@ -284,6 +284,8 @@ enum rc edge_out_commit(void *house, struct smtp_result *results, size_t n, char
 		return rc;
 	}
 	TRY(rules_of(s, &rules, why));
+	if (edge_post_suppress(&p) != RC_OK)
+		FAIL(why, RC_BUSY, "4.3.0 no memory, or the directory does not answer");
 	rc = edge_post_plan(&p);
 	for (size_t i = 0; rc == RC_OK && i < p.bucket_n; i++)
 		fill_letter(s, &p.buckets[i], &head, &rules, &p.letters[i]);

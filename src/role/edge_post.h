@@ -29,10 +29,21 @@ struct edge_post {
 	struct seal_letter *letters;   /* one for each bucket: the caller fills them in after the plan */
 	uint64_t delivery;             /* 0 = a new one */
 	const struct sent_note *sent;
+	struct route_target *left_out; size_t left_out_n; /* places that edge_post_suppress() took away */
 	/* after edge_post_commit() */
 	struct store_copy_result *results;
 	uint32_t defects;
 };
+/* Before the plan (edge_suppress.c): members of groups and ends of forwards that were refused for good before (role/suppress.h) are no places any more. Where that leaves a
+ * forward or a group without any, the message goes to whose it is, when that is somebody here; a recipient for whom nobody is left is `refused`. RC_NOMEM, or the
+ * reader's failure: nothing is known, and the message is for later. */
+MUST_USE enum rc edge_post_suppress(struct edge_post *p);
+/* After the commit, to the history and the log: `like` has the message's id, sender, size and where it came from. */
+void edge_tell_left_out(const struct edge_post *p, const struct msg_EVENT *like);
+MUST_USE enum rc edge_is_suppressed(struct role_env *e, const struct edge_house *h, struct str address, bool *out);
+/* The account behind an address of ours, as a place, memory in `a`. RC_NOTFOUND, RC_DENIED: nobody here, or somebody who is disabled. */
+MUST_USE enum rc edge_home_of(struct role_env *e, struct arena *a, struct str address, struct route_target *out);
+bool edge_rcpt_is_here(const struct edge_rcpt *r, uint64_t account);
 /* Each mailbox and each remote address once, however many ways lead there. RC_NOMEM, RC_LIMIT: too many ways. */
 MUST_USE enum rc edge_post_plan(struct edge_post *p);
 /* RC_OK: everything is on disk but copies that failed alone. */

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "origin/srs.h"
 #include "role/report_rules.h"
-#include "role/suppress.h"
 
 /* RCPT: whom a message is for. */
 
@@ -153,15 +152,8 @@ static enum rc add_bounce(struct edge_session *s, const struct smtp_rcpt *to, st
 /* After a hard bounce an address is not written to until somebody releases it. */
 static enum rc check_suppressed(struct edge_session *s, struct str address, struct why *why)
 {
-	char key[SUPPRESS_KEY];
-	struct msg_NOTES_answer a;
-	struct ipc_reply reply = { 0 };
-	struct why inner = { 0 };
-	suppress_key(s->h->hash_key, address, key);
-	enum rc rc = ipc_ask_role(s->v->e->node, ROLE_READER, MSG_NOTES, &(struct msg_NOTES){ .prefix = str_z(key), .after = STR("") }, &a, &reply, true, &inner);
-	bool there = rc == RC_OK && a.notes.n;
-	ipc_reply_done(&reply);
-	if (rc != RC_OK)
+	bool there = false;
+	if (edge_is_suppressed(s->v->e, s->h, address, &there) != RC_OK)
 		FAIL(why, RC_BUSY, "4.3.0 the directory does not answer, try again");
 	if (there)
 		FAIL(why, RC_NOTFOUND, "5.1.1 %.*s was refused for good before; to try it again: letterlock queue suppressed release %.*s", PSTR(str_head(address, 60)),

@@ -14,7 +14,7 @@
 
 /* One connection of `edge`, between its files: edge_login.c (who submits), edge_route.c (whom a message is for), edge_body.c (a message in memory, and what is put
  * in front of it), edge_in.c (mail from strangers), edge_forward.c (what of it goes on), edge_out.c (submissions), edge_settle.c (answers and notices), edge_tell.c (what the ledger hears),
- * role_edge.c (the session and the role). Nobody else includes this, except edge_post.c and edge_submit.c for the house. */
+ * role_edge.c (the session and the role). Nobody else includes this, except edge_post.c, edge_submit.c and edge_suppress.c for the house. */
 
 enum { EDGE_ARENA = 64 << 20, EDGE_GAP = 4096, EDGE_TRACE_MAX = 65536, EDGE_EVENT_MOST = 2048, EDGE_FACT_MOST = 8192, EDGE_EVENTS_MAX = 48 * 1024,
 	EDGE_TOLD_MAX = 10000, EDGE_NOTES_MAX = 16, EDGE_RECEIVED_MAX = 50 /* Received fields: more is a loop */ };

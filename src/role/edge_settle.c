@@ -177,6 +177,13 @@ static void tell_people(struct edge_session *s, const struct edge_post *p, const
 
 /* ---- the whole ---- */
 
+static void tell_left_out(struct edge_session *s, const struct edge_post *p)
+{
+	const struct stream_facts *f = stream_facts(s->v->stream);
+	edge_tell_left_out(p, &(struct msg_EVENT){ .at_ms = (uint64_t)wall_ms(), .mid = str_z(s->mid), .sender = str_head(s->from, 320), .client = str_z(f->peer_ip),
+		.helo = str_z(s->helo), .tls = str_z(f->tls_version), .size = s->message.n, .more = STR("") });
+}
+
 void edge_settle(struct edge_session *s, const struct edge_post *p, struct smtp_result *results)
 {
 	enum rc *fates = arena_new(&s->a, s->rcpt_n * sizeof *fates);
@@ -193,6 +200,7 @@ void edge_settle(struct edge_session *s, const struct edge_post *p, struct smtp_
 	}
 	if (fates)
 		edge_tell_rcpts(s, fates);
+	tell_left_out(s, p);
 	tell_people(s, p, results);
 	log_event(LEVEL_INFO, EV_SMTP_RECEIVED, F("mid", s->mid), F("sid", s->v->sid), F("from", s->from), F("rcpts", s->rcpt_n), F("size", s->message.n),
 	          F("defects", p->defects), F("queued", p->bucket_n), F("dur_ms", loop_now(s->v->e->loop) - s->began));

@@ -57,6 +57,8 @@ static enum rc post(const struct own *o, struct edge_rcpt *r, struct why *why)
 	arena_init(&a, EDGE_ARENA);
 	struct edge_post p = { .e = o->e, .h = o->e->state, .a = &a, .rcpts = r, .rcpt_n = 1, .delivery = o->delivery };
 	enum rc rc = dress(o->e, o->from, o->message, o->mid, &text, &return_path, why);
+	if (rc == RC_OK && edge_post_suppress(&p) != RC_OK)
+		rc = RC_BUSY;
 	if (rc == RC_OK)
 		rc = edge_post_plan(&p);
 	if (rc == RC_OK) {
@@ -65,6 +67,8 @@ static enum rc post(const struct own *o, struct edge_rcpt *r, struct why *why)
 		rc = rc == RC_OK || rc == RC_LATE ? rc : RC_BUSY; /* late: nobody knows */
 	}
 	if (rc == RC_OK) {
+		edge_tell_left_out(&p, &(struct msg_EVENT){ .at_ms = (uint64_t)wall_ms(), .mid = str_z(o->mid), .sender = str_head(o->from, 320), .client = STR(""), .helo = STR(""),
+			.tls = STR(""), .size = text.len, .more = STR("") });
 		rc = edge_post_outcome(&p, r);
 		if (rc != RC_OK)
 			rc = why_fail(why, rc == RC_NOTFOUND ? RC_NOTFOUND : RC_BUSY, 0, __FILE__, "not stored (%s)", rc_name(rc));

@@ -27,7 +27,7 @@ class World(threading.Thread):
         super().__init__(daemon=True)
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
-        self.got = []
+        self.got, self.refused = [], []
         self.start()
 
     def run(self):
@@ -49,6 +49,7 @@ class World(threading.Thread):
             if verb == b"MAIL":
                 mail = {"from": line.decode().split("<")[1].split(">")[0], "to": []}
             elif verb == b"RCPT" and b"<gone" in line:
+                self.refused.append(line.decode().split("<")[1].split(">")[0])
                 c.sendall(b"550 5.1.1 nobody of that name\r\n")
                 continue
             elif verb == b"RCPT":
@@ -252,6 +253,64 @@ def test_who_is_gone_is_not_written_to_again_until_released(house):
     house.cli("queue", "suppressed", "release", "gone.away@far.example")
     assert own(house, "bob@demo.test", "gone.away@far.example", "third") == {}
     assert wait_for(lambda: reports(house, "bob@demo.test", "gone.away@far.example"))
+
+
+def suppressed(s):
+    return [json.loads(line)["address"] for line in s.cli("queue", "suppressed", "list", "--json", check=False).stdout.splitlines()]
+
+
+def traced(s, what):
+    """(to, kind, reason) of each event."""
+    return [(e["to"], e["kind"], e["reason"]) for e in map(json.loads, s.cli("trace", what, "--json", check=False).stdout.splitlines()) if "kind" in e]
+
+
+@pytest.mark.parametrize("members", [2, 30])  # looked for one by one, and in the whole list
+def test_a_member_of_a_group_who_is_gone_is_left_out_and_the_history_says_so(house, world, members):
+    group, gone = f"gang{members}@demo.test", f"gone.member{members}@far.example"
+    others = [f"gang{members}.{i}@far.example" for i in range(members - 1)]
+    house.cli("group", "add", group, "--write", "anyone", "--owner", "alice@demo.test")
+    house.cli("group", "members", group, *[x for m in ["alice@demo.test", gone, *others] for x in ("--add", m)])
+    assert stranger(house, group, f"to {group}")[0] == 250
+    wait_for(lambda: gone in suppressed(house), 20)
+    assert world.refused.count(gone) == 1 and not [t for t in traced(house, gone) if t[1] == "suppressed"]
+    for send, subject in ((lambda x: stranger(house, group, x), f"again to {group}"), (lambda x: own(house, "bob@demo.test", group, x), f"from here to {group}")):
+        send(subject)
+        for one in others:
+            wait_for(lambda: world.find(one, subject))
+        assert wait_for(lambda: here(house, "alice@demo.test", subject))
+    told = wait_for(lambda: [t for t in traced(house, gone) if t[1] == "suppressed"][1:] and [t for t in traced(house, gone) if t[1] == "suppressed"])
+    assert len(told) == 2 and all(to == gone and f"by way of {group}" in reason for to, _, reason in told), told
+    assert world.refused.count(gone) == 1
+    house.cli("queue", "suppressed", "release", gone)
+    assert stranger(house, group, f"once more to {group}")[0] == 250
+    wait_for(lambda: world.refused.count(gone) == 2)
+
+
+def test_who_forwards_to_somebody_who_is_gone_has_the_message_here(house, world):
+    """Not lost: there is no other copy, and the sender has had his 250."""
+    house.cli("account", "add", "fred@demo.test", input=PASSWORD + "\n")
+    house.cli("account", "forward", "fred@demo.test", "--to", "gone.fred@far.example", "--only")
+    assert stranger(house, "fred@demo.test", "to where nobody is")[0] == 250
+    wait_for(lambda: "gone.fred@far.example" in suppressed(house), 20)
+    asked = world.refused.count("gone.fred@far.example")
+    assert here(house, "fred@demo.test", "to where nobody is") is None
+    code, text = stranger(house, "fred@demo.test", "second to where nobody is")
+    assert code == 250 and here(house, "fred@demo.test", "second to where nobody is")
+    events = wait_for(lambda: [t for t in traced(house, text.split()[-1].decode()) if t[1] == "suppressed"] and traced(house, text.split()[-1].decode()))
+    assert {(to, kind) for to, kind, _ in events} == {("fred@demo.test", "delivered"), ("gone.fred@far.example", "suppressed")}, events
+    assert world.refused.count("gone.fred@far.example") == asked
+
+
+def test_a_group_of_nobody_but_who_is_gone_goes_to_its_owner_or_is_refused(house):
+    for name, owner in (("owned", ["--owner", "alice@demo.test"]), ("ownerless", [])):
+        house.cli("group", "add", f"{name}@demo.test", "--write", "anyone", *owner)
+        house.cli("group", "members", f"{name}@demo.test", "--add", f"gone.{name}@far.example")
+        assert stranger(house, f"{name}@demo.test", f"first to {name}")[0] == 250
+        wait_for(lambda: f"gone.{name}@far.example" in suppressed(house), 20)
+    assert stranger(house, "owned@demo.test", "second to owned")[0] == 250
+    assert here(house, "alice@demo.test", "second to owned") and here(house, "alice@demo.test", "first to owned") is None
+    code, text = stranger(house, "ownerless@demo.test", "second to ownerless")
+    assert code == 550 and text.startswith(b"5.1.1") and b"refused for good" in text, text
 
 
 def test_a_forward_that_is_refused_is_told_to_its_owner_and_not_to_the_sender(house, world):
