@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts the demo of a program built with -Dsandbox=false and expects `letterlock sandbox-test` to find it out (exit 4)."""
+"""Starts the demo of a program without the filters and expects `letterlock sandbox-test` to find it out (exit 4)."""
 import json
 import signal
 import subprocess
