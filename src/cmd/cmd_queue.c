@@ -7,7 +7,7 @@
 
 /* queue list|show|retry|hold|free|bounce|drop: the same filters to look and to act. */
 
-enum { SHOWN = 20, AT_ONCE = 1000, FOUND_MAX = 16 << 20, ARENA = 16 << 20, LINE_MOST = 300 };
+enum { SHOWN = 20, AT_ONCE = 1000, FOUND_MAX = 16 << 20, ARENA = 16 << 20, LINE_MOST = 300, LETTER = 8, ROW = 12 /* octets of a row's number: the letter's, then its own */ };
 static const char *const acts[RELAY_ACTS] = { "retry", "hold", "free", "bounce", "drop" };
 static const char *const done_words[RELAY_ACTS] = { "due now", "held", "freed", "returned", "removed" };
 
@@ -308,14 +308,29 @@ static void say_result(const struct call *c, enum relay_act act, const size_t co
 		say("%zu are held: letterlock queue free", counts[RC_DENIED]);
 }
 
+static int by_number(const void *a, const void *b) { return memcmp(a, b, ROW); }
+
+/* The next rows to be sent together: a letter's recipients are not parted where that can be helped, for they share a notice. */
+static size_t next_lot(struct str rows)
+{
+	size_t n = rows.n / ROW;
+	if (n <= AT_ONCE)
+		return n;
+	for (n = AT_ONCE; n && memcmp(rows.p + (n - 1) * ROW, rows.p + n * ROW, LETTER) == 0; n--)
+		;
+	return n ? n : AT_ONCE;
+}
+
 static enum status act_on(struct ctl *ctl, struct call *c, enum relay_act act, struct gathered *g)
 {
 	size_t counts[16] = { 0 };
 	struct str rest = buf_str(&g->rows);
 	struct why why = { 0 };
 	char what[64], after[100];
+	qsort(g->rows.p, g->n, ROW, by_number);
 	while (rest.n) {
-		struct msg_QUEUE_ACT q = { .act = (uint8_t)act, .rows = str_head(rest, AT_ONCE * 12), .reason = str_head(option(c, "text"), 320) };
+		size_t lot = next_lot(rest) * ROW;
+		struct msg_QUEUE_ACT q = { .act = (uint8_t)act, .rows = str_head(rest, lot), .reason = str_head(option(c, "text"), 320) };
 		struct msg_QUEUE_ACT_answer a;
 		struct ipc_reply reply = { 0 };
 		if (ctl_ask(ctl, ROLE_RELAY, MSG_QUEUE_ACT, &q, &a, &reply, &why) != RC_OK)
@@ -323,7 +338,7 @@ static enum status act_on(struct ctl *ctl, struct call *c, enum relay_act act, s
 		for (size_t i = 0; i < a.results.n; i++)
 			counts[(uint8_t)a.results.p[i] & 15]++;
 		ipc_reply_done(&reply);
-		rest = str_skip(rest, AT_ONCE * 12);
+		rest = str_skip(rest, lot);
 	}
 	(void)snprintf(what, sizeof what, "queue %s", acts[act]);
 	(void)snprintf(after, sizeof after, "%zu of %zu", counts[RC_OK], g->n);
@@ -364,7 +379,7 @@ static enum status act(struct ctl *ctl, struct call *c, enum relay_act act_)
 	}
 	g->c = c;
 	arena_init(&g->a, ARENA);
-	buf_init(&g->rows, 12u * FOUND_MAX);
+	buf_init(&g->rows, (size_t)ROW * FOUND_MAX);
 	s = gather(ctl, c, g);
 	if (s == STATUS_OK)
 		s = g->n ? confirm(ctl, c, act_, g) : nothing(c);

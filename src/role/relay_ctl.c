@@ -9,7 +9,7 @@
 
 /* The queue, shown and steered by hand. */
 
-enum { PAGE = 256 << 10, FOUND_ROOM = 1 << 20, SLICE = 50, ROOM = 16 << 20, ACT_AT_ONCE = 500, NOTES_ROOM = 900 << 10, NAME_MOST = 320, FILTER_ROOM = 65536 };
+enum { PAGE = 256 << 10, FOUND_ROOM = 1 << 20, SLICE = 50, ROOM = 16 << 20, ACT_AT_ONCE = 1000, NOTES_ROOM = 900 << 10, NAME_MOST = 320, FILTER_ROOM = 65536 };
 
 /* ---- state ---- */
 
@@ -218,9 +218,11 @@ void relay_on_queue_find(void *env, struct ipc_peer *from, struct ipc_call *call
 struct acting {
 	struct relay_house *h;
 	enum relay_act act;
-	struct str reason;
+	struct relay_outcome outcome;  /* of what is returned or removed */
 	struct arena a;
 	struct queue_change changes[ACT_AT_ONCE]; size_t place[ACT_AT_ONCE]; size_t n;
+	struct relay_row rows[ACT_AT_ONCE]; struct rq_fact was[ACT_AT_ONCE];
+	struct relay_letter *letter; size_t first; /* whose rows from `first` on are returned, and its sender is still to be told */
 	struct relay_pending pending;
 	uint8_t *results;
 };
@@ -240,54 +242,88 @@ static enum rc seal_row(struct acting *x, const struct relay_letter *l, struct r
 static enum rc change_row(struct acting *x, struct relay_letter *l, struct relay_row *r, struct queue_change *out)
 {
 	int64_t wall = wall_ms();
-	struct relay_outcome o;
-	struct why why = { 0 };
+	size_t which = 0;
 	if (x->act == RELAY_HOLD) {
 		r->row.state = QUEUE_HELD;
 	} else if (x->act == RELAY_FREE) {
 		r->row.state = QUEUE_READY;
 		r->row.due_ms = wall;
 	} else {
-		relay_own(&o, RELAY_FAILED, "5.7.0", "%s by the administrator%s%.*s", x->act == RELAY_DROP ? "removed" : "returned", x->reason.n ? ": " : "", PSTR(str_head(x->reason, 300)));
 		r->row.state = QUEUE_DONE;
 		r->row.end = x->act == RELAY_DROP ? QUEUE_DROPPED : QUEUE_BOUNCED;
 		r->row.due_ms = wall;
-		r->rcpt.reply = arena_str(&x->a, str_z(o.text));
+		r->rcpt.reply = str_z(x->outcome.text);
 		r->rcpt.remote = false;
 		r->rcpt.last_ms = wall;
-		struct relay_told t = { r, &o, RELAY_REPORT_FAILED, STR("") };
-		size_t which = 0;
-		if (x->act == RELAY_BOUNCE && relay_report_due(RELAY_FAILED, r->rcpt.notify, false, false, l->l.owner.n) == RELAY_REPORT_FAILED)
-			TRY(relay_bounce(x->h, l, &t, 1, &why));
-		relay_tell_rows(x->h, l, x->act == RELAY_DROP ? "dropped" : "bounced", r, &which, 1, NULL, o.text);
+		if (x->act == RELAY_DROP)
+			relay_tell_rows(x->h, l, "dropped", r, &which, 1, NULL, x->outcome.text);
 	}
 	return seal_row(x, l, r, out);
 }
 
+/* One notice for all recipients of the letter; whose sender cannot be told now stays where it was. */
+static enum rc tell_sender(struct acting *x)
+{
+	size_t n = x->n - x->first, k = 0, *which = arena_new(&x->a, n * sizeof *which);
+	struct relay_told *list = arena_new(&x->a, n * sizeof *list);
+	struct why why = { 0 };
+	if (!which || !list)
+		return RC_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const struct relay_row *r = &x->rows[x->first + i];
+		which[i] = x->first + i;
+		if (relay_report_due(RELAY_FAILED, r->rcpt.notify, false, false, x->letter->l.owner.n) == RELAY_REPORT_FAILED)
+			list[k++] = (struct relay_told){ r, &x->outcome, RELAY_REPORT_FAILED, STR("") };
+	}
+	if (k)
+		TRY(relay_bounce(x->h, x->letter, list, k, &why));
+	relay_tell_rows(x->h, x->letter, "bounced", x->rows, which, n, NULL, x->outcome.text);
+	return RC_OK;
+}
+
+static void end_letter(struct acting *x)
+{
+	enum rc rc = x->letter && x->n > x->first ? tell_sender(x) : RC_OK;
+	for (size_t i = x->first; i < x->n && rc != RC_OK; i++) {
+		const struct queue_row *r = &x->rows[i].row;
+		x->results[x->place[i]] = (uint8_t)rc;
+		rq_back(x->h->q, loop_now(x->h->e->loop), r->letter, r->n, x->was[i].due, x->was[i].state == RQ_HELD);
+	}
+	if (rc != RC_OK)
+		x->n = x->first;
+	x->first = x->n;
+	relay_letter_unref(x->h, &x->letter);
+}
+
 /* The row is under way by hand from here on. */
-static enum rc prepare(struct acting *x, uint64_t letter, uint32_t n, struct queue_change *out)
+static enum rc prepare(struct acting *x, uint64_t letter, uint32_t n)
 {
 	struct relay_letter *l = NULL;
-	struct relay_row r;
+	struct relay_row *r = &x->rows[x->n];
 	size_t got = 0;
 	struct why why = { 0 };
 	enum rc rc = relay_letter_get(x->h, letter, &l, &why);
 	struct relay_letter unreadable = { .number = letter };
 	if (rc != RC_OK && (rc != RC_DAMAGED || x->act != RELAY_DROP)) /* what does not open can still be removed */
 		return rc;
-	rc = relay_rows_get(x->h, l ? l : &unreadable, &n, 1, &x->a, &r, &got, &why);
+	rc = relay_rows_get(x->h, l ? l : &unreadable, &n, 1, &x->a, r, &got, &why);
 	if (rc == RC_OK && !got)
 		rc = RC_NOTFOUND;
-	if (rc == RC_OK && !r.readable && x->act != RELAY_DROP)
+	if (rc == RC_OK && !r->readable && x->act != RELAY_DROP)
 		rc = RC_DAMAGED;
 	if (rc == RC_OK)
-		rc = change_row(x, l ? l : &unreadable, &r, out);
+		rc = change_row(x, l ? l : &unreadable, r, &x->changes[x->n]);
+	if (rc == RC_OK && x->act == RELAY_BOUNCE && !x->letter) {
+		x->letter = l; /* with its reference */
+		l = NULL;
+	}
 	relay_letter_unref(x->h, &l);
 	return rc;
 }
 
 static void finish(struct acting *x)
 {
+	end_letter(x);
 	int64_t now = loop_now(x->h->e->loop);
 	enum rc rc = relay_commit(x->h, &x->pending, x->changes, x->n);
 	for (size_t i = 0; i < x->n; i++) {
@@ -299,7 +335,7 @@ static void finish(struct acting *x)
 		else
 			rq_back(x->h->q, now, c->row.letter, c->row.n, now, c->row.state == QUEUE_HELD);
 	}
-	x->n = 0;
+	x->n = x->first = 0;
 	arena_done(&x->a);
 	arena_init(&x->a, ROOM);
 	relay_kick(x->h);
@@ -319,7 +355,10 @@ static enum rc act_on(struct acting *x, size_t place, uint64_t letter, uint32_t 
 	if ((x->act == RELAY_HOLD) == (was.state == RQ_HELD) && x->act <= RELAY_FREE)
 		return RC_EXISTS; /* it is so already */
 	TRY(rq_take(x->h->q, now, letter, n));
-	enum rc rc = prepare(x, letter, n, &x->changes[x->n]);
+	if (x->letter && x->letter->number != letter)
+		end_letter(x);
+	x->was[x->n] = was;
+	enum rc rc = prepare(x, letter, n);
 	if (rc != RC_OK) {
 		if (rc == RC_NOTFOUND)
 			rq_drop(x->h->q, now, letter, n);
@@ -346,8 +385,8 @@ void relay_on_queue_act(void *env, struct ipc_peer *from, struct ipc_call *call,
 	if (rc == RC_OK) {
 		x->h = h;
 		x->act = (enum relay_act)m->act;
-		x->reason = m->reason;
 		x->results = results;
+		relay_own(&x->outcome, RELAY_FAILED, "5.7.0", "%s by the administrator%s%.*s", x->act == RELAY_DROP ? "removed" : "returned", m->reason.n ? ": " : "", PSTR(str_head(m->reason, 300)));
 		arena_init(&x->a, ROOM);
 		if (x->act == RELAY_RETRY)
 			relay_hosts_forgive(h);

@@ -2,6 +2,7 @@
 import email
 import json
 import re
+import smtplib
 import ssl
 import subprocess
 import threading
@@ -9,7 +10,7 @@ import threading
 import pytest
 
 from conftest import Server
-from helpers import fetch_all, imap, wait_for
+from helpers import fetch_all, imap, send, wait_for
 from relay_world import Peer, fill, free_port, relay_env, zone_text
 
 NAMES = {  # domain: the address of its server
@@ -380,6 +381,61 @@ def test_the_queue_is_shown_and_steered_by_ids_and_filters(world):
     assert "no longer needed" in notice_about(world, mine[2]["to"]).as_string().replace("\n", " ")
     assert len(rows(world, "--domain", "late.example")) == 2
     world.cli("queue", "drop", "--domain", "late.example", "--yes")
+
+
+def told_of(server, text):
+    """The recipients in each notice about what was returned with these words."""
+    return sorted(sorted(f["Final-Recipient"].split("; ")[1] for f in status_fields(n)[1:]) for n in notices(server) if text in n.as_string().replace("\n ", " "))
+
+
+def test_what_is_returned_by_hand_is_told_in_one_notice_for_each_message(world):
+    """Whatever the places and the order of the ids."""
+    fill(world, to="b%d@part%d.example", letters=2, rcpts=3, held=1, mid="HB", sender="bob@demo.test", owner="bob@demo.test")
+    mine = rows(world, "--to", "@part0.example") + rows(world, "--to", "@part1.example") + rows(world, "--to", "@part2.example")
+    assert len(mine) == 6
+    done = json.loads(world.cli("queue", "bounce", *[r["id"] for r in mine], "--text", "wrong list", "--yes", "--json").stdout.splitlines()[-1])
+    assert done["done"] == 6
+    wait_for(lambda: len(told_of(world, "wrong list")) == 2)
+    assert told_of(world, "wrong list") == [[f"b{n}@part{k}.example" for k in range(3)] for n in range(2)]
+    assert {r["state"] for r in rows(world, "--state", "done", "--from", "bob@demo.test") if "@part" in r["to"]} == {"bounced"}
+    steps = [json.loads(line) for line in world.cli("trace", "b1@part2.example", "--json").stdout.splitlines()]
+    assert [e["reason"] for e in steps if e.get("kind") == "bounced"] == ["returned by the administrator: wrong list"], steps
+
+
+def test_a_notice_of_what_is_returned_by_hand_leaves_out_who_asked_for_none(world):
+    for domain in ("part0.example", "part1.example"):
+        world.cli("queue", "pause", domain)
+    with smtplib.SMTP("localhost", world.submission, timeout=20) as c:
+        c.starttls(context=ssl.create_default_context(cafile=world.ca))
+        c.login("bob@demo.test", "demo-only")
+        assert c.mail("bob@demo.test")[0] == 250
+        for to in ("<quiet@part0.example> NOTIFY=NEVER", "<one@part0.example> NOTIFY=FAILURE", "<two@part1.example>"):
+            assert c.docmd("RCPT", "TO:" + to)[0] == 250
+        code, text = c.data("From: bob@demo.test\r\nSubject: x\r\n\r\nx\r\n")
+        assert code == 250, text
+    world.cli("queue", "bounce", text.split()[-1].decode(), "--text", "not wanted", "--yes")
+    for domain in ("part0.example", "part1.example"):
+        world.cli("queue", "resume", domain)
+    wait_for(lambda: told_of(world, "not wanted"))
+    assert told_of(world, "not wanted") == [["one@part0.example", "two@part1.example"]]
+    assert [r["state"] for r in rows(world, "--state", "done", "--to", "quiet@part0.example")] == ["bounced"]
+
+
+def test_a_thousand_rows_returned_at_once_do_not_part_a_messages_recipients(world):
+    fill(world, to="c%d.%d@part3.example", letters=3, rcpts=400, held=1, mid="HC", sender="bob@demo.test", owner="bob@demo.test")
+    world.cli("queue", "bounce", "--domain", "part3.example", "--text", "many of them", "--yes")
+    wait_for(lambda: len(told_of(world, "many of them")) >= 3)
+    assert [len(x) for x in told_of(world, "many of them")] == [400, 400, 400]
+    assert rows(world, "--domain", "part3.example") == []
+
+
+def test_what_is_returned_by_hand_stays_where_its_sender_cannot_be_told(world):
+    world.cli("account", "add", "packed@demo.test", "--quota", "4KiB", input="pw pw pw\n")
+    send(world, "packed@demo.test", "Subject: fills it\r\n\r\n" + "x" * 3000 + "\r\n")
+    fill(world, to="p%d.%d@part4.example", rcpts=2, held=1, mid="HP", sender="packed@demo.test", owner="packed@demo.test")
+    result = json.loads(world.cli("queue", "bounce", "--domain", "part4.example", "--yes", "--json", check=False).stdout.splitlines()[-1])
+    assert result["done"] == 0 and [r["state"] for r in rows(world, "--domain", "part4.example")] == ["held", "held"], result
+    world.cli("queue", "drop", "--domain", "part4.example", "--yes")
 
 
 def test_a_paused_destination_waits_until_it_is_resumed_also_over_a_restart(world):
