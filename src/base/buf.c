@@ -111,3 +111,17 @@ void buf_run(struct buf *b, struct str s)
 	buf_u32(b, (uint32_t)s.n);
 	buf_add(b, s);
 }
+
+size_t buf_run_begin(struct buf *b)
+{
+	buf_u32(b, 0);
+	return b->len;
+}
+
+void buf_run_end(struct buf *b, size_t begun)
+{
+	size_t n = b->len - begun;
+	b->failed |= n > UINT32_MAX;
+	for (unsigned i = 0; i < 4 && !b->failed; i++)
+		b->p[begun - 4 + i] = (char)(n >> (24 - 8 * i));
+}

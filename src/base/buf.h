@@ -26,3 +26,5 @@ void buf_u16(struct buf *b, uint16_t v);
 void buf_u32(struct buf *b, uint32_t v);
 void buf_u64(struct buf *b, uint64_t v);
 void buf_run(struct buf *b, struct str s);
+size_t buf_run_begin(struct buf *b);              /* a run written in pieces: what is added from here on ... */
+void buf_run_end(struct buf *b, size_t begun);    /* ... to here; `begun` is what the first answered */

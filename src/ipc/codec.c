@@ -131,6 +131,18 @@ enum rc msg_encode(enum msg_type t, bool answer, const void *msg, struct buf *ou
 	return rc == RC_OK && out->failed ? RC_NOMEM : rc;
 }
 
+bool msg_add(struct buf *list, enum msg_type t, const void *msg)
+{
+	size_t start = list->len, begun = buf_run_begin(list);
+	enum rc rc = msg_encode(t, false, msg, list);
+	buf_run_end(list, begun);
+	if (rc == RC_OK && !list->failed)
+		return true;
+	list->failed = false;
+	list->len = start;
+	return false;
+}
+
 enum rc msg_decode(enum msg_type t, bool answer, struct str payload, void *out_msg, struct why *why)
 {
 	const struct msg_field *f = fields_of(t, answer);

@@ -52,6 +52,8 @@ enum msg_type {
 /* Structs are struct msg_NAME / struct msg_NAME_answer; runs in a decoded one point into the frame. */
 MUST_USE enum rc msg_encode(enum msg_type t, bool answer, const void *msg, struct buf *out);
 MUST_USE enum rc msg_decode(enum msg_type t, bool answer, struct str payload, void *out_msg, struct why *why);
+/* One more to a list of messages (a field of "(run NAME)*"); false: it does not fit or is not right, and the list is as it was. */
+bool msg_add(struct buf *list, enum msg_type t, const void *msg);
 bool msg_permitted(enum role from, enum role to, enum msg_type t); /* as a question or tell */
 const char *msg_name(enum msg_type t);
 size_t msg_size(enum msg_type t, bool answer);     /* sizeof its struct; <= MSG_STRUCT_MAX */

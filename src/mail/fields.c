@@ -6,33 +6,17 @@
 
 enum { FIELD_MAX = 4 << 20 };
 
-/* A length to be filled in when the run is complete. */
-static size_t run_begin(struct buf *out)
-{
-	buf_u32(out, 0);
-	return out->len;
-}
-
-static void run_end(struct buf *out, size_t from)
-{
-	size_t n = out->len - from;
-	if (out->failed)
-		return;
-	for (int i = 0; i < 4; i++)
-		out->p[from - 4 + i] = (char)(n >> (24 - 8 * i));
-}
-
 static void folded(struct text_reader *r, struct str value, struct buf *out)
 {
 	struct fold f;
-	size_t from = run_begin(out);
+	size_t from = buf_run_begin(out);
 	fold_begin(&f);
 	buf_clear(&r->utf8);
 	if (!encoded_words_decode(str_trim(value), &r->utf8))
 		r->defects |= MAIL_BAD_ENCODED_WORD;
 	fold_add(&f, buf_str(&r->utf8), out);
 	out->failed |= r->utf8.failed;
-	run_end(out, from);
+	buf_run_end(out, from);
 }
 
 /* RFC 5322 3.6.4: the first msg-id with its brackets, or what stands there instead. */
@@ -45,9 +29,9 @@ static struct str first_id(struct str value)
 
 static void unfolded(struct str value, struct buf *out)
 {
-	size_t from = run_begin(out);
+	size_t from = buf_run_begin(out);
 	header_unfold(str_trim(value), out);
-	run_end(out, from);
+	buf_run_end(out, from);
 }
 
 enum rc fields_format(const struct mime_head *h, struct text_reader *r, int64_t date_ms, int32_t date_day, struct buf *out)

@@ -32,16 +32,8 @@ void edge_tell(struct role_env *e, struct buf *b, enum msg_type type, const void
 {
 	struct edge_house *h = e->state;
 	bool first = h->events.len == 0 && h->facts.len == 0;
-	size_t start = b->len;
-	buf_u32(b, 0);
-	if (msg_encode(type, false, m, b) != RC_OK || b->failed) {
-		b->failed = false;
-		b->len = start;
+	if (!msg_add(b, type, m))
 		return;
-	}
-	size_t n = b->len - start - 4;
-	for (unsigned i = 0; i < 4; i++)
-		b->p[start + i] = (char)(n >> (24 - 8 * i));
 	if (b->len > EDGE_EVENTS_MAX - most)
 		edge_flush_events(e);
 	else if (first && (loop_now(e->loop) - h->told_at > EVENTS_MS || fiber_start(e->loop, flush_soon, e, NULL) != RC_OK))

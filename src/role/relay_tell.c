@@ -1,7 +1,5 @@
 #include "role/relay.h"
 
-#include "ipc/codec.h"
-
 /* What the ledger hears: each recipient's outcome for `trace`, each connection's TLS for TLS-RPT; and the gauges. */
 
 enum { EVENTS_MS = 50, EVENTS_MAX = 48 * 1024, MORE_MAX = 8000, EVENT_MOST = MORE_MAX + 2048 };
@@ -26,16 +24,8 @@ static void tell(struct relay_house *h, const struct msg_EVENT *m)
 {
 	struct buf *b = &h->events;
 	bool first = b->len == 0;
-	size_t start = b->len;
-	buf_u32(b, 0);
-	if (msg_encode(MSG_EVENT, false, m, b) != RC_OK || b->failed) {
-		b->failed = false;
-		b->len = start;
+	if (!msg_add(b, MSG_EVENT, m))
 		return;
-	}
-	size_t n = b->len - start - 4;
-	for (unsigned i = 0; i < 4; i++)
-		b->p[start + i] = (char)(n >> (24 - 8 * i));
 	if (b->len > EVENTS_MAX - EVENT_MOST)
 		relay_flush_events(h);
 	else if (first && fiber_start(h->e->loop, flush_soon, h, NULL) != RC_OK)

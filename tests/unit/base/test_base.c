@@ -266,6 +266,13 @@ static void a_cursor_reads_what_a_buffer_wrote_and_refuses_every_shorter_input(v
 		if (n == b.len)
 			assert_true(a == 7 && d == 0x1234 && e == 0x89abcdef && f == 0x0123456789abcdef && str_eq(r, STR("run")));
 	}
+	AUTO(buf_done) struct buf pieces = { .max = 100 }, whole = { .max = 100 };
+	size_t begun = buf_run_begin(&pieces);
+	buf_add(&pieces, STR("ru"));
+	buf_byte(&pieces, 'n');
+	buf_run_end(&pieces, begun);
+	buf_run(&whole, STR("run"));
+	assert_true(str_eq(buf_str(&pieces), buf_str(&whole)));
 	struct cursor c = cursor_of(STR("\0\0\0\4abcd"));
 	assert_int_equal(cursor_run(&c, 3).n, 0);
 	assert_true(c.failed);

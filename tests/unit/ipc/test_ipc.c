@@ -1,6 +1,7 @@
 #include "ipc/codec.h"
 #include "ipc/frame.h"
 
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "os/file.h"
 #include <setjmp.h>
@@ -62,6 +63,32 @@ static void a_field_over_its_maximum_is_refused_on_both_ends(void **state)
 	buf_run(&b, str_of(long_text, 321));
 	assert_int_equal(msg_decode(MSG_ADDRESS, false, buf_str(&b), &out, NULL), RC_SYNTAX);
 	buf_done(&b);
+}
+
+static void a_list_of_messages_is_as_it_was_when_one_does_not_fit(void **state)
+{
+	(void)state;
+	char long_text[321];
+	memset(long_text, 'a', sizeof long_text);
+	AUTO(buf_done) struct buf list = { .max = 300 };
+	assert_true(msg_add(&list, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = STR("bob@example.org") }));
+	size_t had = list.len;
+	assert_false(msg_add(&list, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = str_of(long_text, 321) })); /* over the field's maximum */
+	assert_true(list.len == had && !list.failed);
+	assert_true(msg_add(&list, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = STR("joe@example.org") }));
+	had = list.len;
+	for (size_t n = list.max - had - 7; n <= 320; n++) { /* over the list's: each has two lengths of four octets */
+		assert_false(msg_add(&list, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = str_of(long_text, n) }));
+		assert_true(list.len == had && !list.failed);
+	}
+	struct cursor c = cursor_of(buf_str(&list));
+	static const char *const who[] = { "bob@example.org", "joe@example.org" };
+	for (size_t i = 0; i < 2; i++) {
+		struct msg_ADDRESS m;
+		assert_int_equal(msg_decode(MSG_ADDRESS, false, cursor_run(&c, 300), &m, NULL), RC_OK);
+		assert_true(str_eq(m.address, str_z(who[i])));
+	}
+	assert_true(cursor_at_end(&c));
 }
 
 static void only_the_roles_in_the_table_may_send_a_message(void **state)
@@ -313,6 +340,7 @@ int main(void)
 		cmocka_unit_test(a_message_comes_back_as_it_was),
 		cmocka_unit_test(every_message_is_refused_at_every_cut_and_with_an_octet_more),
 		cmocka_unit_test(a_field_over_its_maximum_is_refused_on_both_ends),
+		cmocka_unit_test(a_list_of_messages_is_as_it_was_when_one_does_not_fit),
 		cmocka_unit_test(only_the_roles_in_the_table_may_send_a_message),
 		cmocka_unit_test(questions_find_their_answers),
 		cmocka_unit_test(frames_of_any_size_arrive_whole),
