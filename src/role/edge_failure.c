@@ -7,9 +7,8 @@
 #include "origin/report.h"
 #include "role/report_rules.h"
 
-enum { RECEIVERS = 3, AT_ONCE = 8, ALL_AN_HOUR = 500, HOUR_MS = 3600000, DOMAINS_COUNTED = 2000, QUESTIONS = 12, ROOM = 1 << 20, FIELDS_MAX = 48 << 10, MAIL_MAX = 1 << 20 };
+enum { RECEIVERS = 3, AT_ONCE = 8, ALL_AN_HOUR = 500, DOMAINS_COUNTED = 2000, QUESTIONS = 12, ROOM = 1 << 20, FIELDS_MAX = 48 << 10, MAIL_MAX = 1 << 20 };
 
-struct counted { uint32_t n; size_t len; char domain[]; };
 struct job {                           /* one report, owned by its fiber */
 	struct role_env *e;
 	struct edge_failures *f;
@@ -23,24 +22,10 @@ struct job {                           /* one report, owned by its fiber */
 void edge_failures_init(struct edge_failures *f)
 {
 	*f = (struct edge_failures){ 0 };
-	map_init(&f->counts, DOMAINS_COUNTED);
+	hourly_init(&f->told, DOMAINS_COUNTED);
 }
 
-static void forget(struct edge_failures *f)
-{
-	size_t at = 0;
-	for (struct counted *c; (c = map_next(&f->counts, &at));)
-		mem_free(c);
-	map_done(&f->counts);
-	map_init(&f->counts, DOMAINS_COUNTED);
-	f->total = 0;
-}
-
-void edge_failures_done(struct edge_failures *f)
-{
-	forget(f);
-	map_done(&f->counts);
-}
+void edge_failures_done(struct edge_failures *f) { hourly_done(&f->told); }
 
 /* ---- is there something to tell, and may it be told? ---- */
 
@@ -79,25 +64,8 @@ const char *edge_failure_wanted(const struct dmarc_result *d, const struct dkim_
 
 static bool within_the_hour(struct role_env *e, struct edge_failures *f, struct str domain)
 {
-	if (loop_now(e->loop) >= f->hour_ends) {
-		forget(f);
-		f->hour_ends = loop_now(e->loop) + HOUR_MS;
-	}
-	struct counted *c = map_get(&f->counts, domain);
-	if (!c) {
-		c = mem_new(sizeof *c + domain.n);
-		if (!c)
-			return false;
-		c->len = domain.n;
-		memcpy(c->domain, domain.p, domain.n);
-		if (map_put(&f->counts, str_of(c->domain, c->len), c) != RC_OK)
-			return mem_free(c), false;
-	}
-	if (f->total >= ALL_AN_HOUR || c->n >= e->config->reports_failures_per_domain)
-		return false;
-	f->total++;
-	c->n++;
-	return true;
+	int64_t now = loop_now(e->loop);
+	return hourly_take(&f->told, now, domain, e->config->reports_failures_per_domain) && hourly_take(&f->told, now, STR(""), ALL_AN_HOUR); /* "": all of them */
 }
 
 void edge_failure_fields(struct str header, struct buf *out)

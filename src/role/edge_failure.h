@@ -1,12 +1,12 @@
 #pragma once
-#include "base/map.h"
 #include "role/auth_policy.h"
+#include "role/hourly.h"
 #include "role/role.h"
 
 /* Failure reports (RFC 6591, RFC 9991): one message that did not pass, told at once to those whom its author's record names in ruf=. Off unless
  * reports.send_failures; redacted; never about reports; at most reports.failures_per_domain an hour for each author's domain and 500 in all from one process.
  * Only fields that say something of the way and the signatures go into it, no Subject and no recipients. Nobody waits for it: a fiber of its own does the rest. */
-struct edge_failures { struct map counts; int64_t hour_ends; unsigned total, under_way; };
+struct edge_failures { struct hourly told; unsigned under_way; };
 void edge_failures_init(struct edge_failures *f);
 void edge_failures_done(struct edge_failures *f);  /* all fibers are gone */
 

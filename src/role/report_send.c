@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "dns/asker.h"
 #include "origin/report_sum.h"
+#include "role/hourly.h"
 #include "role/letter.h"
 #include "role/report_note.h"
 #include "role/report_rules.h"
@@ -14,10 +15,9 @@ enum {
 	SETTLE_MS = 600000,            /* after midnight: what was seen at its last second is in the ledger by then */
 	AGAIN_MS = 600000,             /* after a failure */
 	DAYS_BACK = 7,                 /* what is older is not sent by itself any more */
-	PAGE = 200, ROWS_PAGE = 500, RECEIVERS = 5, ROOM = 256 << 20, XML_MAX = 64 << 20, MAIL_MAX = 40 << 20, HOUR_MS = 3600000, DOMAINS_COUNTED = 10000
+	PAGE = 200, ROWS_PAGE = 500, RECEIVERS = 5, ROOM = 256 << 20, XML_MAX = 64 << 20, MAIL_MAX = 40 << 20, DOMAINS_COUNTED = 10000
 };
 
-struct counted { uint32_t n; size_t len; char domain[]; };
 struct report_send {
 	struct role_env *e;
 	struct ledger *l;
@@ -25,8 +25,7 @@ struct report_send {
 	bool dns_failed;               /* an answer since it was reset was none */
 	int64_t next;
 	bool busy;
-	struct map counts;             /* receiving domain -> struct counted, of this hour */
-	int64_t counts_end;
+	struct hourly told;            /* receiving domains */
 };
 
 struct day_work {                      /* one part of one domain's day */
@@ -67,48 +66,18 @@ enum rc report_send_new(struct role_env *e, struct ledger *l, struct report_send
 	if (!s)
 		return RC_NOMEM;
 	*s = (struct report_send){ .e = e, .l = l, .dns = { .house = s, .ask = ask }, .next = loop_now(e->loop) + 5000 };
-	map_init(&s->counts, DOMAINS_COUNTED);
+	hourly_init(&s->told, DOMAINS_COUNTED);
 	*out = s;
 	return RC_OK;
-}
-
-static void forget_counts(struct report_send *s)
-{
-	size_t at = 0;
-	for (struct counted *c; (c = map_next(&s->counts, &at));)
-		mem_free(c);
-	map_done(&s->counts);
-	map_init(&s->counts, DOMAINS_COUNTED);
 }
 
 void report_send_free(struct report_send **s)
 {
 	if (!*s)
 		return;
-	forget_counts(*s);
-	map_done(&(*s)->counts);
+	hourly_done(&(*s)->told);
 	mem_free(*s);
 	*s = NULL;
-}
-
-/* One more to that domain within the hour? */
-static bool may_send_to(struct report_send *s, struct str domain)
-{
-	if (loop_now(s->e->loop) >= s->counts_end) {
-		forget_counts(s);
-		s->counts_end = loop_now(s->e->loop) + HOUR_MS;
-	}
-	struct counted *c = map_get(&s->counts, domain);
-	if (!c) {
-		c = mem_new(sizeof *c + domain.n);
-		if (!c)
-			return false;
-		c->len = domain.n;
-		memcpy(c->domain, domain.p, domain.n);
-		if (map_put(&s->counts, str_of(c->domain, c->len), c) != RC_OK)
-			return mem_free(c), false;
-	}
-	return ++c->n <= s->e->config->reports_per_domain;
 }
 
 /* ---- one receiver ---- */
@@ -218,7 +187,7 @@ static enum rc send_one(struct day_work *w, const struct dmarc_uri *uri, bool *o
 	}
 	if (rc == RC_OK && !w->forced && wall_ms() - at < AGAIN_MS)
 		return RC_OK;
-	if (uri->address.n > 320 || !may_send_to(w->s, domain)) /* another hour */
+	if (uri->address.n > 320 || !hourly_take(&w->s->told, loop_now(w->s->e->loop), domain, w->s->e->config->reports_per_domain)) /* another hour */
 		return w->forced ? note_state(w, uri->address, LEDGER_FAILED, STR("its receiver's domain has had as many within an hour as reports.per_domain allows")) : RC_OK;
 	w->s->dns_failed = false;
 	if (w->tls) /* RFC 8460 knows no consent of another domain */
