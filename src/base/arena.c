@@ -8,6 +8,25 @@ struct chunk {
 	size_t len, cap;
 	alignas(max_align_t) char data[];
 };
+enum { FIRST = 992, BLOCK = MEM_BLOCK - sizeof(struct chunk) };
+
+/* A first small chunk, then blocks; what is larger than those is alone. */
+static struct chunk *chunk_new(size_t n, bool first)
+{
+	size_t least = first ? FIRST : BLOCK, cap = n > least ? n : least;
+	struct chunk *c = cap == BLOCK ? mem_block() : mem_raw(sizeof *c + cap);
+	if (c)
+		*c = (struct chunk){ .cap = cap };
+	return c;
+}
+
+static void chunk_free(struct chunk *c)
+{
+	if (c->cap == BLOCK)
+		mem_block_free(c);
+	else
+		mem_free(c);
+}
 
 void arena_init(struct arena *a, size_t max) { *a = (struct arena){ .max = max }; }
 
@@ -22,20 +41,16 @@ void *arena_new(struct arena *a, size_t n)
 	n = (n + al - 1) / al * al;
 	struct chunk *c = a->head;
 	if (!c || n > c->cap - c->len) {
-		size_t cap = n > 1008 ? n : 1008;
-		if (c && n <= 4080)
-			cap = 4080; /* a first small chunk, then pages */
-		c = mem_new(sizeof *c + cap);
+		c = chunk_new(n, !c);
 		if (!c)
 			return a->full = true, NULL;
 		c->next = a->head;
-		c->cap = cap;
 		a->head = c;
 	}
 	void *p = c->data + c->len;
 	c->len += n;
 	a->used += n;
-	return p;
+	return memset(p, 0, n);
 }
 
 struct str arena_str(struct arena *a, struct str s)
@@ -51,7 +66,7 @@ void arena_done(struct arena *a)
 {
 	while (a->head) {
 		struct chunk *next = a->head->next;
-		mem_free(a->head);
+		chunk_free(a->head);
 		a->head = next;
 	}
 	arena_init(a, a->max);

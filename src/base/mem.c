@@ -4,7 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
+
+enum { SPARE_BLOCKS = 32 };
+
 long mem_fail_at = -1, mem_count;
+static _Thread_local struct { void *block[SPARE_BLOCKS]; unsigned n, most; } spare; /* none but in the thread of mem_setup */
 
 static int fail_now(void)
 {
@@ -18,6 +29,7 @@ void mem_setup(void)
 	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	(void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	(void)mallopt(M_ARENA_MAX, 2);
+	spare.most = SANITIZED ? 0 : SPARE_BLOCKS; /* a sanitizer wants to see each of them end */
 }
 
 void *mem_new(size_t n) { return fail_now() ? NULL : calloc(1, n ? n : 1); }
@@ -37,6 +49,21 @@ void *mem_raw(size_t n) { return fail_now() ? NULL : malloc(n ? n : 1); }
 void *mem_grow_raw(void *p, size_t n) { return fail_now() ? NULL : realloc(p, n ? n : 1); }
 
 void mem_free(void *p) { free(p); }
+
+void *mem_block(void)
+{
+	if (spare.n == 0)
+		return mem_raw(MEM_BLOCK);
+	return fail_now() ? NULL : spare.block[--spare.n];
+}
+
+void mem_block_free(void *p)
+{
+	if (p && spare.n < spare.most)
+		spare.block[spare.n++] = p;
+	else
+		mem_free(p);
+}
 
 void mem_wipe(void *p, size_t n)
 {

@@ -10,6 +10,11 @@ void *mem_grow(void *p, size_t old_n, size_t n); /* new bytes zeroed; NULL leave
 void *mem_raw(size_t n);
 void *mem_grow_raw(void *p, size_t n);
 void mem_free(void *p);                          /* NULL is fine */
+/* MEM_BLOCK octets as mem_raw gives them, for what comes and goes with every message: the thread that called mem_setup keeps some of those given
+ * back, since malloc splits and joins its chunks for each. Goes back by mem_block_free alone. */
+enum { MEM_BLOCK = 4096 };
+void *mem_block(void);
+void mem_block_free(void *p);
 void mem_setup(void);                            /* a server's process, before its first thread */
 void mem_wipe(void *p, size_t n);                /* zeroes bytes that the compiler may not skip */
 

@@ -7,7 +7,7 @@
 #define ZSTD_STATIC_LINKING_ONLY /* literalCompressionMode */
 #include <zstd.h>
 
-enum { PACK_MIN = 64, SAMPLE = 512 };
+enum { PACK_MIN = 64, SAMPLE = 512, LZ4_FAST = 3 };
 
 /* Contexts, one set per thread. */
 struct codecs { ZSTD_CCtx *c; ZSTD_DCtx *d; void *lz4; };
@@ -77,7 +77,7 @@ enum rc pack_chunk(struct str plain, char *room, enum packing *out, size_t *out_
 	size_t most = plain.n - plain.n / 5, n; /* both give up by themselves where that does not suffice */
 	bool words = has_words(plain);
 	if (words)
-		n = (size_t)LZ4_compress_fast_extState(k->lz4, plain.p, room, (int)plain.n, (int)most, 1);
+		n = (size_t)LZ4_compress_fast_extState(k->lz4, plain.p, room, (int)plain.n, (int)most, LZ4_FAST);
 	else
 		n = ZSTD_compress2(k->c, room, most, plain.p, plain.n);
 	if (n == 0 || (!words && ZSTD_isError(n)))
