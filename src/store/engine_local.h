@@ -21,7 +21,9 @@ struct group {
 	enum rc rc;
 	struct why why;
 	unsigned refs;                  /* waiting fibers */
-	bool closed, dirty, waited;
+	bool closed, dirty;
+	unsigned waits;                 /* for company, so far */
+	size_t waited_n;                /* notices when the last wait began */
 	struct notice *notices;
 	size_t notice_n, notice_cap;
 };

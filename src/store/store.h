@@ -14,7 +14,7 @@ struct store_options {
 	uint64_t segment_bytes;         /* 0 = 256 MiB */
 	bool read_only;                 /* start of a damaged store: verbs answer RC_DENIED */
 	int64_t grace_ms;               /* how long a rewritten segment's old file stays; 0 = 10 minutes, < 0 = none (tests) */
-	bool patient;                   /* the loop's thread may sleep a millisecond for more deliveries: it serves nothing else */
+	bool patient;                   /* the loop's thread may sleep a few milliseconds for more deliveries: it serves nothing else */
 };
 MUST_USE enum rc store_open(struct loop *l_or_null, const struct store_options *o, struct store **out, struct why *why);
 void store_close(struct store **s);
