@@ -12,6 +12,8 @@ socket, login processes in high-performance mode, no limits that a load test mee
 """
 import argparse, json, os, resource, shutil, signal, socket, subprocess, sys, time
 
+from postfix import services
+
 POSTFIX, DOVECOT = "/usr/sbin/postfix", "/usr/sbin/dovecot"
 MAIL_UID = MAIL_GID = 5000
 PASSWORD = "demo-only"
@@ -89,32 +91,7 @@ mailbox_size_limit = 0
 smtputf8_enable = yes
 biff = no
 {extra}""")
-    put(f"{c}/master.cf", f"""
-127.0.0.1:{ports['smtp']} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-local unix - n n - - local
-virtual unix - n n - - virtual
-lmtp unix - - n - 40 lmtp
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-""")
+    put(f"{c}/master.cf", f"127.0.0.1:{ports['smtp']} inet n - n - - smtpd\n" + services(lmtp=40))
     run("postmap", "-c", c, f"hash:{c}/vmailbox")
 
 

@@ -15,6 +15,7 @@ import time
 
 here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here))
+from postfix import services  # noqa: E402
 from sides import cpu_seconds  # noqa: E402
 
 
@@ -154,26 +155,6 @@ maillog_file = {d}/log
 maillog_file_prefixes = /tmp
 alias_maps =
 """
-MASTER = """127.0.0.1:{smtpd} inet n - n - 200 smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - {c} smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
 
 
 def theirs(a, work, port):
@@ -184,7 +165,7 @@ def theirs(a, work, port):
         p.chmod(0o755)
     shutil.chown(d, "postfix")
     (conf / "main.cf").write_text(POSTFIX.format(q=q, d=d, port=port, c=a.connections))
-    (conf / "master.cf").write_text(MASTER.format(smtpd=smtpd, c=a.connections))
+    (conf / "master.cf").write_text(f"127.0.0.1:{smtpd} inet n - n - 200 smtpd\n" + services(smtp=a.connections))
 
     def postfix(*args):
         return subprocess.run(["postfix", "-c", str(conf), *args], capture_output=True, text=True)

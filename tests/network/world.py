@@ -12,6 +12,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+from postfix import services  # noqa: E402
+
 PROGRAM = os.environ.get("LETTERLOCK", str(ROOT / "build" / "letterlock"))
 PASSWORD = "correct horse battery"
 NET = "198.51.100."
@@ -269,32 +272,7 @@ maillog_file_prefixes = {d}
 biff = no
 """)
         (d / "postfix" / "boxes").write_text("".join(f"{user}@{domain} {domain}/{user}/\n" for domain in domains.split() for user in ("bob", "pat", "sam")))
-        services = """pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-local unix - n n - - local
-virtual unix - n n - - virtual
-lmtp unix - - n - - lmtp
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
-        (d / "postfix" / "master.cf").write_text(f"{NET}3:25 inet n - n - - smtpd\n[2001:db8:51::3]:25 inet n - n - - smtpd\n{NET}6:25 inet n - n - - smtpd -o smtpd_tls_security_level=none\n" + services)
+        (d / "postfix" / "master.cf").write_text(f"{NET}3:25 inet n - n - - smtpd\n[2001:db8:51::3]:25 inet n - n - - smtpd\n{NET}6:25 inet n - n - - smtpd -o smtpd_tls_security_level=none\n" + services())
         self.inside("p", "postfix", "-c", d / "postfix", "start")
         self.postfix_up = True
 
