@@ -143,12 +143,6 @@ static void show_account(const struct call *c, struct arena *a, const struct acc
 	    size_text(acc->used, used), acc->quota ? size_text(acc->quota, quota) : "-", acc->disabled ? "  disabled" : "");
 }
 
-static bool in_domain(struct str address, const char *domain)
-{
-	size_t at = str_find(address, '@');
-	return !domain || str_ieq(str_skip(address, at + 1), str_z(domain));
-}
-
 /* One chunk after `*after`; answers how many came, in `a`. */
 static enum rc next_accounts(struct ctl *ctl, struct buf *after, struct arena *a, struct account **out, size_t *out_n, struct why *why)
 {

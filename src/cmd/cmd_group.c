@@ -160,7 +160,7 @@ static enum status list(struct ctl *ctl, void *arg)
 		if (next_groups(ctl, &after, &a, &some, &n, &why) != RC_OK)
 			return say_error(c, STATUS_FAILED, "the groups cannot be listed", why.text, SERVER_DOWN);
 		for (size_t i = 0; i < n; i++) {
-			if (domain && !str_ieq(str_skip(some[i].address, str_find(some[i].address, '@') + 1), str_z(domain)))
+			if (!in_domain(some[i].address, domain))
 				continue;
 			if (!shown++ && !c->json)
 				say("%-30s %-12s %7s  %s", "group", "may write", "members", "owner");

@@ -74,6 +74,11 @@ enum rc aliases_next(struct ctl *ctl, uint64_t account, struct buf *after, struc
 	return RC_OK;
 }
 
+bool in_domain(struct str address, const char *domain)
+{
+	return !domain || str_ieq(str_skip(address, str_find(address, '@') + 1), str_z(domain));
+}
+
 /* ---- lists ---- */
 
 struct texts { struct arena *a; struct str *list; size_t n, cap; };

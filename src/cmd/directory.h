@@ -14,6 +14,7 @@ MUST_USE enum rc rules_load(struct ctl *ctl, uint64_t account, struct arena *a, 
 MUST_USE enum rc rules_save(struct ctl *ctl, const struct account_rules *r, struct why *why);
 /* The next addresses behind *after (advanced), of one account or of all (0); none: all were seen. */
 MUST_USE enum rc aliases_next(struct ctl *ctl, uint64_t account, struct buf *after, struct arena *a, struct alias **out, size_t *out_n, struct why *why);
+bool in_domain(struct str address, const char *domain); /* domain NULL: any */
 
 /* The texts of an option that may be repeated, each cleaned; "-" reads them from stdin, one on each line. Says what is wrong. */
 typedef enum rc clean_text(const char *text, char *out, size_t size, struct why *why);

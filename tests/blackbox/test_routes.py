@@ -77,6 +77,9 @@ def test_a_group_leads_to_its_members_and_says_who_may_write(server, user):
     assert targets(server, group)[1]["writers"] == 1
     listed = {g["address"]: g for g in rows(server, "group", "list")}
     assert listed[group]["members"] == 3 and listed[inner]["name"] == ""
+    for noun in ("group", "account"):
+        every, of_it = ([x["address"] for x in rows(server, noun, "list", *domain)] for domain in ((), ("DEMO.test",)))
+        assert every == of_it and fails(server, 3, noun, "list", "mo.test")["error"] == f"there is no {noun}"
     assert {x["member"] for x in rows(server, "group", "members", group)} == {user, "out@example.net", inner}
     shown = rows(server, "group", "show", group)
     assert shown[0]["name"] == "The Team" and len(shown) == 4
