@@ -290,6 +290,48 @@ static void a_buffer_fails_at_its_ceiling_and_stays_failed(void **state)
 	assert_true(b.failed);
 }
 
+static void what_an_arena_gives_is_zeroed_whatever_lay_there(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		struct arena a;
+		arena_init(&a, 1 << 20);
+		for (size_t n = 1; n < 9000; n += 477) {
+			unsigned char *p = arena_new(&a, n);
+			assert_non_null(p);
+			for (size_t i = 0; i < n; i++)
+				assert_int_equal(p[i], 0);
+			memset(p, 0xa5, n);
+		}
+		arena_done(&a);
+	}
+}
+
+static void blocks_come_back_and_no_more_than_a_few_are_kept(void **state)
+{
+	(void)state;
+	enum { MANY = 100 };
+	void *block[MANY];
+	mem_setup();
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < MANY; i++) {
+			block[i] = mem_block();
+			assert_non_null(block[i]);
+			memset(block[i], (int)i, MEM_BLOCK);
+		}
+		for (size_t i = 0; i < MANY; i++)
+			assert_int_equal(*(unsigned char *)block[i], i); /* nobody else's */
+		for (size_t i = 0; i < MANY; i++)
+			mem_block_free(block[i]);
+	}
+	mem_block_free(NULL);
+	mem_count = 0;
+	mem_fail_at = 0;
+	assert_null(mem_block()); /* one that was kept fails in its turn, as any other */
+	mem_fail_at = -1;
+	what_an_arena_gives_is_zeroed_whatever_lay_there(NULL);
+}
+
 static void an_arena_refuses_past_its_ceiling_and_remembers(void **state)
 {
 	struct arena a;
@@ -376,6 +418,7 @@ int main(void)
 		cmocka_unit_test(a_map_without_memory_says_so_and_stays_usable),
 		cmocka_unit_test(a_cursor_reads_what_a_buffer_wrote_and_refuses_every_shorter_input),
 		cmocka_unit_test(a_buffer_fails_at_its_ceiling_and_stays_failed),
+		cmocka_unit_test(what_an_arena_gives_is_zeroed_whatever_lay_there), cmocka_unit_test(blocks_come_back_and_no_more_than_a_few_are_kept),
 		cmocka_unit_test(an_arena_refuses_past_its_ceiling_and_remembers),
 		cmocka_unit_test(numbers_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(pieces_of_text_are_found_cut_and_trimmed),
