@@ -227,7 +227,9 @@ void arc_judge(struct judge *j, struct arena *a, struct arc_result *out)
 	if (c->n == 0)
 		return;
 	name_sealers(c, a, out);
-	out->result = judge_chain(j, &why) == RC_OK ? AUTH_PASS : AUTH_FAIL;
+	enum rc rc = judge_chain(j, &why);
+	out->result = rc == RC_OK ? AUTH_PASS : AUTH_FAIL;
+	out->late = rc == RC_LATE || rc == RC_NOMEM;
 	if (out->result == AUTH_PASS)
 		out->oldest_pass = oldest_pass(j);
 	out->why = out->result == AUTH_PASS ? STR("every seal and the newest message signature fit") : verify_text(a, why.text);

@@ -23,6 +23,7 @@ struct dkim_signature {
 };
 struct arc_result {
 	enum auth result;          /* none, pass, fail */
+	bool late;                 /* fail, but only because a key could not be asked for: another try may say pass */
 	unsigned sets;             /* highest instance */
 	struct str sealer;         /* d= of the newest ARC-Seal, "" = none */
 	struct str *sealers;       /* d= of every seal, [0] = i=1 */

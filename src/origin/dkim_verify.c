@@ -367,7 +367,7 @@ void dkim_verify_end(struct dkim_verifier *v, const struct dns *dns, const struc
 	struct judge *j = mem_new(sizeof *j); /* 15 KiB: not for a fiber's stack */
 	if (!j) {
 		out->lost = v->n > 0;
-		out->arc = (struct arc_result){ .result = v->arc.n ? AUTH_FAIL : AUTH_NONE, .sealer = STR(""), .aar = STR(""), .first_aar = STR(""), .why = STR("out of memory") };
+		out->arc = (struct arc_result){ .result = v->arc.n ? AUTH_FAIL : AUTH_NONE, .late = v->arc.n > 0, .sealer = STR(""), .aar = STR(""), .first_aar = STR(""), .why = STR("out of memory") };
 		return;
 	}
 	j->v = v;

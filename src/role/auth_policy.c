@@ -120,11 +120,11 @@ static bool saw_proof(struct str results, const struct dmarc_result *d, struct a
 }
 
 /* RFC 8617 7.2: a chain that holds carries what its sealers saw; that is worth as much as we trust them. The newest sealer must be trusted; what an
- * older one saw counts only when nobody untrusted came after it. */
-static bool chain_speaks(const struct auth_rules *r, const struct auth_evidence *e, struct arena *a)
+ * older one saw counts only when nobody untrusted came after it. This is what it says if it holds. */
+static bool chain_says(const struct auth_rules *r, const struct auth_evidence *e, struct arena *a)
 {
-	const struct arc_result *arc = e->dkim ? &e->dkim->arc : NULL;
-	if (!arc || arc->result != AUTH_PASS || arc->sets == 0 || !is_sealer(r, arc->sealer))
+	const struct arc_result *arc = &e->dkim->arc;
+	if (arc->sets == 0 || !arc->sealers || !is_sealer(r, arc->sealer))
 		return false;
 	if (saw_proof(arc->aar, e->dmarc, a))
 		return true;
@@ -132,6 +132,17 @@ static bool chain_speaks(const struct auth_rules *r, const struct auth_evidence 
 		if (!is_sealer(r, arc->sealers[i]))
 			return false;
 	return saw_proof(arc->first_aar, e->dmarc, a);
+}
+
+static bool chain_speaks(const struct auth_rules *r, const struct auth_evidence *e, struct arena *a)
+{
+	return e->dkim && e->dkim->arc.result == AUTH_PASS && chain_says(r, e, a);
+}
+
+/* Its sealer's key cannot be asked for now; if it could, this chain might let the message in. */
+static bool chain_is_late(const struct auth_rules *r, const struct auth_evidence *e, struct arena *a)
+{
+	return e->dkim && e->dkim->arc.late && chain_says(r, e, a);
 }
 
 /* ---- the decision ---- */
@@ -161,6 +172,8 @@ static void defer(const struct auth_evidence *e, struct auth_verdict *out)
 		(void)snprintf(out->answer, sizeof out->answer, "4.7.24 the SPF record of %.*s cannot be read now, try again.", PSTR(str_head(e->spf->domain, 100)));
 	else if (s) /* RFC 6376 6.3: "451 4.7.5 Unable to verify signature - key server unavailable" */
 		(void)snprintf(out->answer, sizeof out->answer, "4.7.5 the DKIM key of %.*s cannot be read now, try again.", PSTR(str_head(s->domain, 100)));
+	else if (e->dmarc && e->dmarc->result == AUTH_FAIL)
+		(void)snprintf(out->answer, sizeof out->answer, "4.7.5 the ARC chain of %.*s cannot be verified now, try again.", PSTR(str_head(e->dkim->arc.sealer, 100)));
 	else
 		(void)snprintf(out->answer, sizeof out->answer, "4.7.1 the DMARC record of %.*s cannot be read now, try again.",
 		               PSTR(e->dmarc ? str_head(e->dmarc->from, 100) : STR("the sender")));
@@ -217,9 +230,9 @@ void auth_decide(const struct auth_rules *r, const struct auth_evidence *e, stru
 	bool fails = asked && d->result == AUTH_FAIL && d->policy != DMARC_NONE;
 	if (fails && let_in(r, e, scratch, out))
 		return;
-	/* What SPF or DKIM would have said could have been a pass for this author. */
-	bool could_pass = fails && (spf_is(e, AUTH_TEMPERROR) || dkim_with(e, AUTH_TEMPERROR));
-	if (in_doubt(r, e) || (could_pass && r->defer)) {
+	/* What SPF, DKIM or a trusted sealer would have said could have been a pass for this author. */
+	bool could_pass = fails && r->defer && (spf_is(e, AUTH_TEMPERROR) || dkim_with(e, AUTH_TEMPERROR) || chain_is_late(r, e, scratch));
+	if (in_doubt(r, e) || could_pass) {
 		out->disposition = NULL; /* not settled: the next try is reported */
 		defer(e, out);
 	} else if (fails) {

@@ -171,6 +171,14 @@ def test_a_list_s_change_passes_by_the_chain_of_a_trusted_sealer(auth, who):
     assert (got["dkim"], got["dmarc"], got["arc"]) == ("fail", "fail", "pass"), value
 
 
+def test_a_trusted_sealer_whose_key_cannot_be_read_is_waited_for(fresh, tmp_path):
+    zone = "; TIMEOUT arc._domainkey.lists.example TXT\n" + "".join(line for line in ZONE.splitlines(True) if not line.startswith("arc._domainkey.lists"))
+    server = start(fresh, tmp_path, zone, 'trusted_sealers = "lists.example"\n')
+    code, text = offer(server, "u1@demo.test", "bounce@lists.example", listed(b"lists.example"))
+    assert (code, text[:-8]) == (451, "4.7.5 the ARC chain of lists.example cannot be verified now, try again. ")
+    assert offer(server, "u1@demo.test", "bounce@evil.example", listed(b"evil.example"))[0] == 550
+
+
 def test_a_chain_of_a_sealer_nobody_trusts_is_worth_nothing(auth, who):
     assert offer(auth, who, "bounce@evil.example", listed(b"evil.example"))[0] == 550
 

@@ -11,7 +11,7 @@
 
 #define S(z) STR_INIT(z)
 enum { IP_STRANGER, IP_FORWARDER };
-struct chain { enum auth result; const char *sealers[3]; const char *first, *newest; };
+struct chain { enum auth result; const char *sealers[3]; const char *first, *newest; bool late; };
 struct row {
 	const char *says;
 	const char *mode;
@@ -68,6 +68,12 @@ static const struct row rows[] = {
 	  { AUTH_PASS, { "lists.example", "lists.example" }, seen, "x; dmarc=fail header.from=author.example" }, AUTH_ACCEPT, "none", "mailing_list", "" },
 	{ "an untrusted sealer below a trusted one, and only he saw it", "honour", AUTH_FAIL, AUTH_FAIL, AUTH_FAIL, DMARC_REJECT, DMARC_REJECT, 0,
 	  { AUTH_PASS, { "other.example", "lists.example" }, seen, "x; dmarc=fail header.from=author.example" }, AUTH_REFUSE, "reject", "", NULL },
+	{ "a trusted sealer whose key cannot be asked for", "honour", AUTH_FAIL, AUTH_FAIL, AUTH_FAIL, DMARC_REJECT, DMARC_REJECT, 0,
+	  { AUTH_FAIL, { "lists.example" }, seen, seen, true }, AUTH_DEFER, NULL, "", "4.7.5 the ARC chain of lists.example cannot be verified now, try again." },
+	{ "a trusted sealer whose key cannot be asked for, and who saw a failure", "honour", AUTH_FAIL, AUTH_FAIL, AUTH_FAIL, DMARC_REJECT, DMARC_REJECT, 0,
+	  { AUTH_FAIL, { "lists.example" }, "x; dmarc=fail header.from=author.example", "x; dmarc=fail header.from=author.example", true }, AUTH_REFUSE, "reject", "", NULL },
+	{ "a sealer nobody trusts, whose key cannot be asked for", "honour", AUTH_FAIL, AUTH_FAIL, AUTH_FAIL, DMARC_REJECT, DMARC_REJECT, 0,
+	  { AUTH_FAIL, { "other.example" }, seen, seen, true }, AUTH_REFUSE, "reject", "", NULL },
 	{ "the policy cannot be asked for", "honour", AUTH_NONE, AUTH_NONE, AUTH_TEMPERROR, 0, 0, 0, { 0 }, AUTH_DEFER, NULL, "",
 	  "4.7.1 the DMARC record of author.example cannot be read now, try again." },
 	{ "SPF without an answer, and a policy of refusal", "honour", AUTH_TEMPERROR, AUTH_NONE, AUTH_FAIL, DMARC_REJECT, DMARC_REJECT, 0, { 0 }, AUTH_DEFER, NULL,
@@ -106,7 +112,7 @@ static void check_row(const struct row *r)
 	struct str sealers[3] = { str_z(r->arc.sealers[0]), str_z(r->arc.sealers[1]), str_z(r->arc.sealers[2]) };
 	struct dkim_result dkim = { .signature = &sig, .n = r->dkim != AUTH_NONE };
 	unsigned sets = r->arc.sealers[1] ? 2 : r->arc.sealers[0] ? 1 : 0;
-	dkim.arc = (struct arc_result){ .result = r->arc.result, .sets = sets, .sealers = sealers, .sealer = sets ? sealers[sets - 1] : STR(""),
+	dkim.arc = (struct arc_result){ .result = r->arc.result, .late = r->arc.late, .sets = sets, .sealers = sealers, .sealer = sets ? sealers[sets - 1] : STR(""),
 		.aar = str_z(r->arc.newest), .first_aar = str_z(r->arc.first) };
 	struct dmarc_result dmarc = { .result = r->dmarc, .from = S("author.example"), .published = r->published, .policy = r->policy };
 	dmarc.record.found = r->dmarc == AUTH_PASS || r->dmarc == AUTH_FAIL;
