@@ -152,8 +152,8 @@ static enum rc fill_letter(struct edge_session *s, const struct edge_bucket *b, 
 	buf_init(&prefix, EDGE_TRACE_MAX);
 	struct letter *x = &l->letter;
 	*x = (struct letter){ .mid = str_z(s->mid), .owner = b->forwarder ? b->via : b->group_owner, .account = b->forwarder, .kind = LETTER_FORWARDED,
-		.skip = (uint32_t)s->return_path, .envid = STR(""), .body_8bit = s->mail->body_8bit || edge_has_8bit(str_skip(edge_raw(s), s->header)),
-		.body_binary = s->mail->body_binary, .smtputf8 = s->mail->smtputf8, .utf8_header = head->eight_bit, .tls_optional = head->tls_optional, .created_ms = wall_ms(),
+		.skip = (uint32_t)s->return_path, .envid = STR(""), .body_8bit = s->mail->body_8bit || head->foreign || edge_has_8bit(str_skip(edge_raw(s), s->header)),
+		.body_binary = s->mail->body_binary, .smtputf8 = s->mail->smtputf8, .utf8_header = head->utf8, .tls_optional = head->tls_optional, .created_ms = wall_ms(),
 		.subject = edge_subject(&s->a, head), .from = str_head(str_trim(head->from_value), 320) };
 	if (!s->from.n)
 		x->owner = STR(""); /* a bounce makes no bounce */

@@ -211,7 +211,7 @@ static void fill_letter(struct edge_session *s, const struct edge_bucket *b, con
 	*x = (struct letter){ .mid = str_z(s->mid), .sender = s->from, .owner = direct ? s->from : b->forwarder ? b->via : b->group_owner, .account = direct ? s->account : b->forwarder,
 		.kind = direct ? LETTER_SUBMITTED : LETTER_FORWARDED, .prefix = STR(""), .skip = (uint32_t)s->return_path, .envid = direct ? arena_str(&s->a, m->envid) : STR(""),
 		.ret = str_eq(m->ret, STR("FULL")) ? LETTER_RET_FULL : m->ret.n ? LETTER_RET_HDRS : LETTER_RET_NONE,
-		.body_8bit = edge_has_8bit(str_skip(edge_raw(s), s->header)), .body_binary = m->body_binary, .smtputf8 = m->smtputf8, .utf8_header = h->eight_bit,
+		.body_8bit = h->foreign || edge_has_8bit(str_skip(edge_raw(s), s->header)), .body_binary = m->body_binary, .smtputf8 = m->smtputf8, .utf8_header = h->utf8,
 		.require_tls = m->require_tls, .tls_optional = h->tls_optional && !m->require_tls, .subject = edge_subject(&s->a, h), .from = str_head(str_trim(h->from_value), 320) };
 	if (!direct && b->group_owner.n && !b->forwarder && s->from.n)
 		x->sender = b->group_owner;

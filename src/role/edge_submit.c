@@ -40,7 +40,7 @@ static void fill_letters(const struct own *o, struct edge_post *p, struct arena 
 	edge_head_read(str_head(o->message, end ? end : o->message.n), &head);
 	for (size_t i = 0; i < p->bucket_n; i++) {
 		p->letters[i].letter = (struct letter){ .mid = str_z(o->mid), .sender = o->from, .owner = STR(""), .kind = o->kind, .prefix = STR(""), .skip = (uint32_t)return_path,
-			.envid = STR(""), .body_8bit = edge_has_8bit(str_skip(o->message, end)), .utf8_header = head.eight_bit, .smtputf8 = head.eight_bit,
+			.envid = STR(""), .body_8bit = head.foreign || edge_has_8bit(str_skip(o->message, end)), .utf8_header = head.utf8, .smtputf8 = head.utf8,
 			.tls_optional = o->kind == LETTER_REPORT /* RFC 8460 3: reports about TLS get through where TLS is broken */, .created_ms = wall_ms(),
 			.subject = edge_subject(a, &head), .from = str_head(str_trim(head.from_value), 320) };
 		edge_letter_times(o->e, &p->letters[i], 0);

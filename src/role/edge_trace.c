@@ -1,5 +1,6 @@
 #include "role/edge_trace.h"
 
+#include "base/codec.h"
 #include "origin/auth_results.h"
 
 size_t edge_header_end(struct str raw, size_t from)
@@ -92,7 +93,9 @@ void edge_head_read(struct str header, struct edge_head *out)
 			h.tls_optional = str_ieq(str_trim(value), STR("no"));
 		left = str_skip(left, field.n);
 	}
-	h.eight_bit = edge_has_8bit(header);
+	bool eight_bit = edge_has_8bit(header);
+	h.utf8 = eight_bit && utf8_ok(header);
+	h.foreign = eight_bit && !h.utf8;
 	*out = h;
 }
 

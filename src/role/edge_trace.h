@@ -19,7 +19,7 @@ struct edge_head {
 	unsigned from, sender, resent_from, resent_sender, date, message_id, received; /* how many there are */
 	struct str from_value, sender_value, resent_from_value, resent_sender_value, subject; /* of the first one; "" = none */
 	bool tls_optional;             /* TLS-Required: No (RFC 8689 5) */
-	bool eight_bit;                /* some octet beyond ASCII */
+	bool utf8, foreign;            /* some octet beyond ASCII: in sound UTF-8, or in no UTF-8 */
 };
 void edge_head_read(struct str header, struct edge_head *out);
 /* Is there a Delivered-To with this address? */

@@ -16,8 +16,10 @@ struct letter {
 	uint32_t skip;                 /* octets of the stored body that do not go out (its Return-Path) */
 	uint64_t size;                 /* octets on the wire: prefix + body - skip */
 	struct str envid; uint8_t ret; /* DSN: enum letter_ret */
-	bool body_8bit, body_binary, smtputf8;
-	bool utf8_header;              /* some header field has octets beyond ASCII: needs SMTPUTF8 */
+	bool body_8bit;                /* octets beyond ASCII in the body, or in a header that is no UTF-8 */
+	bool body_binary;
+	bool smtputf8;                 /* its sender said SMTPUTF8 */
+	bool utf8_header;              /* some header field has letters beyond ASCII, in UTF-8 */
 	bool require_tls;              /* RFC 8689: only over verified TLS to a server that offers REQUIRETLS */
 	bool tls_optional;             /* "TLS-Required: No": policies (DANE, MTA-STS) do not stop it */
 	int64_t created_ms;

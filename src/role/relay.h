@@ -112,6 +112,7 @@ struct relay_mx { struct str host; unsigned preference; };
 struct relay_route {
 	struct str next_hop;           /* the recipient's domain, or the smarthost */
 	bool smarthost, mx_secure;
+	bool implicit;                 /* no MX records: the domain itself is its server */
 	uint16_t port; bool implicit_tls;
 	enum tls_directory directory;
 	struct str user, password_sealed;

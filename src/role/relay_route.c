@@ -142,6 +142,7 @@ static void by_mx(struct relay_house *h, struct arena *a, struct relay_route *ou
 		if (out->mx)
 			*out->mx = (struct relay_mx){ ans.canonical.n ? ans.canonical : out->next_hop, 0 };
 		out->n = out->mx != NULL;
+		out->implicit = true;
 		if (out->n && ours(h, out->mx->host)) {
 			out->n = 0;
 			relay_own(&out->none, RELAY_FAILED, "5.4.6", "mail for %.*s would come back to this server", PSTR(str_head(out->next_hop, 255)));

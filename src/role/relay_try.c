@@ -98,6 +98,11 @@ static struct str name_of(struct relay_try *t, struct str name, const char *ip)
 	return arena_str(t->a, str_of(host, (size_t)k));
 }
 
+/* RFC 6531 3.4: SMTPUTF8 is not said for a message that has no use for it, whatever its sender said. Letters beyond ASCII in its header do need it where they were announced; where
+ * they were not, everybody lets them pass as 8-bit text, and so they go there by 8BITMIME. The headers of parts may have some too: then they are in the body. */
+static bool needs_utf8(const struct letter *l) { return l->smtputf8 && l->utf8_header; }
+static bool wants_utf8(const struct letter *l) { return l->utf8_header || (l->smtputf8 && l->body_8bit); }
+
 /* RC_AGAIN: an old connection was gone before anything was said on it: a fresh one may do. RC_CLOSED: it was lost before anything of the message was sent: another server may
  * do, and nobody gets it twice. RC_BUSY: "not now" to MAIL, in *o: another server may do. */
 static enum rc transact(struct relay_try *t, bool reused, struct relay_outcome *o)
@@ -110,7 +115,7 @@ static enum rc transact(struct relay_try *t, bool reused, struct relay_outcome *
 	struct source s = { .t = t };
 	struct smtp_reply reply = { 0 };
 	struct why why = { 0 };
-	struct smtp_client_mail m = { .size = l->size, .body_8bit = l->body_8bit, .body_binary = l->body_binary, .smtputf8 = l->smtputf8 || l->utf8_header,
+	struct smtp_client_mail m = { .size = l->size, .body_8bit = l->body_8bit, .body_binary = l->body_binary, .smtputf8 = needs_utf8(l), .utf8_wanted = wants_utf8(l),
 		.require_tls = l->require_tls, .envid = l->envid, .ret = l->ret, .has_priority = l->has_priority, .mt_priority = l->mt_priority,
 		.more = t->no_data ? NULL : more, .rewind = rewind_source, .house = &s };
 	if (l->deliver_by_ms) {
@@ -262,8 +267,15 @@ static void look_up(struct relay_try *t, const struct relay_route *r, struct str
 	((struct dns_answer *)(ans == &out->address_v4 ? &out->address_v6 : &out->address_v4))->status = DNS_NODATA;
 }
 
-static void no_address(const struct dane_host *d, struct str host, struct relay_outcome *o)
+static bool is_certain(enum dns_status s) { return s == DNS_NODATA || s == DNS_NXDOMAIN; }
+
+static void no_address(const struct relay_route *r, const struct dane_host *d, struct str host, struct relay_outcome *o)
 {
+	/* RFC 5321 5.1: a domain without MX records whose own address is none: "this situation MUST be reported as an error". Behind an MX record it may be a host that is moving. */
+	if (r->implicit && is_certain(d->address_v4.status) && is_certain(d->address_v6.status)) {
+		relay_own(o, RELAY_FAILED, "5.1.2", "%.*s takes no mail: the DNS knows neither an MX record nor an address of it", PSTR(str_head(host, 255)));
+		return;
+	}
 	const struct dns_answer *f = d->address_v4.status == DNS_TEMPFAIL || d->address_v4.status == DNS_BOGUS ? &d->address_v4 : &d->address_v6;
 	if (f->status == DNS_TEMPFAIL || f->status == DNS_BOGUS)
 		relay_own(o, RELAY_LATER, f->status == DNS_BOGUS ? "4.7.5" : "4.4.3", "the DNS gives no address of %.*s: %s", PSTR(str_head(host, 255)), f->why);
@@ -307,7 +319,7 @@ static bool try_host(struct relay_try *t, const struct relay_route *r, struct st
 	}
 	size_t n = interleave(t->h, &d, ip);
 	if (!n)
-		no_address(&d, host, o);
+		no_address(r, &d, host, o);
 	bool over = false, have = false;
 	for (size_t i = 0; i < n && !over && !fiber_cancelled(); i++) {
 		struct relay_outcome one = { 0 };

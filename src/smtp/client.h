@@ -57,6 +57,7 @@ struct smtp_client_mail {
 	struct mail_address from;      /* empty = null */
 	uint64_t size;                 /* octets of the message; SIZE= */
 	bool body_8bit, body_binary, smtputf8, require_tls;
+	bool utf8_wanted;              /* SMTPUTF8 is right where it is offered; elsewhere 8BITMIME has to do */
 	struct str envid; int ret;     /* 0 none, 1 FULL, 2 HDRS */
 	int64_t by_s; bool by_return, by; int mt_priority; bool has_priority;
 	/* The message: hands out its next run (borrowed until the next call), "" at the end; anything but RC_OK ends the connection in the middle, so that nothing
@@ -71,7 +72,7 @@ struct smtp_client_mail {
  *   all else: the connection ended; who has no outcome has RC_AGAIN. RC_CLOSED with nobody `asked` on a connection that was used before: it had ended while
  *   it waited (also by 421, which is then in `reply`); a fresh one will do.
  * RC_OK in a recipient's `rc` stands only on a 2xx that came behind the whole message. A 552 for a RCPT is RC_BUSY (RFC 5321 4.5.3.1.10).
- * What the peer lacks decides as follows: the message is larger than its SIZE (5.3.4), 8BITMIME missing for 8-bit text (5.6.3), BINARYMIME (with CHUNKING) for binary
+ * What the peer lacks decides as follows: the message is larger than its SIZE (5.3.4), 8BITMIME missing for 8-bit text, or for `utf8_wanted` where there is no SMTPUTF8 either (5.6.3), BINARYMIME (with CHUNKING) for binary
  * (5.6.1), SMTPUTF8 for the sender or the headers (5.6.7), REQUIRETLS (5.7.30): RC_DENIED with that in `reply` and everywhere, and nothing was sent (the caller bounces). A recipient
  * beyond ASCII without SMTPUTF8, or one that cannot be said, is refused alone, by ourselves (`asked` is false). BODY is said where `body_8bit` or `body_binary`, SMTPUTF8 where
  * `smtputf8` or an address needs it. DSN, DELIVERBY and MT-PRIORITY parameters are left out where not offered. BDAT is used wherever CHUNKING is offered.

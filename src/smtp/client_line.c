@@ -86,7 +86,7 @@ void smtp_mail_line(const struct smtp_client *c, const struct smtp_client_mail *
 		buf_addf(out, " SIZE=%llu", (unsigned long long)m->size);
 	if (m->body_binary)
 		buf_add(out, STR(" BODY=BINARYMIME"));
-	else if (m->body_8bit)
+	else if (m->body_8bit || (m->utf8_wanted && !utf8))
 		buf_add(out, STR(" BODY=8BITMIME"));
 	if (utf8)
 		buf_add(out, STR(" SMTPUTF8"));

@@ -34,7 +34,8 @@ static const struct lack *find_lack(const struct sending *s)
 		return &lacks[0];
 	if (m->body_binary && !(ext & SMTP_EXT_BINARYMIME && s->bdat)) /* RFC 3030 3: BINARYMIME "MUST" go by BDAT */
 		return &lacks[1];
-	if (m->body_8bit && !m->body_binary && !(ext & SMTP_EXT_8BITMIME))
+	bool eight_bit = m->body_8bit || (m->utf8_wanted && !(ext & SMTP_EXT_SMTPUTF8));
+	if (eight_bit && !m->body_binary && !(ext & SMTP_EXT_8BITMIME))
 		return &lacks[2];
 	if ((m->smtputf8 || !smtp_address_is_ascii(&m->from)) && !(ext & SMTP_EXT_SMTPUTF8))
 		return &lacks[3];
@@ -289,6 +290,7 @@ enum rc smtp_client_send(struct smtp_client *c, const struct smtp_client_mail *m
 	if (!c->ready)
 		FAIL(why, RC_CLOSED, "the server was not greeted");
 	s.pipelined = c->extensions & SMTP_EXT_PIPELINING && !c->config.no_pipelining;
+	s.utf8 = s.utf8 || (m->utf8_wanted && c->extensions & SMTP_EXT_SMTPUTF8);
 	s.bdat = c->extensions & SMTP_EXT_CHUNKING && !c->config.no_chunking;
 	const struct lack *l = find_lack(&s);
 	if (l)

@@ -29,6 +29,8 @@ lie.example. IN SOA ns.lie.example. root.lie.example. 1 1 1 1 1
 ; BOGUS lie.example MX
 none.example. IN SOA ns.none.example. root.none.example. 1 1 1 1 1
 none.example. IN MX 10 mx.none.example.
+nothing.example. IN SOA ns.nothing.example. root.nothing.example. 1 1 1 1 1
+nothing.example. IN TXT "v=spf1 -all"
 plain.example. IN SOA ns.plain.example. root.plain.example. 1 1 1 1 1
 plain.example. IN A 127.0.1.1
 two.example. IN SOA ns.two.example. root.two.example. 1 1 1 1 1
@@ -210,7 +212,7 @@ def test_broken_tls_falls_back_to_clear_text_in_a_fresh_connection_when_nothing_
 # ---- the DNS ----
 
 @pytest.mark.parametrize("domain,status,words", [("null.example", "bounced", "takes no mail"), ("missing.example", "bounced", "no domain missing.example"),
-                                                 ("loop.example", "bounced", "come back to this server")])
+                                                 ("loop.example", "bounced", "come back to this server"), ("nothing.example", "bounced", "neither an MX record nor an address")])
 def test_what_the_dns_says_for_good_goes_back_at_once(world, domain, status, words):
     fill(world, to=f"x@{domain}", owner="bob@demo.test", sender="bob@demo.test")
     row = ended(world, f"x@{domain}")
@@ -265,6 +267,36 @@ def test_notify_decides_whether_a_failure_is_told(world, notify, told):
     fill(world, to=to, owner="bob@demo.test", sender="bob@demo.test", notify=notify)
     assert ended(world, to)["state"] == "bounced"
     assert (to in "".join(n.as_string() for n in notices(world))) == told
+
+
+SEVEN = ("PIPELINING", "SIZE 10000000")
+
+
+@pytest.mark.parametrize("extensions,said,header,body,told", [
+    (SEVEN, "SMTPUTF8 BODY=8BITMIME", "Subject: plain", "plain", ""),                                        # asked for, and no use for it
+    (SEVEN + ("SMTPUTF8", "8BITMIME"), "SMTPUTF8", "Subject: plain", "plain", ""),
+    (SEVEN + ("8BITMIME",), "SMTPUTF8 BODY=8BITMIME", "Subject: plain", "caf\u00e9", "BODY=8BITMIME"),
+    (SEVEN + ("SMTPUTF8", "8BITMIME"), "BODY=8BITMIME", "Subject: caf\u00e9", "plain", "SMTPUTF8"),             # not said: right where it is offered,
+    (SEVEN + ("8BITMIME",), "BODY=8BITMIME", "Subject: caf\u00e9", "plain", "BODY=8BITMIME"),                  # and no reason to refuse where it is not
+    (SEVEN + ("SMTPUTF8", "8BITMIME"), "BODY=8BITMIME", b"Subject: caf\xe9", "plain", "BODY=8BITMIME"),        # no UTF-8, so no SMTPUTF8
+    (SEVEN + ("8BITMIME",), "SMTPUTF8", "Subject: caf\u00e9", "plain", None),                                  # said, and needed
+    (SEVEN, "BODY=8BITMIME", "Subject: caf\u00e9", "plain", None)])
+def test_smtputf8_is_asked_of_a_server_only_where_the_message_needs_it(world, extensions, said, header, body, told):
+    p = world.peer("strict.example", extensions=extensions)
+    with smtplib.SMTP("localhost", world.submission, local_hostname="client.example") as c:
+        c.starttls(context=ssl.create_default_context(cafile=world.ca))
+        c.ehlo()
+        c.login("bob@demo.test", "demo-only")
+        assert c.docmd("MAIL", f"FROM:<bob@demo.test> {said}")[0] == 250 and c.docmd("RCPT", "TO:<u8@strict.example>")[0] == 250
+        octets = header if isinstance(header, bytes) else header.encode()
+        code, words = c.data(b"From: bob@demo.test\r\n" + octets + b"\r\n\r\n" + body.encode() + b"\r\n")
+        assert code == 250
+    mid = words.decode().split()[-1]
+    row = wait_for(lambda: [r for r in rows(world, "--state", "done", "--to", "u8@strict.example") if r["mid"] == mid], 10)[0]
+    assert row["state"] == ("bounced" if told is None else "sent"), row
+    if told is not None:
+        parameters = " ".join(w for w in p.taken[0][0].split()[2:] if not w.startswith("SIZE="))
+        assert parameters == told and octets in p.taken[0][2]
 
 
 def test_the_null_sender_is_never_answered(world):

@@ -266,7 +266,9 @@ static void a_header_is_read_in_one_pass(void **state)
 	assert_int_equal(h.from, 2);
 	assert_true(str_eq(str_trim(h.from_value), STR("a@b")));
 	assert_int_equal(h.date + h.message_id + h.sender, 0);
-	assert_true(h.tls_optional && h.eight_bit);
+	assert_true(h.tls_optional && h.utf8 && !h.foreign);
+	edge_head_read(STR("Subject: caf\xe9\r\n\r\n"), &h);
+	assert_true(!h.utf8 && h.foreign);
 	assert_true(edge_was_delivered_to(STR("X: y\r\nDelivered-To:  Bob@Example.org \r\n\r\n"), STR("bob@example.org")));
 	assert_false(edge_was_delivered_to(STR("Delivered-To: bobby@example.org\r\n\r\n"), STR("bob@example.org")));
 	assert_true(edge_lines_ok(STR("")) && edge_lines_ok(STR("A: 1")) && edge_lines_ok(STR("A: 1\r\nB: 2\r\n\r\n")));

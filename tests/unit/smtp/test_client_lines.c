@@ -149,6 +149,8 @@ static const struct {
 	  { .from = FROM, .by = true, .by_s = INT64_MAX }, { .to = { S("j\xc3\xb6"), S("r.example") }, .orcpt_type = S("utf-8"), .orcpt = S("j\xc3\xb6+\\@r.example") } },
 	{ ALL, "MAIL FROM:<a@b.example>", "RCPT TO:<joe@r.example> ORCPT=utf-8;j\\x{F6}\\x{1F600}@r.example",
 	  { .from = FROM }, { .to = { S("joe"), S("r.example") }, .orcpt_type = S("utf-8"), .orcpt = S("j\xc3\xb6\xf0\x9f\x98\x80@r.example") } },
+	{ ALL, "MAIL FROM:<a@b.example> SMTPUTF8", "RCPT TO:<joe@r.example>", { .from = FROM, .utf8_wanted = true }, { .to = { S("joe"), S("r.example") } } },
+	{ HELLO("S: 250-8BITMIME\n"), "MAIL FROM:<a@b.example> BODY=8BITMIME", "RCPT TO:<joe@r.example>", { .from = FROM, .utf8_wanted = true }, { .to = { S("joe"), S("r.example") } } },
 	{ ALL, "MAIL FROM:<a@b.example>", "RCPT TO:<postmaster>",
 	  { .from = FROM, .envid = S(A64 A64) }, { .to = { S("postmaster"), S("") }, .orcpt_type = S("rfc822"), .orcpt = S("\xc3\xb6@x") } },
 	{ ALL, "MAIL FROM:<a@b.example>", "RCPT TO:<joe@[192.0.2.1]>",
@@ -180,6 +182,7 @@ static const struct { const char *hello; struct smtp_client_mail m; int code; co
 	{ HELLO("S: 250-BINARYMIME\n"), { .from = FROM, .body_binary = true }, 554, "5.6.1" },
 	{ HELLO("S: 250-BINARYMIME\nS: 250-CHUNKING\n"), { .from = FROM, .body_binary = true }, 554, "5.6.1", true },
 	{ BARE, { .from = FROM, .smtputf8 = true }, 553, "5.6.7" },
+	{ BARE, { .from = FROM, .utf8_wanted = true }, 554, "5.6.3" },
 	{ BARE, { .from = { S("\xc3\xb6"), S("b.example") } }, 553, "5.6.7" },
 	{ BARE, { .from = FROM, .require_tls = true }, 550, "5.7.30" },
 	{ HELLO("S: 250-REQUIRETLS\n"), { .from = FROM, .require_tls = true }, 550, "5.7.30" }, /* not under TLS */
