@@ -39,6 +39,9 @@ struct dmarc_result {
  * domains (RFC 9989 5.3.1... : never an aligned pass); RC_SYNTAX: what no two readers would read alike (encoded words around an address, group
  * tricks, NUL and so on). `header` is all of the message up to its empty line, lines that are no fields included. On all of these the caller must not treat the message as authenticated. */
 MUST_USE enum rc dmarc_from(struct str header, struct arena *a, struct str *out_domain, struct why *why);
+/* How many fields of the header some reader takes for From: with white space or controls in or around the name, behind a line end that not all see, or after
+ * white space at the very start. */
+size_t dmarc_from_fields(struct str header);
 /* When dmarc_from() refuses, the result is never pass: permerror, or fail with the strictest policy of the domains that stand in From all the same
  * (RFC 9989 11.5), so that a trick is not better than a plain forgery. `from` is then that domain. A record that cannot be used is permerror. */
 void dmarc_check(const struct dns *dns, const struct dmarc_input *in, const struct origin_trace *t, struct arena *a, struct dmarc_result *out);

@@ -112,7 +112,9 @@ static bool is_wsp(char c) { return c == ' ' || c == '\t'; }
 
 /* ---- the From fields ---- */
 /* Where some program ends a line: LF, a bare CR, and the other controls that text libraries split at. */
-static bool is_break(char c) { return c == '\n' || c == '\r' || (c >= 0x0b && c <= 0x0c) || (c >= 0x1c && c <= 0x1e); }
+static bool is_soft_break(char c) { return (c >= 0x0b && c <= 0x0c) || (c >= 0x1c && c <= 0x1e); }
+static bool is_break(char c) { return c == '\n' || c == '\r' || is_soft_break(c); }
+static bool is_hard_break(char c) { return c == '\n' || c == '\r'; }
 
 struct lines {
 	struct str in;
@@ -120,23 +122,28 @@ struct lines {
 	bool first;
 };
 
+/* Behind the line that begins there, with its continuations. */
+static size_t field_end(struct str in, size_t i, bool (*is)(char))
+{
+	for (;;) {
+		while (i < in.n && !is(in.p[i]))
+			i++;
+		i += i < in.n && (in.p[i] != '\r' || i + 1 >= in.n || in.p[i + 1] != '\n') ? 1 : i < in.n ? 2 : 0;
+		if (i >= in.n || !is_wsp(in.p[i]))
+			return i;
+	}
+}
+
 /* The next line with its continuations, line ends and all. False: the empty line or the end. */
 static bool next_field(struct lines *l, struct str *out)
 {
 	struct str in = l->in;
-	size_t from = l->at, i = from;
+	size_t from = l->at;
 	bool fresh = from == 0 || in.p[from - 1] == '\n'; /* after a bare CR nothing is empty: "x" CR CR LF is one line to most */
 	if (from >= in.n || (fresh && (in.p[from] == '\n' || (in.p[from] == '\r' && from + 1 < in.n && in.p[from + 1] == '\n'))))
 		return false;
-	for (;;) {
-		while (i < in.n && !is_break(in.p[i]))
-			i++;
-		i += i < in.n && (in.p[i] != '\r' || i + 1 >= in.n || in.p[i + 1] != '\n') ? 1 : i < in.n ? 2 : 0;
-		if (i >= in.n || !is_wsp(in.p[i]))
-			break;
-	}
-	*out = (struct str){ in.p + from, i - from };
-	l->at = i;
+	l->at = field_end(in, from, is_break);
+	*out = (struct str){ in.p + from, l->at - from };
 	return true;
 }
 
@@ -164,6 +171,31 @@ static enum from_name name_of(struct str field, bool first, struct str *out_valu
 	/* "F rom" is no From to anyone. */
 	struct str trimmed = str_trim(name);
 	return str_find(trimmed, ' ') < trimmed.n && !has_any(trimmed, "\r\n") && !led ? NOT_FROM : LOOKS_LIKE_FROM;
+}
+
+/* The next field, and what it is to a program that ends lines at every control, or to one that takes them for white space ("From" VT ":"). */
+static bool next_named(struct lines *l, enum from_name *out, struct str *out_value)
+{
+	struct str field;
+	size_t at = l->at;
+	if (!next_field(l, &field))
+		return false;
+	*out = name_of(field, l->first, out_value);
+	if (*out == NOT_FROM && is_soft_break(field.p[field.n - 1]))
+		*out = name_of(str_of(field.p, field_end(l->in, at, is_hard_break) - at), l->first, out_value);
+	l->first = false;
+	return true;
+}
+
+size_t dmarc_from_fields(struct str header)
+{
+	struct lines l = { .in = header, .first = true };
+	enum from_name is;
+	struct str value;
+	size_t n = 0;
+	while (next_named(&l, &is, &value))
+		n += is != NOT_FROM;
+	return n;
 }
 
 /* ---- tokens ---- */
@@ -549,13 +581,12 @@ static enum rc read_value(struct str raw, struct arena *a, struct from_found *fo
 enum rc dmarc_from_all(struct str header, struct arena *a, struct from_found *found, struct str *out_domain, struct why *why)
 {
 	struct lines l = { .in = header, .first = true };
-	struct str field, value, domain = STR("");
+	struct str value, domain = STR("");
+	enum from_name n;
 	enum rc got = RC_OK;
 	bool looks = false;
 	*found = (struct from_found){ 0 };
-	while (next_field(&l, &field)) {
-		enum from_name n = name_of(field, l.first, &value);
-		l.first = false;
+	while (next_named(&l, &n, &value)) {
 		if (n == NOT_FROM)
 			continue;
 		looks |= n == LOOKS_LIKE_FROM;

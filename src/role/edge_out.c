@@ -99,6 +99,17 @@ static enum rc check_list(struct edge_session *s, struct str value, const char *
 	return rc;
 }
 
+/* What is checked here and what others are shown is the same: nothing goes on with the last field that is put in front, and no other field reads like From. */
+static enum rc check_form(struct edge_session *s, const struct edge_head *h, struct why *why)
+{
+	struct str header = str_head(edge_raw(s), s->header);
+	if (header.n && (header.p[0] == ' ' || header.p[0] == '\t'))
+		FAIL(why, RC_SYNTAX, "5.6.0 the header begins with white space");
+	if (dmarc_from_fields(header) > h->from)
+		FAIL(why, RC_SYNTAX, "5.6.0 a field that some programs read as From");
+	return RC_OK;
+}
+
 static enum rc check_authors(struct edge_session *s, const struct edge_head *h, struct str *out_domain, struct why *why)
 {
 	struct str unused;
@@ -162,6 +173,7 @@ static enum rc make_whole(struct edge_session *s, struct edge_head *h, struct wh
 	edge_head_read(str_head(edge_raw(s), s->header), h);
 	if (h->received > EDGE_RECEIVED_MAX)
 		FAIL(why, RC_CONFLICT, "5.4.6 more than %d Received fields: this message goes round in circles", EDGE_RECEIVED_MAX);
+	TRY(check_form(s, h, why));
 	TRY(check_authors(s, h, &domain, why));
 	add_missing(s, h, &domain, &added);
 	h->from_value = arena_str(&s->a, h->from ? h->from_value : s->from); /* the header is about to move */

@@ -314,7 +314,9 @@ def test_letters_of_other_alphabets_in_a_domain_are_one_spelling_too(fresh):
     ("From : alice@demo.test", b"(in From)"), ("From: <@x.example:alice@demo.test>", b"(in From)"), ("From: {user}\r\nFrom\t: alice@demo.test", b"more than one From"),
     ("From: {user}\r\nSender: x: alice@demo.test;", b"(in Sender)"), ("From: {user}\r\nResent-From: alice@demo.test", b"(in Resent-From)"),
     ("From: {user}\r\nResent-Sender: alice@demo.test\r\nResent-From: {user}", b"(in Resent-Sender)"), ("x\r\nFrom: alice@demo.test", b"(in From)"),
-    ("From: u1@[127.0.0.1]", b"(in From)"),
+    ("From: u1@[127.0.0.1]", b"(in From)"), ("\t, alice@demo.test\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x.example>", b"begins with white space"),
+    (" From: alice@demo.test\r\nFrom: {user}", b"begins with white space"), ("\ufeffFrom: alice@demo.test", b"read as From"), ("From\v: alice@demo.test", b"read as From"),
+    ("From: {user}\r\nFrom\u00a0: alice@demo.test", b"read as From"), ("From: {user}\r\nX: a\x1cFrom: alice@demo.test", b"read as From"),
 ])
 def test_no_trick_in_the_header_makes_one_somebody_else(server, fields, part):
     user = "u1@demo.test"

@@ -57,6 +57,20 @@ static void a_plain_from_gives_its_domain(void **state)
 	EACH(cases);
 }
 
+static void fields_that_some_reader_takes_for_from_are_counted(void **state)
+{
+	static const struct { struct str header; size_t n; } cases[] = {
+		{ STR_INIT("Subject: x\r\n\r\nFrom: a@b.example\r\n"), 0 }, { STR_INIT("From: a@b.example\r\nfrom : c@d.example\r\n"), 2 },
+		{ STR_INIT("From\v: a@b.example\r\n"), 1 }, { STR_INIT("Fr\x1com\f:\r\n a@b.example\r\n"), 1 },
+		{ STR_INIT("\xef\xbb\xbf" "From: a@b.example\r\n"), 1 }, { STR_INIT(" From: a@b.example\r\n"), 1 },
+		{ STR_INIT("X: y\r\n From: a@b.example\r\n"), 0 }, { STR_INIT("X: y\x1c" "From: a@b.example\r\nFrom: c@d.example\r\n"), 2 },
+		{ STR_INIT("F rom: x@y.example\r\nResent-From: a@b.example\r\n"), 0 }, { STR_INIT(""), 0 },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		if (dmarc_from_fields(cases[i].header) != cases[i].n)
+			fail_msg("%.*s: %zu", PSTR(cases[i].header), dmarc_from_fields(cases[i].header));
+}
+
 static void a_domain_has_one_spelling(void **state)
 {
 	static const struct from_case cases[] = {
@@ -133,6 +147,8 @@ static void a_from_that_only_some_programs_see_is_refused(void **state)
 		R(RC_SYNTAX, "From\r\n : a@evil.example\r\n"),
 		R(RC_SYNTAX, "Fr\0om: a@evil.example\r\n"),
 		R(RC_SYNTAX, "From\x01: a@evil.example\r\n"),
+		R(RC_SYNTAX, "From\v: a@evil.example\r\n"),
+		R(RC_SYNTAX, "Subject: x\r\nFrom \x1c:\r\n a@evil.example\r\n"),
 	};
 	EACH(cases);
 }
@@ -319,6 +335,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_plain_from_gives_its_domain),
+		cmocka_unit_test(fields_that_some_reader_takes_for_from_are_counted),
 		cmocka_unit_test(a_domain_has_one_spelling),
 		cmocka_unit_test(no_from_or_none_with_an_address_is_said),
 		cmocka_unit_test(several_from_fields_are_refused),
