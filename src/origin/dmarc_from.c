@@ -149,6 +149,17 @@ static bool next_field(struct lines *l, struct str *out)
 
 enum from_name { NOT_FROM, IS_FROM, LOOKS_LIKE_FROM };
 
+static bool is_seen(char c) { return (unsigned char)c > 0x20 && (unsigned char)c < 0x7f; }
+
+static struct str without_edges(struct str s)
+{
+	while (s.n && !is_seen(s.p[0]))
+		s = str_skip(s, 1);
+	while (s.n && !is_seen(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
 /* Is the field's name From, plainly, or once the octets are dropped that careless programs drop? */
 static enum from_name name_of(struct str field, bool first, struct str *out_value)
 {
@@ -162,14 +173,14 @@ static enum from_name name_of(struct str field, bool first, struct str *out_valu
 	while (end && is_wsp(name.p[end - 1]))
 		end--;
 	for (size_t i = 0; i < name.n && n < sizeof seen; i++)
-		if ((unsigned char)name.p[i] > 0x20 && (unsigned char)name.p[i] < 0x7f)
+		if (is_seen(name.p[i]))
 			seen[n++] = name.p[i];
 	if (!str_ieq(str_of(seen, n), STR("from")))
 		return NOT_FROM;
 	if (str_ieq(str_head(name, end), STR("from")) && !led)
 		return IS_FROM;
 	/* "F rom" is no From to anyone. */
-	struct str trimmed = str_trim(name);
+	struct str trimmed = without_edges(name);
 	return str_find(trimmed, ' ') < trimmed.n && !has_any(trimmed, "\r\n") && !led ? NOT_FROM : LOOKS_LIKE_FROM;
 }
 
