@@ -96,11 +96,19 @@ static bool set_id(struct relay_filter *f, const char *id)
 
 struct gathered { const struct call *c; struct relay_entry shown[SHOWN]; struct arena a; struct buf rows; size_t n, shown_n; bool show_all, kept; /* kept: `shown` is filled */ };
 
+static bool is_shown(const struct gathered *g, const struct relay_entry *e)
+{
+	for (size_t i = 0; i < g->shown_n; i++)
+		if (g->shown[i].letter == e->letter && g->shown[i].n == e->n)
+			return true;
+	return false;
+}
+
 static void keep(struct gathered *g, const struct relay_entry *e)
 {
 	buf_u64(&g->rows, e->letter);
 	buf_u32(&g->rows, e->n);
-	if (g->shown_n < SHOWN && !g->kept) {
+	if (g->shown_n < SHOWN && !g->kept && !is_shown(g, e)) {
 		struct relay_entry *x = &g->shown[g->shown_n++];
 		*x = *e;
 		struct str *const texts[] = { &x->mid, &x->from, &x->to, &x->reason, &x->host, &x->tls, &x->subject, &x->envid, &x->orcpt };
@@ -310,6 +318,18 @@ static void say_result(const struct call *c, enum relay_act act, const size_t co
 
 static int by_number(const void *a, const void *b) { return memcmp(a, b, ROW); }
 
+/* In order, and each once: a script that takes messages out of `queue list --json` names one of three recipients three times. */
+static void one_of_each(struct gathered *g)
+{
+	size_t kept = 0;
+	qsort(g->rows.p, g->n, ROW, by_number);
+	for (size_t i = 0; i < g->n; i++)
+		if (!kept || memcmp(g->rows.p + (kept - 1) * ROW, g->rows.p + i * ROW, ROW) != 0)
+			memmove(g->rows.p + kept++ * ROW, g->rows.p + i * ROW, ROW);
+	g->n = kept;
+	g->rows.len = kept * ROW;
+}
+
 /* The next rows to be sent together: a letter's recipients are not parted where that can be helped, for they share a notice. */
 static size_t next_lot(struct str rows)
 {
@@ -327,7 +347,6 @@ static enum status act_on(struct ctl *ctl, struct call *c, enum relay_act act, s
 	struct str rest = buf_str(&g->rows);
 	struct why why = { 0 };
 	char what[64], after[100];
-	qsort(g->rows.p, g->n, ROW, by_number);
 	while (rest.n) {
 		size_t lot = next_lot(rest) * ROW;
 		struct msg_QUEUE_ACT q = { .act = (uint8_t)act, .rows = str_head(rest, lot), .reason = str_head(option(c, "text"), 320) };
@@ -381,6 +400,8 @@ static enum status act(struct ctl *ctl, struct call *c, enum relay_act act_)
 	arena_init(&g->a, ARENA);
 	buf_init(&g->rows, (size_t)ROW * FOUND_MAX);
 	s = gather(ctl, c, g);
+	if (g->n)
+		one_of_each(g);
 	if (s == STATUS_OK)
 		s = g->n ? confirm(ctl, c, act_, g) : nothing(c);
 	buf_done(&g->rows);

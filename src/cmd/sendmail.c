@@ -239,9 +239,20 @@ static const char *with_domain(const struct job *j, const char *address, char ou
 	return out;
 }
 
+/* RFC 3461 4: xtext. Like Postfix's -V, ours takes the id as it is. */
+static void add_envid(const char *id, struct buf *out)
+{
+	for (; *id; id++)
+		if (*id < '!' || *id > '~' || *id == '+' || *id == '=')
+			buf_addf(out, "+%02X", (unsigned char)*id);
+		else
+			buf_byte(out, *id);
+}
+
 static int say_mail(struct job *j, const char *sender, bool utf8, size_t size)
 {
-	char full[600];
+	char full[600], id_room[400];
+	struct buf id = { .p = id_room, .cap = sizeof id_room, .max = sizeof id_room };
 	size_t n = strlen(sender);
 	char bare[400];
 	(void)snprintf(bare, sizeof bare, "%s", sender);
@@ -249,8 +260,11 @@ static int say_mail(struct job *j, const char *sender, bool utf8, size_t size)
 		memmove(bare, bare + 1, n - 2);
 		bare[n - 2] = 0;
 	}
-	return command(j, "MAIL FROM:<%s> SIZE=%zu BODY=8BITMIME%s%s%s%s%s", with_domain(j, bare, full), size, utf8 ? " SMTPUTF8" : "", j->ret ? " RET=" : "", j->ret ? j->ret : "",
-	               j->envid ? " ENVID=" : "", j->envid ? j->envid : "");
+	add_envid(j->envid ? j->envid : "", &id);
+	if (id.failed)
+		return fail(j, 0, "the -V is too long");
+	return command(j, "MAIL FROM:<%s> SIZE=%zu BODY=8BITMIME%s%s%s%s%.*s", with_domain(j, bare, full), size, utf8 ? " SMTPUTF8" : "", j->ret ? " RET=" : "", j->ret ? j->ret : "",
+	               id.len ? " ENVID=" : "", PSTR(buf_str(&id)));
 }
 
 static bool send_body(struct job *j, struct str message)
@@ -326,12 +340,37 @@ static const char *own_name(void)
 	return pw ? pw->pw_name : "";
 }
 
+static enum rc add_recipients(const struct str *found, size_t n, struct str *rcpts, size_t *out_n, struct why *why)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (*out_n == RCPTS_MAX)
+			FAIL(why, RC_LIMIT, "more than %d recipients", RCPTS_MAX);
+		rcpts[(*out_n)++] = found[i];
+	}
+	return RC_OK;
+}
+
+/* Of the arguments, and with -t of the header. */
+static enum rc all_recipients(const struct job *j, struct str message, struct arena *a, struct str *rcpts, size_t *out_n, struct why *why)
+{
+	struct str *found = NULL;
+	size_t n = 0;
+	for (int i = 0; i < j->rcpt_n; i++) {
+		TRY(sendmail_argument(str_z(j->rcpts[i]), a, &found, &n, why));
+		TRY(add_recipients(found, n, rcpts, out_n, why));
+	}
+	if (!j->from_header)
+		return RC_OK;
+	TRY(sendmail_recipients(message, a, &found, &n, why));
+	return add_recipients(found, n, rcpts, out_n, why);
+}
+
 static int deliver(struct job *j)
 {
 	AUTO(buf_done) struct buf raw = { .max = MESSAGE_MAX }, plain = { .max = MESSAGE_MAX + (MESSAGE_MAX >> 2) }, message = { .max = MESSAGE_MAX + (MESSAGE_MAX >> 2) };
 	AUTO(arena_done) struct arena a = { .max = 64 << 20 };
-	struct str *rcpts = arena_new(&a, (RCPTS_MAX + (size_t)j->rcpt_n) * sizeof *rcpts), *found = NULL;
-	size_t n = 0, more = 0;
+	struct str *rcpts = arena_new(&a, RCPTS_MAX * sizeof *rcpts);
+	size_t n = 0;
 	struct why why = { 0 };
 	const char *sender = j->sender ? j->sender : own_name();
 	if (fd_read_all(0, MESSAGE_MAX, &raw, &why) != RC_OK)
@@ -345,14 +384,10 @@ static int deliver(struct job *j)
 	}
 	sendmail_message(buf_str(&raw), j->dot_ends, &plain);
 	enum rc rc = sendmail_qualify(buf_str(&plain), str_z(j->domain), &a, &message);
-	for (int i = 0; i < j->rcpt_n && rcpts; i++)
-		rcpts[n++] = str_z(j->rcpts[i]);
-	if (rc == RC_OK && j->from_header)
-		rc = sendmail_recipients(buf_str(&message), &a, &found, &more, &why);
+	if (rc == RC_OK && rcpts)
+		rc = all_recipients(j, buf_str(&message), &a, rcpts, &n, &why);
 	if (rc == RC_SYNTAX || rc == RC_LIMIT)
 		return fail(j, EX_DATAERR, "%s", why.text);
-	for (size_t i = 0; i < more && rcpts; i++)
-		rcpts[n++] = found[i];
 	if (rc != RC_OK || !rcpts || plain.failed)
 		return fail(j, EX_OSERR, "no memory for the message");
 	if (n == 0)

@@ -72,7 +72,7 @@ static bool is_submission(enum listener_proto p) { return p == LISTEN_SUBMISSION
 
 static struct smtp_config session_config(const struct door_visit *v)
 {
-	enum { BEFORE_LOGIN_MAX = 40 };
+	enum { BEFORE_LOGIN_MAX = 40, SENDMAIL_RECIPIENTS = 10000 /* as many as sendmail.c says in one go: it has no second transaction, for the first one cannot be taken back */ };
 	const struct config *c = v->e->config;
 	const struct stream_facts *f = stream_facts(v->stream);
 	struct smtp_config sc = { .kind = v->proto == LISTEN_LMTP ? SMTP_LMTP : is_submission(v->proto) ? SMTP_SUBMISSION : SMTP_RELAY_IN, .hostname = c->server_hostname,
@@ -83,6 +83,8 @@ static struct smtp_config session_config(const struct door_visit *v)
 		return sc;
 	sc.dsn = true;
 	sc.logged_in = v->has_uid;
+	if (v->has_uid && sc.max_recipients < SENDMAIL_RECIPIENTS)
+		sc.max_recipients = SENDMAIL_RECIPIENTS;
 	sc.plaintext_login = c->server_demo && f->loopback;
 	sc.scram = c->login_scram;
 	sc.max_before_login = BEFORE_LOGIN_MAX;

@@ -53,12 +53,12 @@ static bool one_of(struct str name, const struct str *names)
 	return str_ieq(name, names[0]) || str_ieq(name, names[1]) || str_ieq(name, names[2]);
 }
 
-struct list { struct arena *a; struct str *at; size_t n; struct why *why; };
+struct list { struct arena *a; struct str *at; size_t n, max; struct why *why; };
 
 static enum rc add_one(struct list *l, struct str address)
 {
-	if (l->n == RECIPIENTS_MAX)
-		FAIL(l->why, RC_LIMIT, "more than %d recipients", RECIPIENTS_MAX);
+	if (l->n == l->max)
+		FAIL(l->why, RC_LIMIT, "more than %zu recipients", l->max);
 	l->at[l->n++] = arena_str(l->a, address);
 	return l->a->full ? RC_NOMEM : RC_OK;
 }
@@ -89,11 +89,12 @@ static bool is_bare_name(struct str s)
 	return s.n > 0;
 }
 
-static enum rc add_all(struct list *l, const struct header_field *f)
+/* RC_SYNTAX: there is something in it that is no address. */
+static enum rc add_all(struct list *l, struct str value)
 {
 	bool sound = true, more = true;
-	TRY(add_list(l, f->value, &sound));
-	for (struct str rest = f->value, word; !sound && more;) {
+	TRY(add_list(l, value, &sound));
+	for (struct str rest = value, word; !sound && more;) {
 		bool whole = true;
 		more = str_cut(rest, ',', &word, &rest);
 		word = str_trim(word);
@@ -102,9 +103,17 @@ static enum rc add_all(struct list *l, const struct header_field *f)
 		else
 			TRY(add_list(l, word, &whole));
 		if (!whole)
-			FAIL(l->why, RC_SYNTAX, "the field %.*s cannot be read", PSTR(str_head(f->name, 40)));
+			return RC_SYNTAX;
 	}
 	return RC_OK;
+}
+
+static enum rc add_field(struct list *l, const struct header_field *f)
+{
+	enum rc rc = add_all(l, f->value);
+	if (rc == RC_SYNTAX)
+		FAIL(l->why, rc, "the field %.*s cannot be read", PSTR(str_head(f->name, 40)));
+	return rc;
 }
 
 static enum rc gather(struct str message, const struct str *names, struct list *l)
@@ -113,14 +122,14 @@ static enum rc gather(struct str message, const struct str *names, struct list *
 	bool broken = false;
 	for (size_t pos = 0; header_next(message, &pos, &f, &broken) == RC_OK;)
 		if (one_of(f.name, names))
-			TRY(add_all(l, &f));
+			TRY(add_field(l, &f));
 	return RC_OK;
 }
 
 enum rc sendmail_recipients(struct str message, struct arena *a, struct str **out, size_t *out_n, struct why *why)
 {
 	static const struct str resent[] = { STR_INIT("Resent-To"), STR_INIT("Resent-Cc"), STR_INIT("Resent-Bcc") }, plain[] = { STR_INIT("To"), STR_INIT("Cc"), STR_INIT("Bcc") };
-	struct list l = { .a = a, .at = arena_new(a, RECIPIENTS_MAX * sizeof *l.at), .why = why };
+	struct list l = { .a = a, .at = arena_new(a, RECIPIENTS_MAX * sizeof *l.at), .max = RECIPIENTS_MAX, .why = why };
 	if (!l.at)
 		return RC_NOMEM;
 	TRY(gather(message, resent, &l));
@@ -129,6 +138,23 @@ enum rc sendmail_recipients(struct str message, struct arena *a, struct str **ou
 	*out = l.at;
 	*out_n = l.n;
 	return RC_OK;
+}
+
+enum rc sendmail_argument(struct str text, struct arena *a, struct str **out, size_t *out_n, struct why *why)
+{
+	bool list = false;
+	for (size_t i = 0; i < text.n; i++)
+		list = list || memchr(" \t,;:<>()", text.p[i], 10);
+	size_t most = list ? text.n / 2 + 1 : 1; /* an address and what parts it from the next one are two octets at least */
+	struct list l = { .a = a, .at = arena_new(a, most * sizeof *l.at), .max = most, .why = why };
+	if (!l.at)
+		return RC_NOMEM;
+	enum rc rc = list ? add_all(&l, text) : add_one(&l, text);
+	if (rc == RC_SYNTAX)
+		FAIL(why, rc, "\"%.*s\" is no address", PSTR(str_head(text, 200)));
+	*out = l.at;
+	*out_n = l.n;
+	return rc;
 }
 
 /* ---- names without a domain ---- */

@@ -406,8 +406,8 @@ def test_the_queue_is_shown_and_steered_by_ids_and_filters(world):
     assert shown["to"] == "h0.0@late.example" and shown["subject"] == "a test"
     world.cli("queue", "free", mine[0]["id"], "--yes")
     wait_for(lambda: p.recipients() == ["h0.0@late.example"])
-    gone = json.loads(world.cli("queue", "drop", "-", "--yes", "--json", input=mine[1]["id"] + "\n").stdout.splitlines()[-1])
-    assert gone["done"] == 1
+    gone = json.loads(world.cli("queue", "drop", "-", "--yes", "--json", input=mine[1]["id"] + "\n" + mine[1]["mid"] + "\n" + mine[1]["id"] + "\n").stdout.splitlines()[-1])
+    assert gone["matched"] == gone["done"] == 1
     assert json.loads(world.cli("queue", "show", mine[1]["id"], "--json").stdout)["state"] == "dropped"
     world.cli("queue", "bounce", mine[2]["mid"], "--text", "no longer needed", "--yes")
     assert "no longer needed" in notice_about(world, mine[2]["to"]).as_string().replace("\n", " ")

@@ -566,6 +566,20 @@ def test_cron_and_its_like_name_people_without_a_domain(server):
         assert email.utils.parseaddr(got["From"])[1] == got["To"] == "root@demo.test" and "Cron Daemon" in got["From"]
 
 
+def test_recipients_of_sendmail_stand_in_the_arguments_as_people_write_them(server, user):
+    p = sendmail(server, "-f", user, f"Somebody <{user}>, bob@demo.test", "<alice@demo.test>", input=b"Subject: three of them\n\nhello\n")
+    assert p.returncode == 0, p.stderr.decode()
+    assert all(arrived(server, who, "three of them") for who in (user, "bob@demo.test", "alice@demo.test"))
+    assert sendmail(server, "-f", user, f"{user} bob@demo.test", input=b"x\n").returncode == 65  # EX_DATAERR
+    assert sendmail(server, "-f", user, "-V", "batch 7=a+b", user, input=b"Subject: an id of one's own\n\nhello\n").returncode == 0
+
+
+def test_sendmail_has_more_recipients_than_a_stranger_may_name(server, user):
+    p = sendmail(server, "-f", user, *[f"{user.replace('@', '+%d@' % i)}" for i in range(1200)], input=b"Subject: to many\n\nhello\n")
+    assert p.returncode == 0, p.stderr.decode()
+    assert arrived(server, user, "to many")
+
+
 def test_flags_may_stand_together(server, user):
     p = sendmail(server, "-tif", user, input=f"From: {user}\nTo: {user}\nSubject: flags\n\nbefore\n.\nafter\n".encode())
     assert p.returncode == 0, p.stderr

@@ -35,6 +35,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		for (size_t i = 0; i < count; i++)
 			if (!list[i].p)
 				abort();
+	if (sendmail_argument(str_of(data + 1, n - 1), &a, &list, &count, &why) == RC_OK)
+		for (size_t i = 0; i < count; i++)
+			if (!list[i].p)
+				abort();
 	(void)sendmail_has_from(buf_str(&once));
 	return 0;
 }

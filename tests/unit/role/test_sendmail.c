@@ -54,6 +54,28 @@ static void recipients_are_those_of_the_header_and_of_a_resent_one_alone(void **
 	}
 }
 
+static void an_argument_is_an_address_or_a_list_of_them(void **state)
+{
+	static const struct { struct str in; const char *want; } cases[] = {
+		{ STR_INIT("a@b"), "a@b " }, { STR_INIT("root"), "root " }, { STR_INIT("j\xc3\xb6@b"), "j\xc3\xb6@b " }, { STR_INIT("a..b@c"), "a..b@c " }, { STR_INIT("-x@b"), "-x@b " },
+		{ STR_INIT("<a@b>"), "a@b " }, { STR_INIT("Bob B <a@b>"), "a@b " }, { STR_INIT("a@b,c@d , root"), "a@b c@d root " }, { STR_INIT("\"x, y\" <a@b>, g: c@d;"), "a@b c@d " },
+		{ STR_INIT("a@b (home, not work)"), "a@b " }, { STR_INIT("\"a b\"@c"), "\"a b\"@c " }, { STR_INIT("a@b c@d"), NULL }, { STR_INIT("a@b\r\nDATA <x"), NULL }, { STR_INIT("a@[IPv6:::1]"), "a@[IPv6:::1] " },
+		{ STR_INIT(""), " " }, { STR_INIT("a@b,,c@d,"), "a@b c@d " },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct arena a AUTO(arena_done);
+		struct str *list = NULL;
+		size_t n = 0;
+		struct why why = { 0 };
+		char got[200] = "";
+		arena_init(&a, 1 << 20);
+		assert_int_equal(sendmail_argument(cases[i].in, &a, &list, &n, &why), cases[i].want ? RC_OK : RC_SYNTAX);
+		for (size_t k = 0, at = 0; k < n; k++)
+			at += (size_t)snprintf(got + at, sizeof got - at, "%.*s ", PSTR(list[k]));
+		assert_string_equal(got, cases[i].want ? cases[i].want : "");
+	}
+}
+
 static void names_without_a_domain_get_ours_in_address_fields(void **state)
 {
 	static const struct { struct str in; const char *want; } cases[] = {
@@ -85,6 +107,7 @@ int main(void)
 		cmocka_unit_test(a_text_without_a_header_gets_an_empty_one),
 		cmocka_unit_test(a_dot_alone_ends_it_only_where_it_may),
 		cmocka_unit_test(recipients_are_those_of_the_header_and_of_a_resent_one_alone),
+		cmocka_unit_test(an_argument_is_an_address_or_a_list_of_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
