@@ -107,9 +107,12 @@ static bool is_furniture(const struct entry *e)
 	return str_ends(e->name, STR("/")) || str_starts(e->name, STR("__MACOSX/")) || str_starts(e->name, STR("."));
 }
 
+static bool is_named_as_report(const struct entry *e) { return str_iends(e->name, STR(".xml")) || str_iends(e->name, STR(".json")); }
+
+/* The only file, or the only one with a report's name: others may lie beside it. Which of two reports would be lost is not for us to say. */
 static enum rc choose(struct str in, struct entry *out, struct why *why)
 {
-	size_t end, found = 0;
+	size_t end, found = 0, named = 0;
 	struct entry e;
 	if (!find_end(in, &end))
 		FAIL(why, RC_SYNTAX, "the zip archive has no directory");
@@ -121,10 +124,13 @@ static enum rc choose(struct str in, struct entry *out, struct why *why)
 			FAIL(why, RC_SYNTAX, "the zip archive's directory is damaged");
 		if (is_furniture(&e))
 			continue;
-		*out = e;
+		bool report = is_named_as_report(&e);
+		if (report || named == 0)
+			*out = e;
+		named += report;
 		found++;
 	}
-	if (found != 1)
+	if (found != 1 && named != 1)
 		FAIL(why, found ? RC_LIMIT : RC_NOTFOUND, "the zip archive has %zu files where a report is one", found);
 	return RC_OK;
 }

@@ -2,7 +2,9 @@
  * entities of its own, no text longer than REPORT_TEXT_MAX; rows as many as the arena's ceiling takes. */
 #include "origin/report_internal.h"
 
+#include "base/codec.h"
 #include "base/mem.h"
+#include "mail/charset.h"
 #include <expat.h>
 
 enum { DEPTH_MAX = 32, ROWS_MAX = 500000 };
@@ -318,6 +320,32 @@ static bool misdeclared(struct str xml)
 	return str_starts(xml, STR("<?xml")) && str_ifind_str(declaration, STR("utf-16")) < declaration.n;
 }
 
+/* The character that an octet is by itself in that charset; -1: none. */
+static int character_of(const char *charset, int octet)
+{
+	AUTO(buf_done) struct buf text = { .max = 256 };
+	char c = (char)octet;
+	uint32_t u = 0;
+	if (octet < 0x80)
+		return octet;
+	bool ok = charset_to_utf8(str_z(charset), str_of(&c, 1), &text) && text.len && utf8_next(buf_str(&text), &u) == text.len;
+	return ok && u >= 0x80 && u < 0x10000 ? (int)u : -1;
+}
+
+/* An encoding that expat does not know, as windows-1252: taken where US-ASCII is itself in it, and beyond that as far as an octet is a character. */
+static int XMLCALL on_encoding(void *unused, const char *name, XML_Encoding *out)
+{
+	static const struct str ascii = STR_INIT(" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~");
+	AUTO(buf_done) struct buf same = { .max = 1024 };
+	(void)unused;
+	if (!charset_to_utf8(str_z(name), ascii, &same) || !str_eq(buf_str(&same), ascii))
+		return XML_STATUS_ERROR;
+	*out = (XML_Encoding){ .data = NULL };
+	for (int i = 0; i < 256; i++)
+		out->map[i] = character_of(name, i);
+	return XML_STATUS_OK;
+}
+
 enum rc report_read_xml(struct str xml, struct arena *a, struct report_aggregate *out, struct why *why)
 {
 	static const struct str none = STR_INIT("");
@@ -339,6 +367,7 @@ enum rc report_read_xml(struct str xml, struct arena *a, struct report_aggregate
 	XML_SetUserData(r.parser, &r);
 	XML_SetElementHandler(r.parser, on_start, on_end);
 	XML_SetCharacterDataHandler(r.parser, on_text);
+	XML_SetUnknownEncodingHandler(r.parser, on_encoding, NULL);
 	XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
 	XML_SetEntityDeclHandler(r.parser, on_entity);
 	enum rc rc = feed(&r, xml);

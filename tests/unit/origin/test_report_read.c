@@ -113,6 +113,30 @@ static void a_declaration_of_utf16_that_is_not_true_is_passed_over(void **state)
 	refused(STR("<?xml version=\"1.0\" encoding=\"x-nobody\"?>" GOOD), RC_SYNTAX, "unknown encoding");
 }
 
+static void charsets_of_one_octet_a_character_are_read(void **state)
+{
+	static const struct { const char *charset, *org; struct str want; } cases[] = {
+		{ "windows-1252", "J\xf6rg \x80\x97", STR_INIT("J\xc3\xb6rg \xe2\x82\xac\xe2\x80\x94") }, { "Windows-1251", "\xc0", STR_INIT("\xd0\x90") },
+		{ "iso-8859-15", "\xa4", STR_INIT("\xe2\x82\xac") }, { "iso-8859-1", "\xe9", STR_INIT("\xc3\xa9") }, { "gb18030", "plain", STR_INIT("plain") },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		AUTO(buf_done) struct buf xml = { .max = 1 << 16 };
+		AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+		struct report r;
+		struct why why;
+		buf_addf(&xml, "<?xml version=\"1.0\" encoding=\"%s\"?>%s", cases[i].charset, GOOD);
+		good(buf_str(&xml), 5);
+		buf_clear(&xml);
+		buf_addf(&xml, "<?xml version=\"1.0\" encoding=\"%s\"?><feedback><report_metadata><org_name>%s</org_name>"
+		               "<date_range><begin>1700000000</begin><end>1700086399</end></date_range></report_metadata>" POLICY "</feedback>", cases[i].charset, cases[i].org);
+		assert_int_equal(read_into(buf_str(&xml), &a, &r, &why), RC_OK);
+		SAME(r.dmarc.org, cases[i].want);
+	}
+	refused(STR("<?xml version=\"1.0\" encoding=\"shift_jis\"?><feedback><report_metadata><org_name>\x83\x65</org_name></report_metadata></feedback>"), RC_SYNTAX, "");
+	refused(STR("<?xml version=\"1.0\" encoding=\"utf-7\"?>" GOOD), RC_SYNTAX, "unknown encoding");
+	refused(STR("<?xml version=\"1.0\" encoding=\"ibm037\"?>" GOOD), RC_SYNTAX, "unknown encoding");
+}
+
 static void utf16_is_read(void **state)
 {
 	static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-16\"?>" GOOD;
@@ -279,6 +303,42 @@ static void archives_within_archives_are_refused(void **state)
 	refused(buf_str(&twice), RC_LIMIT, "archive within");
 	zipped(STR("r.xml.gz"), buf_str(&gz), 8, NULL, &zip);
 	refused(buf_str(&zip), RC_LIMIT, "archive within");
+}
+
+/* One archive of several files: each is zipped by itself, and their directories put behind one another. */
+static void zipped_together(const struct str *names, const struct str *texts, size_t n, struct buf *out)
+{
+	AUTO(buf_done) struct buf directory = { .max = 1 << 20 };
+	for (size_t i = 0; i < n; i++) {
+		AUTO(buf_done) struct buf one = { .max = 1 << 20 };
+		size_t local = 30 + names[i].n + texts[i].n;
+		zipped(names[i], texts[i], 0, &(struct zip_lie){ .local = (uint32_t)out->len }, &one);
+		buf_add(out, str_head(buf_str(&one), local));
+		buf_add(&directory, str_of(one.p + local, 46 + names[i].n));
+	}
+	size_t central = out->len;
+	buf_add(out, buf_str(&directory));
+	buf_add(out, STR("PK\5\6"));
+	le(out, 0, 4), le(out, (uint32_t)n, 2), le(out, (uint32_t)n, 2), le(out, (uint32_t)directory.len, 4), le(out, (uint32_t)central, 4), le(out, 0, 2);
+}
+
+static void a_file_beside_the_report_does_not_hide_it(void **state)
+{
+	static const struct str names[] = { STR_INIT("readme.txt"), STR_INIT("Report.XML"), STR_INIT("style.xsl") };
+	static const struct str texts[] = { STR_INIT("<hello>"), STR_INIT(GOOD), STR_INIT("<xsl/>") };
+	static const struct str two[] = { STR_INIT("a.xml"), STR_INIT("b.xml") }, both[] = { STR_INIT(GOOD), STR_INIT(GOOD) };
+	static const struct str plain[] = { STR_INIT("a"), STR_INIT("b") };
+	for (size_t from = 0; from < 2; from++) {
+		AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+		zipped_together(names + from, texts + from, 3 - from, &zip);
+		good(buf_str(&zip), 5);
+	}
+	AUTO(buf_done) struct buf reports = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf nameless = { .max = 1 << 20 };
+	zipped_together(two, both, 2, &reports);
+	refused(buf_str(&reports), RC_LIMIT, "2 files where a report is one");
+	zipped_together(plain, both, 2, &nameless);
+	refused(buf_str(&nameless), RC_LIMIT, "2 files where a report is one");
 }
 
 static void broken_archives_are_refused(void **state)
@@ -448,6 +508,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bare_file_is_read_in_every_wrapping),
 		cmocka_unit_test(a_declaration_of_utf16_that_is_not_true_is_passed_over),
+		cmocka_unit_test(charsets_of_one_octet_a_character_are_read),
 		cmocka_unit_test(utf16_is_read),
 		cmocka_unit_test(namespaces_and_order_do_not_matter),
 		cmocka_unit_test(the_namespace_of_rfc_9990_is_seen),
@@ -461,6 +522,7 @@ int main(void)
 		cmocka_unit_test(a_gzip_bomb_is_refused),
 		cmocka_unit_test(too_large_unpacked_is_refused),
 		cmocka_unit_test(archives_within_archives_are_refused),
+		cmocka_unit_test(a_file_beside_the_report_does_not_hide_it),
 		cmocka_unit_test(broken_archives_are_refused),
 		cmocka_unit_test(a_report_is_found_in_mail_whatever_its_part_says),
 		cmocka_unit_test(a_tls_report_is_read),
