@@ -71,18 +71,22 @@ static enum rc add_local(struct edge_post *p, struct map *boxes, const struct ro
 	return known ? RC_OK : map_put_u64(boxes, box_key(t), n);
 }
 
-static enum rc plan_rcpt(struct edge_post *p, struct map *boxes, struct map *remotes, struct edge_rcpt *r)
+static enum rc plan_here(struct edge_post *p, struct map *boxes, struct edge_rcpt *r)
 {
 	r->slots = arena_new(p->a, (r->place_n + 1) * sizeof *r->slots);
 	if (!r->slots)
 		return RC_NOMEM;
+	for (size_t i = 0; i < r->place_n; i++)
+		if (!r->places[i].remote)
+			TRY(add_local(p, boxes, &r->places[i], &r->slots[i]));
+	return RC_OK;
+}
+
+static enum rc plan_elsewhere(struct edge_post *p, struct map *remotes, struct edge_rcpt *r, bool direct)
+{
 	for (size_t i = 0; i < r->place_n; i++) {
 		const struct route_target *t = &r->places[i];
-		if (!t->remote) {
-			TRY(add_local(p, boxes, t, &r->slots[i]));
-			continue;
-		}
-		if (map_get(remotes, t->address))
+		if (!t->remote || (t->via.n == 0) != direct || map_get(remotes, t->address))
 			continue;
 		TRY(map_put(remotes, t->address, r));
 		TRY(add_remote(p, r, t));
@@ -105,7 +109,10 @@ enum rc edge_post_plan(struct edge_post *p)
 	map_init(&remotes, places + 1);
 	enum rc rc = p->targets && p->results && p->buckets ? RC_OK : RC_NOMEM;
 	for (size_t i = 0; i < p->rcpt_n && rc == RC_OK; i++)
-		rc = plan_rcpt(p, &boxes, &remotes, &p->rcpts[i]);
+		rc = plan_here(p, &boxes, &p->rcpts[i]);
+	/* Who is named himself gets it from its sender, whatever group he is a member of: that is whose NOTIFY and whose notices it is about. */
+	for (size_t i = 0; i < 2 * p->rcpt_n && rc == RC_OK; i++)
+		rc = plan_elsewhere(p, &remotes, &p->rcpts[i % p->rcpt_n], i < p->rcpt_n);
 	map_done(&boxes);
 	map_done(&remotes);
 	p->letters = arena_new(p->a, (p->bucket_n + 1) * sizeof *p->letters);

@@ -461,12 +461,14 @@ enum rc domain_canonical(struct str domain, char out[DOMAIN_MAX], struct str *ou
 	return RC_OK;
 }
 
-enum rc address_canonical(struct str address, char out[ADDRESS_MAX], struct str *out_address)
+static enum rc canonical(struct str address, bool blanks, char out[ADDRESS_MAX], struct str *out_address)
 {
+	size_t local = address.n - address_domain(address).n;
 	if (address.n > ADDRESS_MAX)
 		return RC_LIMIT;
 	for (size_t i = 0; i < address.n; i++) {
-		if ((unsigned char)address.p[i] <= 0x20 || address.p[i] == 0x7f)
+		bool blank = blanks && i < local && address.p[i] == ' ';
+		if (((unsigned char)address.p[i] <= 0x20 && !blank) || address.p[i] == 0x7f)
 			return RC_SYNTAX;
 		out[i] = ascii_lower(address.p[i]);
 	}
@@ -474,6 +476,10 @@ enum rc address_canonical(struct str address, char out[ADDRESS_MAX], struct str 
 	struct str domain = address_domain(*out_address);
 	return domain.n == 0 || domain.n > DOMAIN_MAX || domain.n + 1 >= address.n ? RC_SYNTAX : RC_OK;
 }
+
+enum rc address_canonical(struct str address, char out[ADDRESS_MAX], struct str *out_address) { return canonical(address, false, out, out_address); }
+
+enum rc address_asked(struct str address, char out[ADDRESS_MAX], struct str *out_address) { return canonical(address, true, out, out_address); }
 
 struct str address_domain(struct str address)
 {

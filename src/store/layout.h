@@ -99,6 +99,8 @@ MUST_USE enum rc domain_row_parse(struct str v, struct str *out_catch_all);
 MUST_USE enum rc name_canonical(struct str name, char out[NAME_MAX_OCTETS], struct str *out_name, struct why *why);
 /* Addresses and domains in lower case (ASCII; the rest stays). RC_SYNTAX, RC_LIMIT. */
 MUST_USE enum rc address_canonical(struct str address, char out[ADDRESS_MAX], struct str *out_address);
+/* The same of an address that is asked for: its local part may have blanks (RFC 5321 4.1.2: a quoted string). No row has such a one, but its domain may be ours. */
+MUST_USE enum rc address_asked(struct str address, char out[ADDRESS_MAX], struct str *out_address);
 MUST_USE enum rc domain_canonical(struct str domain, char out[DOMAIN_MAX], struct str *out_domain);
 struct str address_domain(struct str address);
 /* Without the plus-tag: from the first '+' of the local part, unless it stands first, to its end. *out_tag "" and the address itself: there is none. */

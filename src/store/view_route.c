@@ -505,7 +505,7 @@ enum rc view_route(struct view *v, struct str address, struct arena *a, struct r
 	char text[ADDRESS_MAX];
 	struct str canonical;
 	struct walk w = { .v = v };
-	enum rc rc = address_canonical(address, text, &canonical);
+	enum rc rc = address_asked(address, text, &canonical);
 	if (rc != RC_OK)
 		FAIL(why, rc == RC_LIMIT ? RC_LIMIT : RC_DENIED, "not an address of ours");
 	TRY(view_begin(v, why));

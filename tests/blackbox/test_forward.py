@@ -153,6 +153,27 @@ def test_a_bounce_to_the_rewritten_sender_finds_its_way_back(house, world):
     assert code == 550 and text.startswith(b"5.1.1")
 
 
+def test_a_sender_whose_name_has_to_be_quoted_gets_his_bounce(house, world):
+    assert stranger(house, "bob@demo.test", "quoted", sender='"joe at home"@proved.example')[0] == 250
+    rewritten = wait_for(lambda: world.find("bob@far.example", "quoted"))["from"]
+    assert rewritten.startswith('"SRS0=')
+    assert stranger(house, rewritten, "a quoted bounce", sender="")[0] == 250
+    assert wait_for(lambda: world.find('"joe at home"@proved.example', "a quoted bounce"))["from"] == ""
+    code, text = stranger(house, '"no body"@demo.test', "to nobody")
+    assert code == 550 and b"no such address here" in text
+
+
+def test_who_is_named_beside_his_group_gets_it_from_its_sender(house, world):
+    house.cli("group", "add", "beside@demo.test", "--owner", "carol@demo.test")
+    house.cli("group", "members", "beside@demo.test", "--add", "eve@far.example", "--add", "alice@demo.test")
+    with smtplib.SMTP("localhost", house.submission, local_hostname="client.example") as c:
+        c.starttls(context=tls(house))
+        c.login("bob@demo.test", PASSWORD)
+        assert c.sendmail("bob@demo.test", ["beside@demo.test", "eve@far.example"], b"From: bob@demo.test\r\nSubject: twice named\r\n\r\nhello\r\n") == {}
+    m = wait_for(lambda: world.find("eve@far.example", "twice named"))
+    assert m["from"] == "bob@demo.test" and b"Delivered-To" not in m["body"]
+
+
 def test_a_receipt_of_ours_finds_the_way_back_too(house, world):
     """A null sender to a rewritten address, from somebody who has logged in."""
     assert stranger(house, "bob@demo.test", "read me")[0] == 250
