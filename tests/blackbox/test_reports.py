@@ -47,7 +47,7 @@ REPORT_ZONE = (
     + "demo.test. 300 IN SOA ns.demo.test. hostmaster.demo.test. 1 3600 600 864000 1\n" + wants("good.example") + wants("watch.example")
     + txt("small.example", "v=spf1 -all") + txt("_dmarc.small.example", "v=DMARC1; p=none; rua=mailto:u2@demo.test!1k") + wants("small.example")
     + txt("_dmarc.sly.example", "v=DMARC1; p=none; rua=mailto:u3@demo.test")
-    + txt("_dmarc.far.example", "v=DMARC1; p=none; rua=mailto:dmarc@far.example")
+    + "; TIMEOUT far.example MX\n" + txt("_dmarc.far.example", "v=DMARC1; p=none; rua=mailto:dmarc@far.example")
     + txt("tls._domainkey.good.example", key_record(TLS_SEED, "s=tlsrpt; "))
     + txt("_dmarc.none.example", "v=DMARC1; p=none; rua=mailto:nobody-here@demo.test") + wants("none.example")
     + txt("_dmarc.moved.example", "v=DMARC1; p=none; rua=mailto:u4@demo.test") + txt("moved.example._report._dmarc.demo.test", "v=DMARC1; rua=mailto:u5@demo.test")
