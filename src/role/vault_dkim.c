@@ -60,7 +60,8 @@ static void note_move(void *arg, const struct vault_dkim *k)
 void vault_on_dkim_turn(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	const struct msg_DKIM_TURN *m = msg;
-	const struct config *c = ((struct role_env *)env)->config;
+	struct role_env *role = env;
+	const struct config *c = role->config;
 	struct vault_dkim_rules rules = { (int64_t)c->dkim_settle, (int64_t)c->dkim_rotate, (int64_t)c->dkim_revoke };
 	struct arena a;
 	struct buf moved;
@@ -76,7 +77,7 @@ void vault_on_dkim_turn(void *env, struct ipc_peer *from, struct ipc_call *call,
 	for (size_t i = 0; rc == RC_OK && i < n; i++)
 		look[i] = (struct vault_dkim_look){ cursor_u64(&in), cursor_u8(&in) != 0 };
 	if (rc == RC_OK)
-		rc = vault_dkim_turn(vault_of(env), &rules, wall_ms(), look, n, &(struct vault_dkim_listener){ note_move, &moved }, &why);
+		rc = vault_dkim_turn(vault_of(env), &rules, wall_ms(), loop_now(role->loop), look, n, &(struct vault_dkim_listener){ note_move, &moved }, &why);
 	ipc_answer(call, rc, &why, &(struct msg_DKIM_TURN_answer){ .moved = buf_str(&moved) });
 	buf_done(&moved);
 	arena_done(&a);

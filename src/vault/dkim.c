@@ -317,6 +317,7 @@ enum rc vault_dkim_make(struct vault *v, struct str domain, bool first_only, int
 
 /* ---- the clock ---- */
 
+enum { JUMP_MS = 300000 /* less than this harms no key */ };
 struct turn { struct vault *v; const struct vault_dkim_rules *r; int64_t now; const struct vault_dkim_listener *l; struct why *why; };
 
 static enum rc moved(const struct turn *t, struct dkim_entry *e, enum vault_dkim_state to)
@@ -408,10 +409,30 @@ static enum rc rotate_old(const struct turn *t)
 	return worst;
 }
 
-enum rc vault_dkim_turn(struct vault *v, const struct vault_dkim_rules *r, int64_t now_ms, const struct vault_dkim_look *look, size_t n,
+/* The clock was set: a day that it skipped has not passed. What was written since is by the clock as it is. */
+static enum rc follow_clock(const struct turn *t, int64_t steady_ms)
+{
+	struct dkim_set *s = &t->v->dkim;
+	int64_t passed = steady_ms - s->turned_steady_ms, jump = t->now - s->turned_ms - passed;
+	bool first = s->turned_ms == 0;
+	s->turned_ms = t->now;
+	s->turned_steady_ms = steady_ms;
+	if (first || passed < 0 || (jump > -JUMP_MS && jump < JUMP_MS))
+		return RC_OK;
+	for (size_t i = 0; i < s->n; i++) {
+		struct dkim_entry *e = s->entry[i];
+		int64_t at = e->k.at_ms[e->k.state];
+		if (e->k.state != VAULT_DKIM_REVOKED && (at < t->now - passed || at > t->now) && at + jump > 0)
+			TRY(move(t->v, e, e->k.state, at + jump, t->why));
+	}
+	return RC_OK;
+}
+
+enum rc vault_dkim_turn(struct vault *v, const struct vault_dkim_rules *r, int64_t now_ms, int64_t steady_ms, const struct vault_dkim_look *look, size_t n,
                         const struct vault_dkim_listener *l, struct why *why)
 {
 	struct turn t = { v, r, now_ms, l, why };
+	TRY(follow_clock(&t, steady_ms));
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < v->dkim.n; j++)
 			if (v->dkim.entry[j]->k.id == look[i].id)

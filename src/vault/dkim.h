@@ -37,9 +37,10 @@ MUST_USE enum rc vault_dkim_forget(struct vault *v, struct str domain, struct wh
  * Ed25519: PureEdDSA over the digest (RFC 8463 3). RC_NOTFOUND, RC_DENIED (not a signing key), RC_SYNTAX (no whole number of digests). */
 MUST_USE enum rc vault_dkim_sign(struct vault *v, struct str domain, struct str selector, struct str digests, struct buf *out, struct why *why);
 
-/* The clock: what the DNS said of some keys, and how long things take. Moves what is due; `moved` hears of each. */
+/* The clock: what the DNS said of some keys, and how long things take. Moves what is due; `moved` hears of each. `steady_ms` is of a clock that nobody
+ * sets: where the other one was set between two turns, forward or back, the ages of the keys stay what they are. */
 struct vault_dkim_rules { int64_t settle_ms, rotate_ms, revoke_ms; }; /* rotate_ms 0: only by hand */
 struct vault_dkim_look { uint64_t id; bool seen; };
 struct vault_dkim_listener { void (*moved)(void *arg, const struct vault_dkim *k); void *arg; };
-MUST_USE enum rc vault_dkim_turn(struct vault *v, const struct vault_dkim_rules *r, int64_t now_ms, const struct vault_dkim_look *look, size_t n,
+MUST_USE enum rc vault_dkim_turn(struct vault *v, const struct vault_dkim_rules *r, int64_t now_ms, int64_t steady_ms, const struct vault_dkim_look *look, size_t n,
                                  const struct vault_dkim_listener *l, struct why *why);

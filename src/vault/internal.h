@@ -12,6 +12,7 @@ struct dkim_set {
 	struct map by_name;
 	uint64_t uses;
 	unsigned ready;
+	int64_t turned_ms, turned_steady_ms; /* by either clock, the last turn; 0 = none yet */
 };
 /* The vault's one object, between its files. */
 enum { TLS_MAX = 256, TICKETS = 3, TICKET_LEN = 48, PASSWORD_MAX_LEN = 1024 };

@@ -1,5 +1,6 @@
-"""The queue and a wall clock that jumps by a year and back: nothing is lost, bounced, told or put off because of it. The clock is set under all of the server's processes by a module that is
+"""The queue, DKIM keys and a wall clock that jumps by a year and back: nothing is lost, bounced, told, put off or retired because of it. The clock is set under all of the server's processes by a module that is
 loaded into them (tests/relay/clock_jump.c); the queue's own waits count from the machine's start, as they do when an administrator sets the clock."""
+import calendar
 import json
 import os
 import pathlib
@@ -31,12 +32,16 @@ class Clock:
             f.write(struct.pack("=q", seconds))
 
 
+def under(clock):
+    assert MODULE.exists(), f"{MODULE} is not built"
+    return {"LD_PRELOAD": str(MODULE), "LETTERLOCK_CLOCK_JUMP": str(clock.path), "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+
+
 @pytest.fixture
 def house(fresh, tmp_path):
-    assert MODULE.exists(), f"{MODULE} is not built"
     clock, port, answer = Clock(tmp_path / "jump"), free_port(), ["450 4.2.0 not now"]
     env = relay_env(tmp_path, port, zone_text(("clock.example", "127.0.6.1")))
-    s = fresh(env={**env, "LD_PRELOAD": str(MODULE), "LETTERLOCK_CLOCK_JUMP": str(clock.path), "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"})
+    s = fresh(env={**env, **under(clock)})
     s.clock, s.answer = clock, answer
     s.peer = Peer(port, "127.0.6.1", say=lambda verb, line: answer[0] if verb == "RCPT" else None)
     yield s
@@ -105,3 +110,28 @@ def test_the_clock_really_jumps(house):
     for jump in (0, YEAR, -YEAR):
         house.clock.set(jump)
         assert abs(ahead(house) - jump) < 60
+
+
+def keys_of(s):
+    return [json.loads(line) for line in s.cli("dkim", "list", "clock.example", "--json").stdout.splitlines()]
+
+
+def signing_since(s):
+    """{selector: Unix time} of the keys that sign, once that is the pair and there is no other key."""
+    since = {k["selector"]: calendar.timegm(time.strptime(k["signing"], "%Y-%m-%dT%H:%M:%SZ")) for k in keys_of(s) if k["state"] == "signing"}
+    return since if len(since) == len(keys_of(s)) == 2 else None
+
+
+@pytest.mark.parametrize("jump", [YEAR, -YEAR])
+def test_a_year_makes_no_dkim_key_older(fresh, tmp_path, jump):
+    zone, clock = tmp_path / "zone", Clock(tmp_path / "jump")
+    zone.write_text("example. 60 IN SOA ns.example. hostmaster.example. 1 3600 600 864000 1\n")
+    s = fresh(env={**under(clock), "LETTERLOCK_DNS": f'forwarder = "none"\nzones = "{zone}"\n}}\ndkim {{\ncheck = "1s"\nsettle = 0\n'})
+    s.cli("domain", "add", "clock.example")
+    zone.write_text(zone.read_text() + "".join(
+        f'{k["name"]}. 60 IN TXT {" ".join(json.dumps(k["record"][i:i + 250]) for i in range(0, len(k["record"]), 250))}\n' for k in keys_of(s)))
+    s.cli("reload")
+    before = wait_for(lambda: signing_since(s), 30)
+    clock.set(jump)
+    now = wait_for(lambda: (got := signing_since(s)) != before and got, 30)
+    assert all(abs(now[k] - before[k] - jump) < 60 for k in before)

@@ -39,8 +39,7 @@ static void note(void *arg, const struct vault_dkim *k)
 	(void)snprintf(m->text + at, sizeof m->text - at, "%.*s %s;", PSTR(k->selector), vault_dkim_state_name(k->state));
 }
 
-/* A turn in which the DNS says `seen` of every key of that stem, and nothing of the others. */
-static struct moves turn(struct vault *v, int64_t now, const char *stem, bool seen)
+static struct moves turn_by(struct vault *v, int64_t now, int64_t steady, const char *stem, bool seen)
 {
 	struct moves m = { 0 };
 	struct why why = { 0 };
@@ -52,9 +51,12 @@ static struct moves turn(struct vault *v, int64_t now, const char *stem, bool se
 		if (stem && str_starts(k.selector, str_z(stem)))
 			look[n++] = (struct vault_dkim_look){ k.id, seen };
 	}
-	assert_int_equal(vault_dkim_turn(v, &rules, now, look, n, &(struct vault_dkim_listener){ note, &m }, &why), RC_OK);
+	assert_int_equal(vault_dkim_turn(v, &rules, now, steady, look, n, &(struct vault_dkim_listener){ note, &m }, &why), RC_OK);
 	return m;
 }
+
+/* A turn in which the DNS says `seen` of every key of that stem, and nothing of the others. Nobody has set the clock. */
+static struct moves turn(struct vault *v, int64_t now, const char *stem, bool seen) { return turn_by(v, now, now - november + 1000, stem, seen); }
 
 /* A vault in which 202611a signs since `november`. */
 static struct vault *signing(struct place *p, const char *domain)
@@ -202,6 +204,35 @@ static void a_clock_that_was_ahead_delays_nothing_by_years(void **state)
 	vault_close(&v);
 }
 
+static void a_clock_that_jumps_makes_no_key_older_or_younger(void **state)
+{
+	static const int64_t year = 365 * 86400000LL, day = 86400000;
+	static const int64_t jumps[] = { year, -year };
+	for (size_t i = 0; i < 2; i++) {
+		struct place *p = *state;
+		struct why why = { 0 };
+		struct vault *v = open_it(p);
+		const char *domain = i ? "back.example" : "ahead.example";
+		int64_t jump = jumps[i], began = november + rules.settle_ms, now = began + day;
+		make(v, domain, november);
+		(void)turn(v, november, "202611a", true);
+		(void)turn(v, began, "202611a", true);
+		assert_int_equal(vault_dkim_retire(v, str_z(domain), STR("202611a-ed"), now, &why), RC_OK);
+		assert_int_equal(turn(v, now, NULL, false).n, 0);
+		assert_int_equal(turn_by(v, now + jump + 600000, now - november + 601000, NULL, false).n, 0);
+		assert_int_equal(turn_by(v, now + 1200000, now - november + 1201000, NULL, false).n, 0);
+		assert_int_equal(turn_by(v, now + jump + 1800000, now - november + 1801000, NULL, false).n, 0);
+		/* what passes after it counts on from what had passed before */
+		assert_int_equal(turn_by(v, now + jump + rules.revoke_ms - 1, now - november + 999 + rules.revoke_ms, NULL, false).n, 0);
+		assert_string_equal(turn_by(v, now + jump + rules.revoke_ms, now - november + 1000 + rules.revoke_ms, NULL, false).text, "202611a-ed revoked;");
+		assert_int_equal(turn_by(v, began + jump + rules.rotate_ms - 1, began - november + 999 + rules.rotate_ms, NULL, false).n, 0);
+		assert_int_equal(turn_by(v, began + jump + rules.rotate_ms, began - november + 1000 + rules.rotate_ms, NULL, false).n, 2);
+		vault_close(&v);
+		drop_place(state);
+		make_place(state);
+	}
+}
+
 static void copy_file(const char *from, const char *to)
 {
 	static char bytes[1 << 20];
@@ -232,7 +263,7 @@ static void of_two_that_sign_after_a_crash_the_older_is_retired(void **state)
 	make(v, "example.org", now);
 	(void)turn(v, now, "202611b", true);
 	now += rules.settle_ms;
-	assert_int_equal(vault_dkim_turn(v, &rules, now, NULL, 0, &(struct vault_dkim_listener){ keep_first_step, p }, &why), RC_OK);
+	assert_int_equal(vault_dkim_turn(v, &rules, now, now - november + 1000, NULL, 0, &(struct vault_dkim_listener){ keep_first_step, p }, &why), RC_OK);
 	assert_string_equal(state_of(v, "example.org", "202611a-rsa"), "retired");
 	vault_close(&v);
 	(void)snprintf(kept, sizeof kept, "%s/key", p->dir);
@@ -263,7 +294,7 @@ static void a_domain_that_can_have_no_more_keys_does_not_keep_others_from_theirs
 		}
 	assert_int_equal(vault_dkim_make(v, STR("full.example"), false, november, &why), RC_LIMIT);
 	int64_t now = november + rules.settle_ms + rules.rotate_ms;
-	assert_int_equal(vault_dkim_turn(v, &rules, now, NULL, 0, NULL, &why), RC_OK);
+	assert_int_equal(vault_dkim_turn(v, &rules, now, now - november + 1000, NULL, 0, NULL, &why), RC_OK);
 	assert_string_equal(state_of(v, "other.example", "202705a-rsa"), "made");
 	vault_close(&v);
 }
@@ -379,6 +410,7 @@ int main(void)
 		T(the_next_pair_retires_the_one_before_and_time_revokes_it),
 		T(an_old_key_gets_a_successor_by_itself),
 		T(a_clock_that_was_ahead_delays_nothing_by_years),
+		T(a_clock_that_jumps_makes_no_key_older_or_younger),
 		T(of_two_that_sign_after_a_crash_the_older_is_retired),
 		T(a_domain_that_can_have_no_more_keys_does_not_keep_others_from_theirs),
 		T(signatures_over_many_digests_verify_under_the_public_halves),
