@@ -31,9 +31,15 @@ uint32_t relay_attempts_in(const struct relay_times *t, int64_t ms)
 
 static uint32_t third(uint32_t n) { return n / 3 ? n / 3 : 1; }
 
+int64_t relay_begin(const struct relay_times *t, const struct queue_row *r)
+{
+	int64_t begin = r->expires_ms - t->expire;
+	return begin > r->created_ms ? begin : r->created_ms;
+}
+
 bool relay_expired(const struct relay_times *t, const struct queue_row *r, int64_t now)
 {
-	int64_t life = r->expires_ms > r->created_ms ? r->expires_ms - r->created_ms : 0;
+	int64_t begin = relay_begin(t, r), life = r->expires_ms > begin ? r->expires_ms - begin : 0;
 	uint32_t tries = relay_attempts_in(t, life);
 	if (now >= r->expires_ms)
 		return r->attempts >= third(tries);
@@ -45,7 +51,7 @@ bool relay_is_late(const struct relay_times *t, const struct queue_row *r, int64
 	if (!t->notice || (r->flags & QUEUE_ROW_DELAY_TOLD))
 		return false;
 	uint32_t tries = relay_attempts_in(t, t->notice);
-	if (now - r->created_ms >= t->notice)
+	if (now - relay_begin(t, r) >= t->notice)
 		return r->attempts >= third(tries);
 	return now < r->created_ms && r->attempts >= 2 * tries;
 }
@@ -56,7 +62,7 @@ int64_t relay_due(const struct relay_times *t, const struct queue_row *r, int64_
 {
 	int64_t due = now + relay_wait(t, r->attempts, seed);
 	if (t->notice && !(r->flags & QUEUE_ROW_DELAY_TOLD))
-		due = not_past(due, r->created_ms + t->notice, now);
+		due = not_past(due, relay_begin(t, r) + t->notice, now);
 	return not_past(due, r->expires_ms, now);
 }
 

@@ -10,6 +10,8 @@ int64_t relay_wait(const struct relay_times *t, uint32_t attempts, uint64_t seed
 /* How many attempts the schedule makes within that time, the first at once. */
 uint32_t relay_attempts_in(const struct relay_times *t, int64_t ms);
 
+/* From when on its times count: it was let go `expire` before its end, where it was held for its sender (HOLDFOR, undo); else it came then. */
+int64_t relay_begin(const struct relay_times *t, const struct queue_row *r);
 /* Is its time over? A clock that jumped a year proves nothing: its time must have passed AND it must have been tried a third as often as the schedule has it; and where
  * the clock was set back behind its beginning, twice as often is enough without the time. */
 bool relay_expired(const struct relay_times *t, const struct queue_row *r, int64_t now);

@@ -53,7 +53,7 @@ static struct relay_times times_of(const struct sending *s, const struct relay_r
 {
 	struct relay_times t = relay_times_of(s->h->e);
 	const struct letter *l = &s->letter->l;
-	int64_t by = l->deliver_by_ms - r->row.created_ms;
+	int64_t by = l->deliver_by_ms - relay_begin(&t, &r->row);
 	if (l->deliver_by_ms && !l->by_return && (!t.notice || by < t.notice))
 		t.notice = by > 0 ? by : 1;
 	return t;

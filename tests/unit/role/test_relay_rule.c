@@ -75,6 +75,19 @@ static void a_message_lives_its_five_days_and_is_told_late_once_at_four_hours(vo
 	assert_true(relay_is_late(&usual, &late, T0 + 4 * HOUR));
 }
 
+static void what_was_held_for_its_sender_has_its_days_from_then_on(void **state)
+{
+	struct queue_row r = { .created_ms = T0, .due_ms = T0 + 30 * DAY, .expires_ms = T0 + 35 * DAY };
+	uint32_t notices;
+	(void)state;
+	assert_int_equal(live(&usual, &r, NULL, &notices), T0 + 35 * DAY);
+	assert_in_range(r.attempts, 30, 45);
+	assert_int_equal(notices, 1);
+	struct queue_row late = { .created_ms = T0, .expires_ms = T0 + 35 * DAY, .attempts = 6 };
+	assert_false(relay_is_late(&usual, &late, T0 + 30 * DAY + 4 * HOUR - 1));
+	assert_true(relay_is_late(&usual, &late, T0 + 30 * DAY + 4 * HOUR));
+}
+
 static int64_t year_on(int64_t now, uint32_t attempts) { return attempts == 2 ? now + YEAR : now; }
 static int64_t year_back(int64_t now, uint32_t attempts) { return attempts == 2 ? now - YEAR : now; }
 
@@ -187,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_wait_doubles_up_to_its_most_and_varies_by_a_fifth),
 		cmocka_unit_test(the_schedule_knows_how_often_it_tries),
+		cmocka_unit_test(what_was_held_for_its_sender_has_its_days_from_then_on),
 		cmocka_unit_test(a_message_lives_its_five_days_and_is_told_late_once_at_four_hours),
 		cmocka_unit_test(a_clock_that_jumps_a_year_forwards_bounces_nothing_at_once),
 		cmocka_unit_test(a_clock_that_jumps_a_year_backwards_keeps_nothing_for_a_year),
