@@ -45,7 +45,7 @@ _letterlock() {
 	"group set") words="--name --write --owner --config --control --json --yes --help " ;;
 	"group members") words="--add --remove --config --control --json --yes --help " ;;
 	"group remove") words="--config --control --json --yes --help " ;;
-	"route add") words="--host --tls --user --connections --config --control --json --yes --help " ;;
+	"route add") words="--host --tls --user --connections --rate --config --control --json --yes --help " ;;
 	"route list") words="--config --control --json --yes --help " ;;
 	"route remove") words="--config --control --json --yes --help " ;;
 	"domain catch-all") words="--off --config --control --json --yes --help " ;;

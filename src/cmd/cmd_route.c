@@ -47,7 +47,7 @@ static enum rc take_host(const char *text, struct way *w, struct why *why)
 static enum status take_options(const struct call *c, struct way *w)
 {
 	struct why why = { 0 };
-	const char *host = call_option(c, "host"), *tls = call_option(c, "tls"), *user = call_option(c, "user"), *connections = call_option(c, "connections");
+	const char *host = call_option(c, "host"), *tls = call_option(c, "tls"), *user = call_option(c, "user"), *connections = call_option(c, "connections"), *rate = call_option(c, "rate");
 	uint64_t n = 0;
 	if (host && take_host(host, w, &why) != RC_OK)
 		return say_usage(c, "%s", why.text);
@@ -58,10 +58,12 @@ static enum status take_options(const struct call *c, struct way *w)
 	if (connections && (!str_u64(str_z(connections), 1000, &n) || n == 0))
 		return say_usage(c, "--connections is 1 to 1000");
 	w->max_connections = (uint32_t)n;
+	if (rate && !rate_parse(str_z(rate), &w->rate))
+		return say_usage(c, "--rate is N/s, N/min or N/h (30/min), or 0: no limit");
 	w->user = str_z(user);
 	if (user && (!host || w->tls == ROUTE_TLS_NONE))
 		return say_usage(c, host ? "a password is not sent without TLS" : "--user is a user of --host");
-	return c->given_n ? STATUS_OK : say_usage(c, "a route says something: --host, --tls or --connections");
+	return c->given_n ? STATUS_OK : say_usage(c, "a route says something: --host, --tls, --connections or --rate");
 }
 
 /* Sealed here, to the key that the relay alone is given: neither the store nor a later reader of the directory sees it. */
@@ -92,15 +94,16 @@ static const char *host_text(struct arena *a, const struct way *w, char out[300]
 
 static void show(const struct call *c, struct arena *a, const struct way *w)
 {
-	char host[300], connections[16] = "";
+	char host[300], connections[16] = "", rate[RATE_TEXT];
+	rate_text(&w->rate, rate);
 	if (c->json) {
-		say_json("{\"key\":\"%s\",\"host\":\"%s\",\"port\":%u,\"tls\":\"%s\",\"user\":\"%s\",\"connections\":%u}", json_text(a, w->key), json_text(a, w->host), w->port,
-		         tls_names[w->tls], json_text(a, w->user), w->max_connections);
+		say_json("{\"key\":\"%s\",\"host\":\"%s\",\"port\":%u,\"tls\":\"%s\",\"user\":\"%s\",\"connections\":%u,\"rate\":\"%s\"}", json_text(a, w->key), json_text(a, w->host), w->port,
+		         tls_names[w->tls], json_text(a, w->user), w->max_connections, rate);
 		return;
 	}
 	if (w->max_connections)
 		(void)snprintf(connections, sizeof connections, "%u", w->max_connections);
-	say("%-26s %-26s %-10s %-5s %s", text_z(a, w->key), host_text(a, w, host), tls_names[w->tls], connections, text_z(a, w->user));
+	say("%-26s %-26s %-10s %-5s %-9s %s", text_z(a, w->key), host_text(a, w, host), tls_names[w->tls], connections, rate, text_z(a, w->user));
 }
 
 static enum status add(struct ctl *ctl, void *arg)
@@ -148,7 +151,7 @@ static enum status list(struct ctl *ctl, void *arg)
 	if (rc != RC_OK)
 		return say_error(c, STATUS_FAILED, "the routes cannot be listed", why.text, SERVER_DOWN);
 	if (n && !c->json)
-		say("%-26s %-26s %-10s %-5s %s", "to or from", "way", "tls", "most", "user");
+		say("%-26s %-26s %-10s %-5s %-9s %s", "to or from", "way", "tls", "most", "rate", "user");
 	for (size_t i = 0; i < n; i++)
 		show(c, &a, &ways[i]);
 	return n ? STATUS_OK : say_error(c, STATUS_NOTHING, "there is no route: all mail goes by MX", NULL, "letterlock route add KEY --host HOST:PORT");

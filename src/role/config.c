@@ -2,6 +2,7 @@
 
 #include "base/cursor.h"
 #include "base/mem.h"
+#include "base/rate.h"
 #include "role/auth_policy.h"
 #include "role/edge_blocklist.h"
 #include "role/report_rules.h"
@@ -350,6 +351,9 @@ enum rc config_check(const struct config *c, struct why *why)
 		FAIL(why, RC_SYNTAX, "account.mode must be organisation or private");
 	if (!one_of(c->sts_mode, "none", "testing") && !str_eq(c->sts_mode, STR("enforce")))
 		FAIL(why, RC_SYNTAX, "sts.mode must be none, testing or enforce");
+	struct rate unused;
+	if (!rate_parse(c->relay_rate_per_destination, &unused))
+		FAIL(why, RC_SYNTAX, "relay.rate_per_destination must be N/s, N/min or N/h, or 0");
 	TRY(check_authentication(c, why));
 	TRY(blocklist_rules_check(c, why));
 	TRY(report_rules_check(c, why));

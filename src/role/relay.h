@@ -15,7 +15,7 @@
 /* Shared by the files of the role `relay`: mail to other servers. One fiber per job (a connection to one destination) takes letters and rows from the store, delivers,
  * and has each outcome committed before its next command.
  *
- *   role_relay.c     the role's life          relay_queue.c  which row next (pure)      relay_rule.c   when again, who is told (pure)
+ *   role_relay.c     the role's life          relay_queue*.c which row next (pure)      relay_rule.c   when again, who is told (pure)
  *   relay_load.c     letters and rows         relay_commit.c outcomes to the store      relay_tell.c   ledger, log, metrics
  *   relay_route.c    where a message goes     relay_host.c   hosts, idle connections    relay_conn.c   dialling, TLS
  *   relay_send.c     one job                  relay_bounce.c reports, suppression       relay_ctl.c    steering by hand
@@ -59,6 +59,8 @@ struct relay_house {
 	struct way *ways; size_t way_n;
 	struct arena ways_memory;
 	bool ways_known;
+	unsigned ways_news;            /* counted: an answer that was under way when they changed is not the last word */
+	bool rates_news, rating;       /* ways or configuration have changed; lanes are told */
 	struct sts_fetcher *fetcher;   /* NULL: policies are not fetched; those that are kept hold */
 	struct sts_cache *sts;
 	int64_t refreshed;             /* when the kept policies were looked at last, loop_now() */
@@ -123,6 +125,9 @@ struct relay_route {
 };
 MUST_USE enum rc relay_ways_get(struct relay_house *h, struct why *why); /* the directory's ways, once until they change */
 const struct way *relay_way_for(const struct way *ways, size_t n, struct str sender, struct str domain); /* pure; NULL: none */
+/* How many may leave for that destination: its way says, else the configuration. False: the directory does not answer. */
+bool relay_rate_of(struct relay_house *h, struct str domain, struct rate *out);
+void relay_rates_new(struct relay_house *h);             /* it may be another now, also for who waits for a slot */
 void relay_route_find(struct relay_house *h, struct str sender, struct str domain, struct arena *a, struct relay_route *out);
 
 /* ---- relay_host.c ---- */

@@ -1,6 +1,5 @@
-#include "role/relay_queue.h"
+#include "role/relay_queue_inside.h"
 
-#include "base/map.h"
 #include "base/mem.h"
 
 /* Invariants.
@@ -15,47 +14,10 @@ enum {
 	RUN = 100,                     /* jobs of one lane over one connection while others wait for a place */
 	DOWN_JOBS = 8,
 	ONE = 256,                     /* limits are kept in 1/256 */
-	IDLE_MS = 600000,
-	NONE = 0xffffffff
+	IDLE_MS = 600000
 };
 
-struct row {
-	uint64_t letter;
-	int64_t due;
-	uint32_t lane, at, chain;
-	uint32_t n : 17, priority : 4, state : 3, again : 1;
-};
-
-struct heap { uint32_t *v; uint32_t n, cap; };
 enum order { BY_DUE, BY_PRIORITY, BY_WAKE, BY_TURN };
-enum place { NOWHERE, ASLEEP, AWAKE };
-
-struct lane {
-	uint64_t id;
-	struct heap waiting, ready;
-	uint32_t rows, jobs, down_jobs, limit, self, at;
-	unsigned failures;
-	enum place place;
-	bool paused, slow;             /* slow: has been crowded: grows by one a round, not by one a success */
-	int64_t until, wake, idle_since;
-	uint64_t turn;
-};
-
-struct rq {
-	struct rq_limits limits;
-	struct row *rows;
-	uint32_t row_n, row_cap, row_free;   /* row_free: a list through `chain` */
-	uint32_t *bucket;                    /* linear hashing: grows by one bucket a row, never all at once */
-	uint32_t bucket_n, bucket_cap, index_n;
-	struct lane **lanes;
-	uint32_t lane_n, lane_cap, holes;
-	uint32_t *hole;                      /* numbers of lanes that are free again */
-	struct map by_id;
-	struct heap awake, asleep;
-	uint64_t turn;
-	uint32_t jobs, states[RQ_STATES], again;
-	uint64_t random;
-};
 
 /* ---- heaps of rows and of lanes ---- */
 
@@ -130,95 +92,6 @@ static bool heap_room(struct heap *h, uint32_t n)
 	h->v = v;
 	h->cap = cap;
 	return true;
-}
-
-/* ---- finding rows: linear hashing, one bucket more with each row ---- */
-
-static uint32_t mix(uint64_t letter, uint32_t n)
-{
-	uint64_t v = (letter ^ (uint64_t)n << 40) * 0x9e3779b97f4a7c15u;
-	v ^= v >> 32;
-	v *= 0xd6e8feb86659fd93u;
-	return (uint32_t)(v >> 32);
-}
-
-static uint32_t bucket_of(const struct rq *q, uint64_t letter, uint32_t n)
-{
-	uint32_t mask = 1, h = mix(letter, n);
-	while (mask < q->bucket_n)
-		mask <<= 1;
-	uint32_t b = h & (mask - 1);
-	return b < q->bucket_n ? b : h & (mask / 2 - 1);
-}
-
-static bool grow_index(struct rq *q)
-{
-	if (q->index_n < q->bucket_n)
-		return true;
-	if (q->bucket_n == q->bucket_cap) {
-		uint32_t cap = q->bucket_cap ? q->bucket_cap * 2 : 64;
-		uint32_t *v = mem_grow_raw(q->bucket, cap * sizeof *v);
-		if (!v)
-			return false;
-		q->bucket = v;
-		q->bucket_cap = cap;
-	}
-	uint32_t half = 1;
-	while (half * 2 <= q->bucket_n)
-		half *= 2;
-	uint32_t old = q->bucket_n ? q->bucket_n - half : 0;
-	q->bucket[q->bucket_n++] = NONE;
-	if (q->bucket_n == 1)
-		return true;
-	uint32_t r = q->bucket[old];
-	q->bucket[old] = NONE;
-	while (r != NONE) { /* the old bucket's rows now go to one of two */
-		uint32_t next = q->rows[r].chain, *to = &q->bucket[bucket_of(q, q->rows[r].letter, q->rows[r].n)];
-		q->rows[r].chain = *to;
-		*to = r;
-		r = next;
-	}
-	return true;
-}
-
-static uint32_t find_row(const struct rq *q, uint64_t letter, uint32_t n)
-{
-	uint32_t r = q->bucket_n ? q->bucket[bucket_of(q, letter, n)] : NONE;
-	while (r != NONE && (q->rows[r].letter != letter || q->rows[r].n != n))
-		r = q->rows[r].chain;
-	return r;
-}
-
-static void unlink_row(struct rq *q, uint32_t r)
-{
-	uint32_t *p = &q->bucket[bucket_of(q, q->rows[r].letter, q->rows[r].n)];
-	while (*p != r)
-		p = &q->rows[*p].chain;
-	*p = q->rows[r].chain;
-	q->index_n--;
-	q->rows[r].chain = q->row_free;
-	q->row_free = r;
-}
-
-static enum rc new_row(struct rq *q, uint32_t *out)
-{
-	if (q->row_free != NONE) {
-		*out = q->row_free;
-		q->row_free = q->rows[*out].chain;
-		return RC_OK;
-	}
-	if (q->row_n == q->row_cap) {
-		uint32_t cap = q->row_cap ? q->row_cap * 2 : 64;
-		if (q->row_cap >= RQ_ROWS_MAX)
-			return RC_FULL;
-		struct row *v = mem_grow_raw(q->rows, cap * sizeof *v);
-		if (!v)
-			return RC_NOMEM;
-		q->rows = v;
-		q->row_cap = cap;
-	}
-	*out = q->row_n++;
-	return RC_OK;
 }
 
 /* ---- lanes ---- */
@@ -309,7 +182,9 @@ static int64_t able_at(const struct rq *q, const struct lane *l, int64_t now)
 		return stale < l->until ? stale : l->jobs * ONE < l->limit ? l->until : stale;
 	if ((l->jobs + 1) * ONE > l->limit)
 		return INT64_MAX;
-	return l->ready.n ? now : due;
+	int64_t slot = rate_at(&l->rate, l->slot);
+	due = l->ready.n ? now : due;
+	return slot > due ? slot : due;
 }
 
 static void place_lane(struct rq *q, struct lane *l, int64_t now)
@@ -342,7 +217,7 @@ enum rc rq_new(const struct rq_limits *l, struct rq **out)
 	if (!q)
 		return RC_NOMEM;
 	q->limits = *l;
-	q->row_free = NONE;
+	q->row_free = RQ_NONE;
 	q->random = 0x2545f4914f6cdd1du;
 	map_init(&q->by_id, RQ_ROWS_MAX);
 	*out = q;
@@ -396,18 +271,15 @@ enum rc rq_add(struct rq *q, const struct rq_row *in, int64_t now)
 	uint32_t r;
 	if (in->n >= RQ_N_MAX)
 		return RC_LIMIT;
-	if (find_row(q, in->letter, in->n) != NONE)
+	if (rq_row_find(q, in->letter, in->n) != RQ_NONE)
 		return RC_EXISTS;
 	TRY(get_lane(q, in->lane, &l));
-	if (!heap_room(&l->waiting, l->rows + 1) || !heap_room(&l->ready, l->rows + 1) || !grow_index(q))
+	if (!heap_room(&l->waiting, l->rows + 1) || !heap_room(&l->ready, l->rows + 1) || !rq_index_grow(q))
 		return RC_NOMEM;
-	TRY(new_row(q, &r));
+	TRY(rq_row_new(q, &r));
 	q->rows[r] = (struct row){ .letter = in->letter, .due = in->due, .lane = l->self, .n = in->n & 0x1ffff, .priority = (in->priority > 9 ? 9u : in->priority) & 15u,
 		.state = RQ_HELD, .again = in->again };
-	uint32_t *b = &q->bucket[bucket_of(q, in->letter, in->n)];
-	q->rows[r].chain = *b;
-	*b = r;
-	q->index_n++;
+	rq_row_link(q, r);
 	q->states[RQ_HELD]++;
 	l->rows++;
 	if (!in->held)
@@ -425,6 +297,14 @@ static void take_ready(struct rq *q, struct lane *l, unsigned max_rows, struct r
 		set_state(q, r, RQ_UNDER_WAY);
 		out->n[out->rows++] = r->n;
 	}
+}
+
+/* As many as its rate lets go now, and counted. */
+static void take_rated(struct rq *q, struct lane *l, int64_t now, unsigned max_rows, struct rq_job *out)
+{
+	take_ready(q, l, rate_room(&l->rate, l->slot, now, max_rows), out);
+	out->paid = l->rate.n > 0;
+	l->slot = rate_take(&l->rate, l->slot, now, out->rows);
 }
 
 enum rc rq_next(struct rq *q, int64_t now, unsigned max_rows, struct rq_job *out)
@@ -446,7 +326,10 @@ enum rc rq_next(struct rq *q, int64_t now, unsigned max_rows, struct rq_job *out
 	q->turn = q->turn < l->turn ? l->turn : q->turn;
 	unplace(q, l);
 	bool down = l->until > now;
-	take_ready(q, l, max_rows ? max_rows : 1, out);
+	if (down)
+		take_ready(q, l, max_rows ? max_rows : 1, out);
+	else
+		take_rated(q, l, now, max_rows ? max_rows : 1, out);
 	out->down = down;
 	*(down ? &l->down_jobs : &l->jobs) += 1;
 	q->jobs++;
@@ -460,13 +343,13 @@ enum rc rq_more(struct rq *q, int64_t now, uint64_t lane, unsigned max_rows, str
 	if (!l)
 		return RC_AGAIN;
 	ripen(q, l, now);
-	if (!l->ready.n || l->paused || l->until > now || l->jobs * ONE > l->limit)
+	if (!l->ready.n || l->paused || l->until > now || l->jobs * ONE > l->limit || !rate_room(&l->rate, l->slot, now, 1))
 		return RC_AGAIN;
 	/* Others wait because all places are taken: its turn is over when theirs comes. */
 	if (q->jobs >= q->limits.total && q->awake.n && q->lanes[q->awake.v[0]] != l && q->lanes[q->awake.v[0]]->turn + RUN <= q->turn)
 		return RC_AGAIN;
 	q->turn++;
-	take_ready(q, l, max_rows ? max_rows : 1, out);
+	take_rated(q, l, now, max_rows ? max_rows : 1, out);
 	place_lane(q, l, now);
 	return RC_OK;
 }
@@ -534,8 +417,8 @@ void rq_tell(struct rq *q, int64_t now, uint64_t lane, enum rq_news news)
 
 void rq_back(struct rq *q, int64_t now, uint64_t letter, uint32_t n, int64_t due, bool held)
 {
-	uint32_t r = find_row(q, letter, n);
-	if (r == NONE || q->rows[r].state != RQ_UNDER_WAY)
+	uint32_t r = rq_row_find(q, letter, n);
+	if (r == RQ_NONE || q->rows[r].state != RQ_UNDER_WAY)
 		return;
 	struct lane *l = q->lanes[q->rows[r].lane];
 	q->rows[r].due = due;
@@ -549,12 +432,12 @@ void rq_back(struct rq *q, int64_t now, uint64_t letter, uint32_t n, int64_t due
 
 void rq_drop(struct rq *q, int64_t now, uint64_t letter, uint32_t n)
 {
-	uint32_t r = find_row(q, letter, n);
-	if (r == NONE || q->rows[r].state != RQ_UNDER_WAY)
+	uint32_t r = rq_row_find(q, letter, n);
+	if (r == RQ_NONE || q->rows[r].state != RQ_UNDER_WAY)
 		return;
 	struct lane *l = q->lanes[q->rows[r].lane];
 	q->states[RQ_UNDER_WAY]--;
-	unlink_row(q, r);
+	rq_row_free(q, r);
 	l->rows--;
 	l->idle_since = now;
 }
@@ -569,8 +452,8 @@ static void take_out(struct rq *q, struct lane *l, uint32_t r)
 
 enum rc rq_take(struct rq *q, int64_t now, uint64_t letter, uint32_t n)
 {
-	uint32_t r = find_row(q, letter, n);
-	if (r == NONE)
+	uint32_t r = rq_row_find(q, letter, n);
+	if (r == RQ_NONE)
 		return RC_NOTFOUND;
 	if (q->rows[r].state == RQ_UNDER_WAY)
 		return RC_BUSY;
@@ -584,8 +467,8 @@ enum rc rq_take(struct rq *q, int64_t now, uint64_t letter, uint32_t n)
 
 enum rc rq_retry(struct rq *q, int64_t now, uint64_t letter, uint32_t n)
 {
-	uint32_t r = find_row(q, letter, n);
-	if (r == NONE)
+	uint32_t r = rq_row_find(q, letter, n);
+	if (r == RQ_NONE)
 		return RC_NOTFOUND;
 	struct lane *l = q->lanes[q->rows[r].lane];
 	l->until = 0;
@@ -614,13 +497,57 @@ bool rq_paused(const struct rq *q, uint64_t lane)
 	return l && l->paused;
 }
 
+void rq_rate(struct rq *q, int64_t now, uint64_t lane, const struct rate *r)
+{
+	struct lane *l = find_lane(q, lane);
+	if (!l || (l->rate.n == r->n && l->rate.seconds == r->seconds))
+		return;
+	int64_t first = rate_take(r, 0, now, 1);
+	l->rate = *r;
+	l->slot = l->slot < first ? l->slot : first; /* a slower one's last slot is not waited for */
+	place_lane(q, l, now);
+}
+
+unsigned rq_pay(struct rq *q, int64_t now, const struct rq_job *j, unsigned n)
+{
+	struct lane *l = find_lane(q, j->lane);
+	if (!l || j->paid || j->down)
+		return n;
+	n = rate_room(&l->rate, l->slot, now, n);
+	if (n)
+		l->slot = rate_take(&l->rate, l->slot, now, n);
+	place_lane(q, l, now);
+	return n;
+}
+
+void rq_unpay(struct rq *q, int64_t now, uint64_t lane, unsigned n)
+{
+	struct lane *l = find_lane(q, lane);
+	if (!l)
+		return;
+	l->slot = rate_untake(&l->rate, l->slot, n);
+	place_lane(q, l, now);
+}
+
+bool rq_rated(const struct rq *q, uint32_t *at, uint64_t *out_lane)
+{
+	while (*at < q->lane_n) {
+		const struct lane *l = q->lanes[(*at)++];
+		if (l && l->rate.n)
+			return *out_lane = l->id, true;
+	}
+	return false;
+}
+
 bool rq_find(const struct rq *q, uint64_t letter, uint32_t n, struct rq_fact *out)
 {
-	uint32_t r = find_row(q, letter, n);
-	if (r == NONE)
+	uint32_t r = rq_row_find(q, letter, n);
+	if (r == RQ_NONE)
 		return false;
 	const struct row *row = &q->rows[r];
-	*out = (struct rq_fact){ .state = (enum rq_state)row->state, .lane = q->lanes[row->lane]->id, .due = row->due, .priority = row->priority, .again = row->again };
+	const struct lane *l = q->lanes[row->lane];
+	int64_t slot = rate_at(&l->rate, l->slot);
+	*out = (struct rq_fact){ .state = (enum rq_state)row->state, .lane = l->id, .due = row->due > slot ? row->due : slot, .priority = row->priority, .again = row->again };
 	return true;
 }
 
@@ -643,7 +570,7 @@ void rq_sweep(struct rq *q, int64_t now)
 {
 	for (uint32_t i = 0; i < q->lane_n; i++) {
 		struct lane *l = q->lanes[i];
-		if (!l || l->rows || l->jobs || l->down_jobs || l->paused || l->until > now || now - l->idle_since < IDLE_MS)
+		if (!l || l->rows || l->jobs || l->down_jobs || l->paused || l->until > now || now - l->idle_since < IDLE_MS || rate_at(&l->rate, l->slot) > now)
 			continue;
 		unplace(q, l);
 		(void)map_drop_u64(&q->by_id, l->id);

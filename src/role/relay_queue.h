@@ -1,4 +1,5 @@
 #pragma once
+#include "base/rate.h"
 #include "base/why.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
  * A row is in one of four states: waiting for its time, ready, held, or under way in a job. A lane has a number of jobs at a time that it may have, which grows with each
  * success and shrinks with each failure; a lane whose hosts do not answer is left alone for a while that doubles, and its rows stay ready untouched. Only rows that
  * have been ready for `stale_ms` in such a lane are given out, marked `down`, so that their senders hear of the delay and that they expire.
+ * A lane may have a rate: so many rows are given out in a time, and it sleeps until its next slot while the others go on.
  * Lanes take turns; a row of higher priority gets its lane an earlier turn, but a lane with low ones only is never passed by more than a bounded number of times. */
 struct rq;
 struct rq_limits {
@@ -41,6 +43,7 @@ struct rq_job {
 	uint64_t lane, letter;
 	uint32_t n[RQ_JOB_ROWS]; unsigned rows;
 	bool down;                     /* no connection is to be tried: the lane does not answer */
+	bool paid;                     /* its rows are counted in the lane's rate */
 };
 /* RC_AGAIN: nothing to do now. A job given takes one of its lane's places until rq_leave(). */
 MUST_USE enum rc rq_next(struct rq *q, int64_t now, unsigned max_rows, struct rq_job *out);
@@ -67,8 +70,15 @@ MUST_USE enum rc rq_retry(struct rq *q, int64_t now, uint64_t letter, uint32_t n
 void rq_pause(struct rq *q, int64_t now, uint64_t lane, bool paused);                     /* RC_NOMEM passes unseen: tell again */
 bool rq_paused(const struct rq *q, uint64_t lane);
 
+/* A lane's rate, in rows; n == 0: none. Whoever opens its rows finds out, so the first jobs are given out before it is known. */
+void rq_rate(struct rq *q, int64_t now, uint64_t lane, const struct rate *r);
+/* Of a job's `n` rows so many may leave now: all, if they are counted. The others are to be given back, and are ready for their slots. */
+unsigned rq_pay(struct rq *q, int64_t now, const struct rq_job *j, unsigned n);
+void rq_unpay(struct rq *q, int64_t now, uint64_t lane, unsigned n); /* so many did not leave: nothing was tried */
+bool rq_rated(const struct rq *q, uint32_t *at, uint64_t *out_lane); /* the lanes that have one, from *at = 0 on, also while things change */
+
 enum rq_state { RQ_WAITING, RQ_READY, RQ_HELD, RQ_UNDER_WAY, RQ_STATES };
-struct rq_fact { enum rq_state state; uint64_t lane; int64_t due; uint8_t priority; bool again; };
+struct rq_fact { enum rq_state state; uint64_t lane; int64_t due /* not before */; uint8_t priority; bool again; };
 bool rq_find(const struct rq *q, uint64_t letter, uint32_t n, struct rq_fact *out);
 struct rq_lane_fact { uint32_t rows, jobs, limit; unsigned failures; int64_t down_until; bool paused; };
 bool rq_lane(const struct rq *q, uint64_t lane, struct rq_lane_fact *out);

@@ -6,7 +6,7 @@
 
 /* Where a message goes next: a way of the directory, or the MX records of its domain. */
 
-enum { WAYS_ROOM = 16 << 20, MX_MAX = 32, HOSTS_TRIED = 8 };
+enum { WAYS_ROOM = 16 << 20, MX_MAX = 32, HOSTS_TRIED = 8, RATES_AT_ONCE = 64 };
 
 /* ---- ways ---- */
 
@@ -17,6 +17,7 @@ enum rc relay_ways_get(struct relay_house *h, struct why *why)
 	struct arena fresh;
 	struct way *list;
 	size_t n;
+	unsigned news = h->ways_news;
 	if (h->ways_known)
 		return RC_OK;
 	TRY(ipc_ask_role(h->e->node, ROLE_READER, MSG_WAYS, &(struct msg_WAYS){ 0 }, &a, &reply, true, why));
@@ -31,7 +32,7 @@ enum rc relay_ways_get(struct relay_house *h, struct why *why)
 	h->ways_memory = fresh;
 	h->ways = list;
 	h->way_n = n;
-	h->ways_known = true;
+	h->ways_known = news == h->ways_news;
 	return RC_OK;
 }
 
@@ -65,6 +66,45 @@ const struct way *relay_way_for(const struct way *ways, size_t n, struct str sen
 		d = str_skip(d, 1);
 	}
 	return w ? w : named(ways, n, STR("*"));
+}
+
+/* ---- rates ---- */
+
+bool relay_rate_of(struct relay_house *h, struct str domain, struct rate *out)
+{
+	if (relay_ways_get(h, NULL) != RC_OK)
+		return false;
+	const struct way *w = relay_way_for(h->ways, h->way_n, STR(""), domain);
+	if (w && rate_said(&w->rate))
+		return *out = w->rate, true;
+	return rate_parse(h->e->config->relay_rate_per_destination, out);
+}
+
+/* Those without one learn of it with their next job. */
+static void rates_fiber(void *house)
+{
+	struct relay_house *h = house;
+	struct rate r;
+	while (h->rates_news && !fiber_cancelled()) {
+		uint64_t lane;
+		h->rates_news = false;
+		for (uint32_t at = 0; rq_rated(h->q, &at, &lane) && !fiber_cancelled();) {
+			const struct relay_lane *l = relay_lane_of(h, lane, STR(""));
+			if (l && relay_rate_of(h, str_z(l->domain), &r))
+				rq_rate(h->q, loop_now(h->e->loop), lane, &r);
+			if (at % RATES_AT_ONCE == 0)
+				fiber_yield();
+		}
+		relay_kick(h);
+	}
+	h->rating = false;
+}
+
+void relay_rates_new(struct relay_house *h)
+{
+	h->rates_news = true;
+	if (!h->rating)
+		h->rating = fiber_start(h->e->loop, rates_fiber, h, NULL) == RC_OK;
 }
 
 /* ---- MX records ---- */

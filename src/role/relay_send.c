@@ -192,6 +192,13 @@ static void put_back(struct sending *s, size_t from, int64_t wait_ms)
 		rq_back(s->h->q, now_of(s->h), s->job.letter, s->rows[i].row.n, now_of(s->h) + wait_ms, s->rows[i].row.state == QUEUE_HELD);
 }
 
+/* Nothing was tried for them: they have not used their slots. */
+static void put_back_untried(struct sending *s, size_t from, int64_t wait_ms)
+{
+	put_back(s, from, wait_ms);
+	rq_unpay(s->h->q, now_of(s->h), s->job.lane, (unsigned)(s->n - from));
+}
+
 static void back_in_memory(struct sending *s, const struct queue_change *c)
 {
 	int64_t now = now_of(s->h);
@@ -333,11 +340,11 @@ static bool try_some(struct sending *s, size_t *at)
 		return false;
 	if (t.tried && is_our_trouble(&t.out[0])) {
 		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("mid", s->letter->l.mid), F("reason", t.out[0].text));
-		put_back(s, *at, TROUBLE_MS);
+		put_back_untried(s, *at, TROUBLE_MS);
 		return false;
 	}
 	if (t.tried && is_crowd(&t.out[0])) {
-		put_back(s, *at, CROWD_MS);
+		put_back_untried(s, *at, CROWD_MS);
 		return false;
 	}
 	enum rq_news news = news_of(&t);
@@ -354,7 +361,7 @@ static bool try_some(struct sending *s, size_t *at)
 	if (s->conn && !smtp_client_usable(s->conn->client))
 		relay_conn_end(s->h, &s->conn);
 	if (rc == RC_OK && news == RQ_DOWN)
-		put_back(s, *at, 0);
+		put_back_untried(s, *at, 0);
 	return rc == RC_OK && news != RQ_DOWN; /* after a failure conclude() has put back all that follow */
 }
 
@@ -368,6 +375,17 @@ static void try_all(struct sending *s)
 	}
 }
 
+/* Its destination, and with it the rate, are known now. What may not leave yet is ready for its slot. */
+static void keep_rate(struct sending *s)
+{
+	struct rate r;
+	if (relay_rate_of(s->h, s->domain, &r))
+		rq_rate(s->h->q, now_of(s->h), s->job.lane, &r);
+	unsigned may = rq_pay(s->h->q, now_of(s->h), &s->job, (unsigned)s->n);
+	put_back(s, may, 0);
+	s->n = may;
+}
+
 static void do_job(struct sending *s)
 {
 	arena_init(&s->a, ROOM);
@@ -376,10 +394,12 @@ static void do_job(struct sending *s)
 	s->began = now_of(s->h);
 	if (load(s) == RC_OK) {
 		(void)relay_lane_of(s->h, s->job.lane, s->domain);
-		if (s->job.down)
+		if (s->job.down) {
 			put_off(s);
-		else
+		} else {
+			keep_rate(s);
 			try_all(s);
+		}
 	}
 	if (fiber_cancelled()) /* shutting down: what is not committed is tried again after the next start */
 		all_back(s, 0);

@@ -287,11 +287,19 @@ static void on_queue_news(void *env, struct ipc_peer *from, struct ipc_call *cal
 	relay_load_kick(((struct role_env *)env)->state);
 }
 
+static void ways_changed(struct relay_house *h)
+{
+	h->ways_known = false;
+	h->ways_news++;
+}
+
 static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	(void)from, (void)call, (void)msg;
 	fd_close(&fd);
-	((struct relay_house *)((struct role_env *)env)->state)->ways_known = false;
+	struct relay_house *h = ((struct role_env *)env)->state;
+	ways_changed(h);
+	relay_rates_new(h);
 }
 
 /* A new store or reader may know what an old one had no time to tell. */
@@ -301,7 +309,7 @@ static void came(struct role_env *e, struct ipc_peer *p)
 	if (ipc_peer_role(p) == ROLE_STORE || ipc_peer_role(p) == ROLE_READER)
 		relay_load_kick(h);
 	if (ipc_peer_role(p) == ROLE_READER)
-		h->ways_known = false;
+		ways_changed(h);
 }
 
 static void reload(struct role_env *e)
@@ -309,6 +317,7 @@ static void reload(struct role_env *e)
 	struct relay_house *h = e->state;
 	struct rq_limits l = limits_of(e->config);
 	rq_set_limits(h->q, &l);
+	relay_rates_new(h);
 	relay_kick(h);
 }
 

@@ -3,7 +3,7 @@
 #include "role/wire.h"
 #include "role/wire_inside.h"
 
-enum { TARGET_LEAST = 1 + 8 + 8 + PUB_LEN + 8 + 8 + 1 + 4 + 8 + 4 + 4, GROUP_LEAST = 8 + 4 + 4 + 1 + 4 + 4, WAY_LEAST = 4 + 1 + 4 + 2 + 4 + 4 + 4, HOST_MAX = 255, USER_MAX = 320 };
+enum { TARGET_LEAST = 1 + 8 + 8 + PUB_LEN + 8 + 8 + 1 + 4 + 8 + 4 + 4, GROUP_LEAST = 8 + 4 + 4 + 1 + 4 + 4, WAY_LEAST = 4 + 1 + 4 + 2 + 4 + 4 + 4 + 8, HOST_MAX = 255, USER_MAX = 320 };
 
 /* Addresses and the like, each at most `max` octets. */
 static enum rc get_texts(struct cursor *in, struct arena *a, size_t max, struct str **out, size_t *out_n)
@@ -174,6 +174,8 @@ void wire_put_way(struct buf *out, const struct way *w)
 	buf_run(out, w->user);
 	buf_run(out, w->password_sealed);
 	buf_u32(out, w->max_connections);
+	buf_u32(out, w->rate.n);
+	buf_u32(out, w->rate.seconds);
 }
 
 static enum rc get_way(struct cursor *in, struct arena *a, struct way *out)
@@ -185,7 +187,9 @@ static enum rc get_way(struct cursor *in, struct arena *a, struct way *out)
 	w.user = get_text(in, USER_MAX, a);
 	w.password_sealed = get_text(in, WAY_PASSWORD_MAX, a);
 	w.max_connections = cursor_u32(in);
-	if (w.tls >= ROUTE_TLS_COUNT)
+	w.rate.n = cursor_u32(in);
+	w.rate.seconds = cursor_u32(in);
+	if (w.tls >= ROUTE_TLS_COUNT || !rate_possible(&w.rate))
 		return RC_SYNTAX;
 	*out = w;
 	return get_done(in, a);

@@ -353,6 +353,13 @@ enum rc way_set(struct store *s, const struct way *w, struct why *why)
 	/* A password is not said in the clear, and port 465 is TLS from its first octet (RFC 8314, 3.3). */
 	if (w->tls == ROUTE_TLS_NONE && (w->user.n || w->port == 465))
 		FAIL(why, RC_SYNTAX, "a password, or port 465, needs TLS");
+	if (!rate_possible(&w->rate))
+		FAIL(why, RC_SYNTAX, "a rate is N/s, N/min or N/h, or 0");
+	/* What is counted is what leaves for one destination: a sender is none, and what many destinations' mail does together at one smarthost is not counted. */
+	if (rate_said(&w->rate) && str_find(in.key, '@') < in.key.n)
+		FAIL(why, RC_SYNTAX, "a rate is of a destination, not of a sender");
+	if (w->rate.n && w->host.n && (in.key.p[0] == '.' || in.key.p[0] == '*'))
+		FAIL(why, RC_SYNTAX, "a rate holds for each destination by itself, so for a smarthost that many destinations share it would not be kept: give --connections, or name one domain");
 	return verb_run(s, set_way, &in, why);
 }
 

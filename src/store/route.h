@@ -1,5 +1,6 @@
 #pragma once
 #include "base/arena.h"
+#include "base/rate.h"
 #include "store/store.h"
 
 /* Where an address leads, and what an account may send: aliases, groups, forwarding, grants, limits, ways out. Everything here is directory: it
@@ -43,6 +44,7 @@ struct way {
 	struct str host; uint16_t port; /* smarthost; host "" = by MX. Port 0 = 25; 465 = implicit TLS */
 	struct str user; struct str password_sealed; /* role/way_seal.h; both "" = no AUTH. Never said without TLS: with ROUTE_TLS_NONE refused here */
 	uint32_t max_connections;       /* 0 = the configuration's */
+	struct rate rate;               /* of recipients that leave for each destination that this way is for; nothing said = the configuration's */
 };
 MUST_USE enum rc way_set(struct store *s, const struct way *w, struct why *why); /* new, or in place of the one of this key; RC_SYNTAX, RC_LIMIT */
 MUST_USE enum rc way_remove(struct store *s, struct str key, struct why *why);

@@ -61,10 +61,12 @@ enum rc group_parse(struct str v, struct group *out)
 struct str way_format(const struct way *w, char out[WAY_ROW_MAX])
 {
 	struct pen p = { out, out + WAY_ROW_MAX, false };
-	pen_int(&p, ROUTE_ROW_VERSION, 1);
+	pen_int(&p, WAY_ROW_VERSION, 1);
 	pen_int(&p, w->tls, 1);
 	pen_int(&p, w->port, 2);
 	pen_int(&p, w->max_connections, 4);
+	pen_int(&p, w->rate.n, 4);
+	pen_int(&p, w->rate.seconds, 4);
 	pen_run(&p, w->host);
 	pen_run(&p, w->user);
 	pen_run(&p, w->password_sealed);
@@ -79,10 +81,14 @@ enum rc way_parse(struct str v, struct way *out)
 	struct way w = { .key = STR(""), .tls = cursor_u8(&c) };
 	w.port = cursor_u16(&c);
 	w.max_connections = cursor_u32(&c);
+	if (version > 1) {
+		w.rate.n = cursor_u32(&c);
+		w.rate.seconds = cursor_u32(&c);
+	}
 	w.host = run16(&c, HOST_NAME_MAX);
 	w.user = run16(&c, ADDRESS_MAX);
 	w.password_sealed = run16(&c, WAY_PASSWORD_MAX);
-	if (!cursor_at_end(&c) || version != ROUTE_ROW_VERSION || w.tls >= ROUTE_TLS_COUNT)
+	if (!cursor_at_end(&c) || version < 1 || version > WAY_ROW_VERSION || w.tls >= ROUTE_TLS_COUNT || !rate_possible(&w.rate))
 		return RC_DAMAGED;
 	*out = w;
 	return RC_OK;

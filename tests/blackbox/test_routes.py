@@ -178,13 +178,13 @@ def test_routes_are_kept_and_their_passwords_are_nowhere_to_be_seen(server, user
     secret = f"pass-{user}-word"
     key = f"{user.split('@')[0]}.example"
     made = row(server, "route", "add", key, "--host", "Relay.Example:465", "--user", "letterlock", "--connections", 5, input=f"{secret}\n")
-    assert made == {"key": key, "host": "Relay.Example", "port": 465, "tls": "default", "user": "letterlock", "connections": 5}
+    assert made == {"key": key, "host": "Relay.Example", "port": 465, "tls": "default", "user": "letterlock", "connections": 5, "rate": ""}
     row(server, "route", "add", f".{key}", "--host", "[2001:db8::1]:587", "--tls", "none")
     row(server, "route", "add", user, "--tls", "verified")
     row(server, "route", "add", f"@{key}", "--host", "relay.example")
     listed = {r["key"]: r for r in rows(server, "route", "list")}
     assert listed[key]["host"] == "relay.example" and listed[f".{key}"]["host"] == "2001:db8::1" and listed[f"@{key}"]["port"] == 0
-    assert listed[user] == {"key": user, "host": "", "port": 0, "tls": "verified", "user": "", "connections": 0}
+    assert listed[user] == {"key": user, "host": "", "port": 0, "tls": "verified", "user": "", "connections": 0, "rate": ""}
     text = server.cli("route", "list").stdout
     assert "[2001:db8::1]:587" in text and "by MX" in text and secret not in text
     indexes = list(server.state.rglob("data.mdb"))

@@ -98,6 +98,7 @@ static void what_no_single_key_can_say_is_checked(void **state)
 		{ "server", "data_dir", "/a/../b", "server.data_dir may not hold \"..\"" },
 		{ "server", "sandbox", "none", "server.sandbox must be full or reduced" },
 		{ "account", "mode", "x", "account.mode must be organisation or private" },
+		{ "relay", "rate_per_destination", "30/week", "relay.rate_per_destination must be N/s, N/min or N/h, or 0" },
 		{ "server", "root_key", "x", "server.root_key must be credential:NAME or file:/path" },
 		{ "server", "demo", "off", NULL },
 	};

@@ -349,6 +349,120 @@ static void a_million_rows_do_not_slow_the_next_one(void **state)
 	assert_true(large < 0.1); /* 100 us each, sanitizers and a busy machine included: a walk over the rows would be a hundred times that */
 }
 
+/* ---- rates ---- */
+static const struct rate ten_a_minute = { 10, 60 };
+
+static void a_lane_with_a_rate_sleeps_until_its_slot_and_the_others_go_on(void **state)
+{
+	struct rq *q = made(&usual);
+	(void)state;
+	for (uint32_t n = 0; n < 20; n++) {
+		add(q, 1, n, 10, 0, 9, 0);
+		add(q, 2 + n, 0, 20, 0, 0, 0);
+	}
+	rq_rate(q, 0, 10, &ten_a_minute);
+	int64_t now = 1000;
+	for (unsigned minute = 0; minute < 2; minute++) {
+		unsigned slow = 0;
+		for (int64_t end = now + MINUTE; now < end;) {
+			while (next(q, now, 100)) {
+				assert_true(job.lane == 20 || (job.rows == 1 && job.paid));
+				slow += job.lane == 10;
+				finish(q, now, &job);
+			}
+			assert_false(rq_lane(q, 20, &(struct rq_lane_fact){ 0 }) && rq_wake_at(q) <= now); /* it sleeps, and nobody turns in circles */
+			now = rq_wake_at(q) < end ? rq_wake_at(q) : end;
+		}
+		assert_int_equal(slow, 10);
+	}
+	assert_int_equal(rq_wake_at(q), INT64_MAX);
+	rq_free(&q);
+}
+
+static void a_connection_that_goes_on_keeps_the_rate_too(void **state)
+{
+	struct rq *q = made(&usual);
+	struct rq_fact fact;
+	(void)state;
+	for (uint32_t n = 0; n < 3; n++)
+		add(q, 1 + n, 0, 10, 0, 4, 0);
+	rq_rate(q, 0, 10, &ten_a_minute);
+	assert_true(next(q, 0, 100));
+	assert_int_equal(rq_more(q, 5999, 10, 100, &job), RC_AGAIN);
+	assert_true(rq_find(q, 3, 0, &fact) && fact.due == 6000); /* what people are told of when it goes */
+	assert_int_equal(rq_more(q, 6000, 10, 100, &job), RC_OK);
+	assert_int_equal(rq_more(q, 6001, 10, 100, &job), RC_AGAIN);
+	rq_free(&q);
+}
+
+static void jobs_given_out_before_the_rate_was_known_are_paid_for_as_far_as_they_may_go(void **state)
+{
+	struct rq *q = made(&usual);
+	(void)state;
+	for (uint32_t n = 0; n < 30; n++)
+		add(q, 1, n, 10, 0, 4, 0);
+	assert_true(next(q, 0, 20) && job.rows == 20 && !job.paid);
+	struct rq_job first = job;
+	assert_true(next(q, 0, 20) && job.rows == 10);
+	rq_rate(q, 0, 10, &ten_a_minute);
+	assert_int_equal(rq_pay(q, 0, &first, first.rows), 1);
+	assert_int_equal(rq_pay(q, 0, &job, job.rows), 0);
+	for (unsigned i = 1; i < first.rows; i++)
+		rq_back(q, 0, 1, first.n[i], 0, false);
+	for (unsigned i = 0; i < job.rows; i++)
+		rq_back(q, 0, 1, job.n[i], 0, false);
+	rq_leave(q, 0, 10, false);
+	rq_leave(q, 0, 10, false);
+	assert_false(next(q, 5999, 20));
+	assert_int_equal(rq_wake_at(q), 6000);
+	assert_true(next(q, 6000, 20) && job.rows == 1 && job.paid);
+	assert_int_equal(rq_pay(q, 6000, &job, 1), 1);
+	rq_unpay(q, 6000, 10, 1); /* every connection was taken: nothing was tried */
+	rq_back(q, 6000, 1, job.n[0], 7000, false);
+	rq_leave(q, 6000, 10, false);
+	assert_true(next(q, 6001, 20));
+	rq_free(&q);
+}
+
+static void another_rate_holds_at_once_also_for_who_waits(void **state)
+{
+	struct rq *q = made(&usual);
+	uint32_t at = 0;
+	uint64_t lane = 0;
+	(void)state;
+	for (uint32_t n = 0; n < 9; n++)
+		add(q, 1 + n, 0, 10, 0, 4, 0);
+	add(q, 100, 0, 11, 0, 4, 0);
+	rq_rate(q, 0, 10, &(struct rate){ 1, 3600 });
+	assert_true(rq_rated(q, &at, &lane) && lane == 10 && !rq_rated(q, &at, &lane));
+	while (next(q, 0, 9))
+		finish(q, 0, &job);
+	assert_int_equal(rq_wake_at(q), HOUR);
+	rq_rate(q, 1000, 10, &ten_a_minute);
+	assert_int_equal(rq_wake_at(q), 7000);
+	rq_rate(q, 1000, 10, &(struct rate){ 0, 1 });
+	assert_true(next(q, 1000, 9));
+	rq_free(&q);
+}
+
+static void a_lane_that_has_sent_all_is_not_forgotten_before_its_slot(void **state)
+{
+	struct rq *q = made(&usual);
+	(void)state;
+	add(q, 1, 0, 10, 0, 4, 0);
+	rq_rate(q, 0, 10, &(struct rate){ 1, 3600 });
+	assert_true(next(q, 0, 9));
+	finish(q, 0, &job);
+	rq_sweep(q, HOUR / 2);
+	add(q, 2, 0, 10, 0, 4, HOUR / 2);
+	assert_false(next(q, HOUR - 1, 9));
+	assert_true(next(q, HOUR, 9));
+	finish(q, HOUR, &job);
+	rq_sweep(q, 2 * HOUR);
+	assert_false(rq_lane(q, 10, &(struct rq_lane_fact){ 0 }));
+	rq_free(&q);
+}
+
 static void no_memory_is_said_and_leaves_everything_in_order(void **state)
 {
 	(void)state;
@@ -389,6 +503,11 @@ int main(void)
 		cmocka_unit_test(held_and_paused_rows_stay_and_a_retry_asks_a_silent_lane_again),
 		cmocka_unit_test(counts_add_up_through_everything_that_can_happen),
 		cmocka_unit_test(a_million_rows_do_not_slow_the_next_one),
+		cmocka_unit_test(a_lane_with_a_rate_sleeps_until_its_slot_and_the_others_go_on),
+		cmocka_unit_test(a_connection_that_goes_on_keeps_the_rate_too),
+		cmocka_unit_test(jobs_given_out_before_the_rate_was_known_are_paid_for_as_far_as_they_may_go),
+		cmocka_unit_test(another_rate_holds_at_once_also_for_who_waits),
+		cmocka_unit_test(a_lane_that_has_sent_all_is_not_forgotten_before_its_slot),
 		cmocka_unit_test(no_memory_is_said_and_leaves_everything_in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

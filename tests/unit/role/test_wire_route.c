@@ -29,7 +29,7 @@ static struct str forwards[] = { STR_INIT("x@example.net"), STR_INIT("y@example.
 static const struct account_rules rules = { .account = 11, .forward_only = true, .forwards = forwards, .forward_n = 2, .grants = grants, .grant_n = 1,
 	.undo_ms = 30000, .max_messages = 100, .max_recipients = 200, .max_first = 300 };
 static const struct way ways[] = {
-	{ .key = STR_INIT("*"), .tls = ROUTE_TLS_VERIFIED, .host = STR_INIT("relay.example"), .port = 465, .user = STR_INIT("u"), .password_sealed = STR_INIT("\0\1"), .max_connections = 4 },
+	{ .key = STR_INIT("*"), .tls = ROUTE_TLS_VERIFIED, .host = STR_INIT("relay.example"), .port = 465, .user = STR_INIT("u"), .password_sealed = STR_INIT("\0\1"), .max_connections = 4, .rate = { 30, 60 } },
 	{ .key = STR_INIT("example.net"), .host = STR_INIT(""), .user = STR_INIT(""), .password_sealed = STR_INIT("") },
 };
 static const struct alias aliases[] = { { STR_INIT("info@example.org"), STR_INIT("anna@example.org") }, { STR_INIT("a@b"), STR_INIT("a@b") } };
@@ -128,6 +128,9 @@ static void kinds_that_there_are_not_are_refused(void **state)
 	assert_int_equal(wire_get_group(buf_str(&b), &a, &g), RC_SYNTAX);
 	buf_clear(&b);
 	wire_put_way(&b, &(struct way){ .key = STR(""), .host = STR(""), .user = STR(""), .password_sealed = STR(""), .tls = ROUTE_TLS_COUNT });
+	assert_int_equal(wire_get_way(buf_str(&b), &a, &w), RC_SYNTAX);
+	buf_clear(&b);
+	wire_put_way(&b, &(struct way){ .key = STR(""), .host = STR(""), .user = STR(""), .password_sealed = STR(""), .rate = { 1, 2 } });
 	assert_int_equal(wire_get_way(buf_str(&b), &a, &w), RC_SYNTAX);
 }
 

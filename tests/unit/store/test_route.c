@@ -530,6 +530,45 @@ static void ways_are_set_in_one_form_and_what_cannot_be_is_refused(void **state)
 	IS(RC_NOTFOUND, way_remove(k->s, STR("partner.example"), &k->why));
 }
 
+static void a_rate_is_kept_and_is_of_a_destination(void **state)
+{
+	AUTO(arena_done) struct arena a = { .max = 1 << 20 };
+	struct way *list;
+	size_t n;
+	static const struct { const char *key, *host; struct rate rate; enum rc rc; } cases[] = {
+		{ "slow.example", "relay.example", { 30, 60 }, RC_OK },
+		{ ".slow.example", "", { 1000000, 1 }, RC_OK },
+		{ "*", "relay.example", { 0, 1 }, RC_OK }, /* no limit */
+		{ "*", "relay.example", { 30, 60 }, RC_SYNTAX },
+		{ ".x.example", "relay.example", { 30, 60 }, RC_SYNTAX },
+		{ "bob@example.org", "", { 30, 60 }, RC_SYNTAX },
+		{ "@example.org", "", { 0, 1 }, RC_SYNTAX },
+		{ "x.example", "", { 30, 61 }, RC_SYNTAX },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		if (way_set(k->s, &(struct way){ .key = str_z(cases[i].key), .host = str_z(cases[i].host), .user = STR(""), .password_sealed = STR(""), .rate = cases[i].rate }, &k->why) != cases[i].rc)
+			fail_msg("case %zu", i);
+	OK(view_ways(v, &a, &list, &n, &k->why));
+	assert_int_equal(n, 3);
+	assert_true(list[0].rate.n == 0 && list[0].rate.seconds == 1 && list[1].rate.n == 1000000 && list[1].rate.seconds == 1 && list[2].rate.n == 30 && list[2].rate.seconds == 60);
+}
+
+/* As it was written before there were rates. */
+static void a_way_without_a_rate_is_still_read(void **state)
+{
+	static const char row[] = "\x01\x01\x01\xd1\x00\x00\x00\x04\x00\x0drelay.example\x00\x01u\x00\x06sealed";
+	char out[WAY_ROW_MAX];
+	struct way w;
+	OK(way_parse(str_of(row, sizeof row - 1), &w));
+	assert_true(w.tls == ROUTE_TLS_VERIFIED && w.port == 465 && w.max_connections == 4 && str_eq(w.host, STR("relay.example")) && !rate_said(&w.rate));
+	struct str again = way_format(&w, out);
+	assert_int_equal(again.p[0], WAY_ROW_VERSION);
+	OK(way_parse(again, &w));
+	assert_true(w.max_connections == 4 && str_eq(w.password_sealed, STR("sealed")) && !rate_said(&w.rate));
+	out[0] = WAY_ROW_VERSION + 1;
+	IS(RC_DAMAGED, way_parse(again, &w));
+}
+
 static void there_are_so_many_ways_and_no_more(void **state)
 {
 	char key[32];
@@ -623,6 +662,8 @@ int main(void)
 		T(an_account_sends_as_its_own_addresses_and_those_granted),
 		T(addresses_are_listed_of_one_account_or_of_all_piece_by_piece),
 		T(ways_are_set_in_one_form_and_what_cannot_be_is_refused),
+		T(a_rate_is_kept_and_is_of_a_destination),
+		T(a_way_without_a_rate_is_still_read),
 		T(there_are_so_many_ways_and_no_more),
 		T(everything_is_there_after_a_restart),
 		cmocka_unit_test_setup(verify_says_what_is_missing, set_up),
