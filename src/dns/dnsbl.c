@@ -38,6 +38,15 @@ static enum answer one(const struct dns *d, struct str zone, struct str ip, stru
 	return strange || !x.records ? ANSWER_REFUSED : ANSWER_LISTED;
 }
 
+/* RFC 5782 5: a list that works never lists 127.0.0.1, nor ::FFFF:7F00:1 where it lists IPv6. Lists that are given up, and zones that came into other hands,
+ * list the whole world. Asked only of a list that has just listed somebody; whoever does not answer this is believed. */
+static bool lists_everything(const struct dns *d, struct str zone, struct str ip, struct arena *a)
+{
+	static const uint8_t nobody[16] = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 };
+	uint8_t unused[4];
+	return one(d, zone, str_of(nobody + sizeof nobody - ip.n, ip.n), a, unused) == ANSWER_LISTED;
+}
+
 static struct str reason(const struct dns *d, struct str zone, struct str ip, struct arena *a)
 {
 	char name[256];
@@ -60,6 +69,8 @@ void dnsbl_ask(const struct dns *d, const struct str *zone, size_t zone_n, struc
 		return;
 	for (size_t i = 0; i < zone_n && i < DNSBL_ZONES_MAX; i++) {
 		enum answer x = one(d, zone[i], ip, a, out->code);
+		if (x == ANSWER_LISTED && lists_everything(d, zone[i], ip, a))
+			x = ANSWER_REFUSED;
 		if (x == ANSWER_REFUSED)
 			out->refused++;
 		if (x != ANSWER_LISTED)
@@ -69,13 +80,4 @@ void dnsbl_ask(const struct dns *d, const struct str *zone, size_t zone_n, struc
 		out->reason = reason(d, zone[i], ip, a);
 		return;
 	}
-}
-
-enum dnsbl_health dnsbl_test(const struct dns *d, struct str zone, struct arena *a)
-{
-	uint8_t code[4];
-	enum answer yes = one(d, zone, str_of("\x7f\0\0\2", 4), a, code), no = one(d, zone, str_of("\x7f\0\0\1", 4), a, code);
-	if (yes == ANSWER_REFUSED || no == ANSWER_REFUSED)
-		return DNSBL_SILENT;
-	return yes != ANSWER_LISTED ? DNSBL_LISTS_NOTHING : no == ANSWER_LISTED ? DNSBL_LISTS_EVERYTHING : DNSBL_WORKS;
 }

@@ -9,7 +9,7 @@
  * 2. Each fiber writes its own place only; the session reads places whose `done` is set.
  * 3. No answer, a refused answer and an answer outside 127.0.0.0/8 are never a listing (dnsbl.c). */
 
-enum { ARENA_MAX = 256 << 10, ZONES = 2 * DNSBL_ZONES_MAX, QUESTIONS_EACH = 2 /* the address and the reason */, ZONE_MAX = 180 };
+enum { ARENA_MAX = 256 << 10, ZONES = 2 * DNSBL_ZONES_MAX, QUESTIONS_EACH = 3 /* the address, the address that nobody lists, and the reason */, ZONE_MAX = 180 };
 
 struct place { struct blocklist_check *c; struct str zone; bool done; struct dnsbl_listing listing; };
 struct blocklist_check {

@@ -20,6 +20,9 @@ refuses.example. SOA ns.example. host.example. 1 3600 600 864000 1
 parked.example. SOA ns.example. host.example. 1 3600 600 864000 1
 2.0.0.127.parked.example. A 192.0.2.99
 clean.example. SOA ns.example. host.example. 1 3600 600 864000 1
+everybody.example. SOA ns.example. host.example. 1 3600 600 864000 1
+1.0.0.127.everybody.example. A 127.0.0.2
+2.0.0.127.everybody.example. A 127.0.0.2
 ; TIMEOUT 2.0.0.127.dead.example. A
 dead.example. SOA ns.example. host.example. 1 3600 600 864000 1
 """
@@ -33,7 +36,7 @@ def server_with(top, refuse, note, more=""):
 
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory):
-    s = server_with(tmp_path_factory.mktemp("lists"), "clean.example refuses.example parked.example dead.example bl.example", "note.example")
+    s = server_with(tmp_path_factory.mktemp("lists"), "clean.example refuses.example parked.example everybody.example dead.example bl.example", "note.example")
     yield s
     assert s.stop() == 0
 

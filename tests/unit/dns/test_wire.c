@@ -183,8 +183,30 @@ static void a_blocklist_lists_refuses_or_is_silent(void **state)
 		assert_int_equal(x.refused, cases[i].refused);
 		expect_str(x.reason, cases[i].reason);
 	}
-	assert_int_equal(dnsbl_test(&d, zone, &a), DNSBL_WORKS);
-	assert_int_equal(dnsbl_test(&d, STR("dead.test"), &a), DNSBL_LISTS_NOTHING);
+	dns_table_free(&t);
+	arena_done(&a);
+}
+
+static void a_blocklist_that_lists_everybody_lists_nobody(void **state)
+{
+	static const struct str ips[] = { STR_INIT("\300\0\2\1"), STR_INIT("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1") };
+	struct str zones[] = { STR("all.test"), STR("good.test") };
+	struct dns_table *t;
+	struct arena a;
+	(void)state;
+	arena_init(&a, 1 << 16);
+	assert_int_equal(dns_table_new(&t), RC_OK);
+	assert_int_equal(dns_table_read(t, STR("*.all.test. A 127.0.0.2\n1.2.0.192.good.test. A 127.0.0.3\n; TIMEOUT 1.0.0.127.good.test. A\n"
+	                                          "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.good.test. A 127.0.0.3\n"), STR("."), NULL), RC_OK);
+	struct dns d = dns_table_dns(t);
+	for (size_t i = 0; i < 2; i++) {
+		struct dnsbl_listing x;
+		dnsbl_ask(&d, zones, 2, ips[i], &a, &x);
+		assert_true(x.listed && x.refused == 1);
+		expect_str(x.zone, "good.test");
+		dnsbl_ask(&d, zones, 1, ips[i], &a, &x);
+		assert_true(!x.listed && x.refused == 1);
+	}
 	dns_table_free(&t);
 	arena_done(&a);
 }
@@ -200,6 +222,7 @@ int main(void)
 		cmocka_unit_test(a_session_past_its_budget_gets_temporary_failures),
 		cmocka_unit_test(a_session_past_its_time_gets_temporary_failures),
 		cmocka_unit_test(a_blocklist_lists_refuses_or_is_silent),
+		cmocka_unit_test(a_blocklist_that_lists_everybody_lists_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
