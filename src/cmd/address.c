@@ -72,3 +72,14 @@ static enum rc clean(const char *text, bool tags, char *out, size_t size, struct
 
 enum rc address_clean(const char *text, char *out, size_t size, struct why *why) { return clean(text, false, out, size, why); }
 enum rc address_clean_tagged(const char *text, char *out, size_t size, struct why *why) { return clean(text, true, out, size, why); }
+
+struct str address_sought(const char *text, char *out, size_t size)
+{
+	const char *at = strrchr(text, '@');
+	size_t local = at ? (size_t)(at - text) + 1 : 0;
+	struct why why = { 0 };
+	if (!at || local >= size || domain_clean(at + 1, out + local, size - local, &why) != RC_OK)
+		return str_z(text);
+	memcpy(out, text, local);
+	return str_z(out);
+}

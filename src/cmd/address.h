@@ -1,4 +1,5 @@
 #pragma once
+#include "base/str.h"
 #include "base/why.h"
 #include <stddef.h>
 
@@ -6,4 +7,6 @@
  * A-labels (RFC 5890). RC_SYNTAX or RC_LIMIT with the reason. */
 MUST_USE enum rc address_clean(const char *text, char *out, size_t size, struct why *why);
 MUST_USE enum rc address_clean_tagged(const char *text, char *out, size_t size, struct why *why); /* where mail goes: with "+tag", too */
+/* One that is looked for in the queue and the history, which keep envelopes: its domain as A-labels, also of "@domain"; all else as it was typed. In `out`, or `text` itself. */
+struct str address_sought(const char *text, char *out, size_t size);
 MUST_USE enum rc domain_clean(const char *text, char *out, size_t size, struct why *why);

@@ -53,12 +53,18 @@ static enum status state_option(const struct call *c, struct relay_filter *f)
 
 static struct str option(const struct call *c, const char *name) { return str_z(call_option(c, name)); }
 
+static struct str sought(const struct call *c, const char *name, char room[ADDRESS_TEXT])
+{
+	const char *given = call_option(c, name);
+	return given ? address_sought(given, room, ADDRESS_TEXT) : STR("");
+}
+
 static enum status read_filter(const struct call *c, struct queue_search *s)
 {
 	struct why why = { 0 };
 	uint64_t limit = 0;
 	const char *older = call_option(c, "older"), *most = call_option(c, "limit"), *domain = call_option(c, "domain");
-	s->f = (struct relay_filter){ .from = option(c, "from"), .to = option(c, "to"), .reason = option(c, "reason"), .domain = STR(""), .mid = STR("") };
+	s->f = (struct relay_filter){ .from = sought(c, "from", s->from), .to = sought(c, "to", s->to), .reason = option(c, "reason"), .domain = STR(""), .mid = STR("") };
 	if (domain && domain_clean(domain, s->domain, sizeof s->domain, &why) != RC_OK)
 		return say_usage(c, "%s", why.text);
 	if (domain)

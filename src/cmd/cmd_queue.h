@@ -5,7 +5,8 @@
 
 /* What the verbs that look into the queue share. */
 struct ctl;
-struct queue_search { struct relay_filter f; char domain[256]; size_t limit; bool filtered; };
+enum { ADDRESS_TEXT = 1024 };
+struct queue_search { struct relay_filter f; char domain[256], from[ADDRESS_TEXT], to[ADDRESS_TEXT]; size_t limit; bool filtered; };
 /* Calls `each` for what matches, page by page, until s->limit in all (`*found` counts on). */
 MUST_USE enum rc queue_find(struct ctl *ctl, const struct queue_search *s, size_t *found, void (*each)(void *arg, const struct relay_entry *e), void *arg, struct why *why);
 const char *queue_state_word(const struct relay_entry *e);

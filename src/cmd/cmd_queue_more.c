@@ -93,12 +93,14 @@ static enum status suppressed(struct ctl *ctl, void *arg)
 		return suppressed_list(ctl, c);
 	if (strcmp(c->args[0], "release") != 0 || c->arg_n != 2)
 		return say_usage(c, "queue suppressed takes: list, or release ADDRESS");
-	enum rc rc = ctl_ask(ctl, ROLE_RELAY, MSG_SUPPRESSED, &(struct msg_SUPPRESSED){ .op = 1, .address = str_z(c->args[1]) }, &(struct msg_SUPPRESSED_answer){ 0 }, NULL, &why);
+	char room[ADDRESS_TEXT];
+	struct str address = address_sought(c->args[1], room, sizeof room);
+	enum rc rc = ctl_ask(ctl, ROLE_RELAY, MSG_SUPPRESSED, &(struct msg_SUPPRESSED){ .op = 1, .address = address }, &(struct msg_SUPPRESSED_answer){ 0 }, NULL, &why);
 	if (rc == RC_NOTFOUND)
 		return say_error(c, STATUS_NOTHING, "that address is not suppressed", NULL, "letterlock queue suppressed list");
 	if (rc != RC_OK)
 		return say_error(c, STATUS_FAILED, "nothing was changed", why.text, "letterlock status");
-	ctl_audit(ctl, "queue suppressed release", str_z(c->args[1]), STR(""));
+	ctl_audit(ctl, "queue suppressed release", address, STR(""));
 	if (c->json)
 		say_json("{\"released\":true}");
 	else
@@ -154,14 +156,14 @@ static void trace_row(void *arg, const struct relay_entry *e)
 	queue_print(t->c, e, false);
 }
 
-static enum rc trace_queue(struct ctl *ctl, struct call *c, const char *what, bool address, size_t *n, struct why *why)
+static enum rc trace_queue(struct ctl *ctl, struct call *c, struct str what, bool address, size_t *n, struct why *why)
 {
 	struct tracing t = { .c = c };
 	struct queue_search s = { .limit = EVENTS_MOST };
-	s.f = (struct relay_filter){ .from = STR(""), .to = STR(""), .domain = STR(""), .reason = STR(""), .mid = address ? STR("") : str_z(what),
+	s.f = (struct relay_filter){ .from = STR(""), .to = STR(""), .domain = STR(""), .reason = STR(""), .mid = address ? STR("") : what,
 		.states = RELAY_STATE_READY | RELAY_STATE_DEFERRED | RELAY_STATE_HELD };
 	if (address)
-		s.f.to = str_z(what);
+		s.f.to = what;
 	enum rc rc = queue_find(ctl, &s, &t.n, trace_row, &t, why);
 	*n += t.n;
 	return rc;
@@ -171,7 +173,9 @@ static enum status trace(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
 	const char *what = c->args[0], *since = call_option(c, "since");
+	char room[ADDRESS_TEXT];
 	bool address = strchr(what, '@') != NULL;
+	struct str sought = address ? address_sought(what, room, sizeof room) : str_z(what);
 	uint64_t back = 7 * (uint64_t)DAY_MS, now = (uint64_t)wall_ms();
 	struct msg_TRACE_answer a;
 	struct ipc_reply reply = { 0 };
@@ -181,7 +185,7 @@ static enum status trace(struct ctl *ctl, void *arg)
 		return say_usage(c, "--since takes a time: 30m, 4h, 2d, 1w");
 	if (!address && strlen(what) != 8)
 		return say_usage(c, "\"%.60s\" is neither an address nor a message's id (7F3K9Q2D)", what);
-	struct msg_TRACE q = { .address = address ? str_head(str_z(what), 320) : STR(""), .mid = address ? STR("") : str_z(what), .since_ms = since || address ? now - back : 0,
+	struct msg_TRACE q = { .address = address ? str_head(sought, 320) : STR(""), .mid = address ? STR("") : sought, .since_ms = since || address ? now - back : 0,
 		.max = EVENTS_MOST };
 	if (ctl_ask(ctl, ROLE_LEDGER, MSG_TRACE, &q, &a, &reply, &why) != RC_OK)
 		return say_error(c, STATUS_FAILED, "the history cannot be read", why.text, "letterlock status");
@@ -189,7 +193,7 @@ static enum status trace(struct ctl *ctl, void *arg)
 	ipc_reply_done(&reply);
 	bool cut = n >= EVENTS_MOST;
 	if (rc == RC_OK)
-		rc = trace_queue(ctl, c, what, address, &n, &why);
+		rc = trace_queue(ctl, c, sought, address, &n, &why);
 	if (rc != RC_OK)
 		return say_error(c, STATUS_FAILED, "the history or the queue cannot be read", why.text, "letterlock status");
 	if (cut && !c->json)

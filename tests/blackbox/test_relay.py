@@ -505,6 +505,13 @@ def test_trace_tells_each_step_with_the_servers_words(world):
     assert world.cli("trace", "nobody@nowhere.example", check=False).returncode == 3
 
 
+def test_people_look_for_a_domain_as_they_write_it(world):
+    fill(world, to="someone@xn--bcher-kva.example")
+    ended(world, "someone@xn--bcher-kva.example")
+    assert rows(world, "--state", "done", "--to", "someone@b\u00fccher.example") and rows(world, "--state", "done", "--to", "@B\u00fccher.example")
+    wait_for(lambda: world.cli("trace", "someone@b\u00fccher.example", check=False).returncode == 0)
+
+
 def test_probe_send_shows_the_dialogue_and_stops_before_the_message_when_asked(world):
     p = world.peer("fine.example")
     out = world.cli("probe", "send", "test@fine.example", "--no-data").stdout

@@ -125,6 +125,19 @@ static void addresses_become_what_the_directory_keeps(void **state)
 	}
 }
 
+static void what_is_looked_for_is_looked_for_by_its_a_labels(void **state)
+{
+	static const struct { const char *in, *out; } cases[] = {
+		{ "Bob@B\xc3\xbc" "cher.example", "Bob@xn--bcher-kva.example" }, { "@b\xc3\xbc" "cher.example", "@xn--bcher-kva.example" }, { "j\xc3\xb6rg@B\xc3\x9c" "cher.example", "j\xc3\xb6rg@xn--bcher-kva.example" },
+		{ "\"a b\"@x.example", "\"a b\"@x.example" }, { "x@[192.0.2.1]", "x@[192.0.2.1]" }, { "x@localhost", "x@localhost" }, { "@", "@" }, { "bob", "bob" }, { "", "" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char out[321], small[4];
+		assert_true(str_eq(address_sought(cases[i].in, out, sizeof out), str_z(cases[i].out)));
+		assert_true(str_eq(address_sought(cases[i].in, small, sizeof small), str_z(cases[i].in)));
+	}
+}
+
 /* Runs the command line with stdout and stderr into `out`. */
 static int run(char *out, size_t max, const char *const *words)
 {
@@ -211,6 +224,7 @@ static void a_server_that_is_not_there_is_said_with_what_works_without(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_looked_for_is_looked_for_by_its_a_labels),
 		cmocka_unit_test(a_right_file_is_taken_with_its_lines),
 		cmocka_unit_test(a_wrong_file_is_refused_with_line_column_and_neighbour),
 		cmocka_unit_test(a_file_that_is_no_text_or_too_large_is_refused),
