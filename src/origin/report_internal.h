@@ -28,7 +28,7 @@ MUST_USE enum rc report_read_failure(struct str fields, struct str original, str
 
 /* A period that can be true: after DMARC was thought of, before 2100, at most 400 days, not backwards. */
 bool report_period_ok(int64_t begin_s, int64_t end_s);
-/* The address in its canonical text, or "" when it is none. `full_ipv6`: all eight groups, for RFC 7489's schema. */
+/* The address in its canonical text, IPv4 also where it came as ::ffff:0:0/96, or "" when it is none. `full_ipv6`: all eight groups, for RFC 7489's schema. */
 struct str report_ip(struct str text, bool full_ipv6, char out[64]);
 struct report_row report_row_empty(void);
 /* The day's text of RFC 3339, "2026-11-24T00:00:00Z", and back. */

@@ -101,10 +101,13 @@ static bool central_next(struct str in, size_t end, size_t *at, struct entry *ou
 	return true;
 }
 
-/* Folders, and what macOS puts beside every file. */
+/* Folders, hidden files, and what macOS puts beside every file. */
 static bool is_furniture(const struct entry *e)
 {
-	return str_ends(e->name, STR("/")) || str_starts(e->name, STR("__MACOSX/")) || str_starts(e->name, STR("."));
+	struct str last = e->name;
+	while (str_find(last, '/') < last.n)
+		last = str_skip(last, str_find(last, '/') + 1);
+	return last.n == 0 || last.p[0] == '.' || str_starts(e->name, STR("__MACOSX/"));
 }
 
 static bool is_named_as_report(const struct entry *e) { return str_iends(e->name, STR(".xml")) || str_iends(e->name, STR(".json")); }

@@ -27,6 +27,9 @@ struct str report_ip(struct str text, bool full_ipv6, char out[64])
 		return ip_format(str_of(ip, 4), out);
 	if (!ip6_parse(text, ip))
 		return STR("");
+	struct str v4 = ip_unmapped(str_of(ip, 16));
+	if (v4.n == 4)
+		return ip_format(v4, out);
 	return full_ipv6 ? eight_groups(ip, out) : ip_format(str_of(ip, 16), out);
 }
 

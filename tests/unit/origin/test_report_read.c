@@ -162,6 +162,7 @@ static void namespaces_and_order_do_not_matter(void **state)
 	good(STR("<x:feedback>" META POLICY RECORD("192.0.2.1", "5") "</x:feedback>"), 5);
 	good(STR("<feedback><version>1.0</version>" RECORD("192.0.2.1", " 5\n") POLICY META "<extension><new><report_id>no</report_id></new></extension></feedback>"), 5);
 	good(STR("<feedback>" META POLICY RECORD("192.0.2.1", "5") "</feedback>junk <after"), 5);
+	good(STR("<feedback>" META POLICY RECORD("::ffff:192.0.2.1", "5") "</feedback>"), 5);
 }
 
 static void the_namespace_of_rfc_9990_is_seen(void **state)
@@ -324,7 +325,7 @@ static void zipped_together(const struct str *names, const struct str *texts, si
 
 static void a_file_beside_the_report_does_not_hide_it(void **state)
 {
-	static const struct str names[] = { STR_INIT("readme.txt"), STR_INIT("Report.XML"), STR_INIT("style.xsl") };
+	static const struct str names[] = { STR_INIT("readme.txt"), STR_INIT("./a/Report.XML"), STR_INIT("a/._Report.XML") };
 	static const struct str texts[] = { STR_INIT("<hello>"), STR_INIT(GOOD), STR_INIT("<xsl/>") };
 	static const struct str two[] = { STR_INIT("a.xml"), STR_INIT("b.xml") }, both[] = { STR_INIT(GOOD), STR_INIT(GOOD) };
 	static const struct str plain[] = { STR_INIT("a"), STR_INIT("b") };
