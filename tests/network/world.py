@@ -67,6 +67,14 @@ class World:
         self.procs.append(p)
         return p
 
+    def why_none(self):
+        """Words why namespaces cannot be made here (no right to, or a root that is no mount point), or ""."""
+        probe = self.ns("probe")
+        run("ip", "netns", "add", probe, check=False)
+        r = subprocess.run(["ip", "netns", "exec", probe, "true"], capture_output=True, text=True, env={**os.environ, "PATH": PATH})
+        run("ip", "netns", "del", probe, check=False)
+        return r.stderr.strip() or f"ip netns exec: status {r.returncode}" if r.returncode else ""
+
     def make_namespaces(self):
         for host in HOSTS:
             run("ip", "netns", "add", self.ns(host))

@@ -23,8 +23,10 @@ static struct buf file(const char *name)
 	struct buf b;
 	(void)snprintf(path, sizeof path, "%s/dane/%s", dir ? dir : TESTDATA_DEFAULT, name);
 	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("cannot read %s", path);
+	if (!f) {
+		print_message("skipped: no vectors at %s\n", path);
+		skip();
+	}
 	buf_init(&b, 4 << 20);
 	for (char part[4096]; !feof(f);)
 		buf_add(&b, str_of(part, fread(part, 1, sizeof part, f)));
