@@ -232,12 +232,12 @@ static enum status print_probe(struct call *c, const struct msg_PROBE_SEND_answe
 }
 
 /* Mail for a domain of our own is in its mailbox at once and never sent: there is nothing to try. */
-static bool is_ours(struct ctl *ctl, const char *address)
+static bool is_ours(struct ctl *ctl, struct str address)
 {
 	struct msg_ROUTE_answer a;
 	struct ipc_reply reply = { 0 };
 	struct why unused = { 0 };
-	enum rc rc = ctl_ask(ctl, ROLE_READER, MSG_ROUTE, &(struct msg_ROUTE){ .address = str_head(str_z(address), 320) }, &a, &reply, &unused);
+	enum rc rc = ctl_ask(ctl, ROLE_READER, MSG_ROUTE, &(struct msg_ROUTE){ .address = str_head(address, 320) }, &a, &reply, &unused);
 	ipc_reply_done(&reply);
 	return rc == RC_OK || rc == RC_NOTFOUND;
 }
@@ -246,6 +246,8 @@ static enum status probe_send(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
 	const char *from = call_option(c, "from");
+	char from_room[ADDRESS_TEXT], to_room[ADDRESS_TEXT];
+	struct str to = address_sought(c->args[0], to_room, sizeof to_room);
 	struct msg_PROBE_SEND_answer a;
 	struct ipc_reply reply = { 0 };
 	struct why why = { 0 };
@@ -253,9 +255,9 @@ static enum status probe_send(struct ctl *ctl, void *arg)
 		return say_usage(c, "\"%.60s\" is not an address", c->args[0]);
 	if (!from && !call_option(c, "no-data"))
 		return say_usage(c, "whose test message? --from ADDRESS; or --no-data to stop before the message");
-	if (is_ours(ctl, c->args[0]))
+	if (is_ours(ctl, to))
 		return say_error(c, STATUS_FAILED, "nothing to try: this address is in a domain of yours", "its mail is delivered here and goes through no relay", "letterlock alias who ADDRESS shows where it leads");
-	struct msg_PROBE_SEND q = { .from = str_head(str_z(from), 320), .to = str_head(str_z(c->args[0]), 320), .no_data = call_option(c, "no-data") != NULL };
+	struct msg_PROBE_SEND q = { .from = from ? str_head(address_sought(from, from_room, sizeof from_room), 320) : STR(""), .to = str_head(to, 320), .no_data = call_option(c, "no-data") != NULL };
 	if (ctl_ask(ctl, ROLE_RELAY, MSG_PROBE_SEND, &q, &a, &reply, &why) != RC_OK)
 		return say_error(c, STATUS_FAILED, "the test could not be made", why.text, "letterlock status");
 	enum status s = print_probe(c, &a);

@@ -510,6 +510,7 @@ def test_people_look_for_a_domain_as_they_write_it(world):
     ended(world, "someone@xn--bcher-kva.example")
     assert rows(world, "--state", "done", "--to", "someone@b\u00fccher.example") and rows(world, "--state", "done", "--to", "@B\u00fccher.example")
     wait_for(lambda: world.cli("trace", "someone@b\u00fccher.example", check=False).returncode == 0)
+    assert "there is no domain xn--bcher-kva.example" in world.cli("probe", "send", "someone@b\u00fccher.example", "--no-data", check=False).stdout
 
 
 def test_probe_send_shows_the_dialogue_and_stops_before_the_message_when_asked(world):
