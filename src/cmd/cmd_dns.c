@@ -84,9 +84,15 @@ static struct str value_of(const struct dns_want *w, bool quoted, struct buf *b)
 	return buf_str(b);
 }
 
-static void show_zone(const struct dns_want *w, struct buf *b)
+/* A name server refuses a whole zone for one line of another. */
+static bool is_in_zone(struct str name, struct str domain)
 {
-	bool comment = w->rule == RULE_ADDRESS || w->unused;
+	return str_ieq(name, domain) || (name.n > domain.n && str_iends(name, domain) && name.p[name.n - domain.n - 1] == '.');
+}
+
+static void show_zone(const struct dns_want *w, struct str domain, struct buf *b)
+{
+	bool elsewhere = !is_in_zone(w->name, domain), comment = w->rule == RULE_ADDRESS || w->unused || elsewhere;
 	AUTO(buf_done) struct buf wrapped = { .max = 16384 };
 	struct str v = value_of(w, true, b);
 	buf_addf(&wrapped, v.n > 255 ? "( " : "");
@@ -95,6 +101,8 @@ static void show_zone(const struct dns_want *w, struct buf *b)
 		buf_add(&wrapped, STR(" )"));
 	if (w->unused)
 		say("; not used: %s", w->unused);
+	else if (elsewhere)
+		say("; in another zone than that of %.*s", PSTR(domain));
 	say("%s%.*s. 3600 IN %s %.*s", comment ? "; " : "", PSTR(w->name), dns_type_name(w->type), (int)wrapped.len, wrapped.p);
 }
 
@@ -138,7 +146,7 @@ static enum status show(struct ctl *ctl, void *arg)
 			say_json("{\"needed\":%s,\"used\":%s,\"name\":\"%s\",\"type\":\"%s\",\"value\":\"%s\"}", w->needed ? "true" : "false", w->unused ? "false" : "true",
 			         json_text(&a, w->name), dns_type_name(w->type), json_text(&a, w->value));
 		else if (zone)
-			show_zone(w, &b);
+			show_zone(w, domain, &b);
 		else if (w->unused)
 			say("%3zu  no    %-42s %-5s (%s)", i + 1, text_z(&a, w->name), dns_type_name(w->type), w->unused);
 		else

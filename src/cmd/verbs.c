@@ -91,7 +91,7 @@ const struct verb verbs[] = {
 	  { "dkim revoke example.org 202611a-rsa", "dkim revoke example.org 202611a-rsa --yes" }, run_dkim_revoke },
 	{ "dns", "show", "DOMAIN", 1, 1, "The records that a domain's mail needs in the DNS",
 	  { "dns show example.org", "dns show example.org --zone" }, run_dns_show,
-	  { { "zone", NULL, "as lines of a zone file" }, { "split", NULL, "texts as quoted strings of at most 255 octets" },
+	  { { "zone", NULL, "as lines of a zone file; what belongs into other zones is a comment" }, { "split", NULL, "texts as quoted strings of at most 255 octets" },
 	    { "sts-policy", NULL, "the MTA-STS policy instead (sts.mode), for https://mta-sts.DOMAIN/.well-known/mta-sts.txt" } } },
 	{ "dns", "check", "DOMAIN", 1, 1, "Ask the domain's own name servers whether its records are right; exit 4 if a needed one is not",
 	  { "dns check example.org", "dns check example.org --wait" }, run_dns_check, { { "wait", NULL, "again and again until every needed record is right" } } },
