@@ -137,13 +137,15 @@ static enum rc seal_of(struct edge_session *s, struct str domain, struct buf *ou
 	struct auth_evidence e;
 	if (!s->auth)
 		return RC_OK;
+	auth_check_evidence(s->auth, &e);
+	if (e.dkim && e.dkim->arc.late) /* our seal would say for ever what is so just now; the next server may know more */
+		return RC_OK;
 	buf_init(&results, 16384);
 	auth_check_results(s->auth, &results);
-	auth_check_evidence(s->auth, &e);
 	enum auth chain = e.dkim ? e.dkim->arc.result : AUTH_NONE;
 	enum rc rc = results.failed ? RC_NOMEM : edge_sign_arc(s->v->e, domain, edge_now(s), buf_str(&results), chain, out, why);
-	/* RFC 8617 5.1.2: a chain that has failed gets no further set; one of fifty is full. */
-	return rc == RC_NOTFOUND || rc == RC_DENIED || rc == RC_LIMIT ? RC_OK : rc;
+	/* RFC 8617 5.1.2: a chain that has failed gets no further set; one of fifty is full; of one that was not looked at (authentication.arc) nothing can be said. */
+	return rc == RC_NOTFOUND || rc == RC_DENIED || rc == RC_LIMIT || rc == RC_CONFLICT ? RC_OK : rc;
 }
 
 static enum rc fill_letter(struct edge_session *s, const struct edge_bucket *b, const struct edge_head *head, struct seal_letter *l, struct why *why)

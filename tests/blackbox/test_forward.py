@@ -8,6 +8,8 @@ import threading
 
 import dkim
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from conftest import PASSWORD
 from helpers import fetch_all, imap, tls, wait_for
 
@@ -17,6 +19,7 @@ $ORIGIN proved.example.
 @ SOA ns.proved.example. root 1 3600 600 864000 60
   NS ns.proved.example.
   TXT "v=spf1 ip4:127.0.0.1 ip6:::1 -all"
+; TIMEOUT arc._domainkey.proved.example. TXT
 """
 
 
@@ -77,14 +80,13 @@ def world():
     w.server.close()
 
 
-@pytest.fixture(scope="module")
-def house(world, tmp_path_factory):
+def house_in(top, world, more=""):
+    """Its keys sign. `more` closes the section `relay` and opens another."""
     import conftest
-    top = tmp_path_factory.mktemp("forward")
     zone = top / "extra.zone"
     zone.write_text(ZONE)
     # What stands behind the section `dns` closes it and adds another: the port that the relay may dial.
-    dns = f'forwarder = "none"\nzones = "{zone}"\n}}\ndkim {{\n  check = "1 s"\n  settle = 0\n}}\nrelay {{\n  ports = "{world.port}"\n'
+    dns = f'forwarder = "none"\nzones = "{zone}"\n}}\ndkim {{\n  check = "1 s"\n  settle = 0\n}}\nrelay {{\n  ports = "{world.port}"\n{more}'
     s = conftest.Server(top / "demo", env={"LETTERLOCK_DNS": dns})
     s.cli("route", "add", "*", "--host", f"127.0.0.1:{world.port}", "--tls", "none", "--yes")
     s.cli("account", "forward", "bob@demo.test", "--to", "bob@far.example")
@@ -99,6 +101,12 @@ def house(world, tmp_path_factory):
                     "".join(f"{selector}._domainkey TXT ( {strings(record)} )\n" for selector, record in keys(s, None).items()))
     s.cli("reload")
     wait_for(lambda: keys(s), 20)
+    return s
+
+
+@pytest.fixture(scope="module")
+def house(world, tmp_path_factory):
+    s = house_in(tmp_path_factory.mktemp("forward"), world)
     yield s
     s.stop()
 
@@ -139,6 +147,28 @@ def test_what_is_proved_goes_on_under_our_name_and_our_seal(house, world):
     assert dkim.ARC(m["body"]).verify(dnsfunc=ask)[0] == b"pass"
     assert b"ARC-Authentication-Results: i=1; mail.demo.test;" in m["body"] and b"spf=pass" in m["body"]
     assert wait_for(lambda: here(house, "bob@demo.test", "proved"))
+
+
+def sealed(subject):
+    """A set of somebody else's, whose key cannot be asked for."""
+    key = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    text = f"From: joe@proved.example\r\nSubject: {subject}\r\n\r\nhello\r\n".encode()
+    results = b"Authentication-Results: proved.example; spf=pass smtp.mailfrom=proved.example\r\n"
+    return b"".join(dkim.arc_sign(results + text, b"arc", b"proved.example", key, b"proved.example")).decode()
+
+
+def test_a_chain_that_cannot_be_verified_now_is_not_sealed_as_failed(house, world):
+    assert stranger(house, "bob@demo.test", "late chain", extra=sealed("late chain"))[0] == 250
+    m = wait_for(lambda: world.find("bob@far.example", "late chain"))
+    assert m["body"].count(b"ARC-Seal: i=") == 1 and b"cv=fail" not in m["body"]
+
+
+def test_a_chain_that_is_not_looked_at_stays_as_it_is(world, tmp_path):
+    s = house_in(tmp_path, world, "}\nauthentication {\n  arc = false\n")
+    assert stranger(s, "bob@demo.test", "not looked at", extra=sealed("not looked at"))[0] == 250
+    m = wait_for(lambda: world.find("bob@far.example", "not looked at"))
+    assert m["body"].count(b"ARC-Seal: i=") == 1 and b"cv=fail" not in m["body"]
+    s.stop()
 
 
 def test_a_bounce_to_the_rewritten_sender_finds_its_way_back(house, world):
