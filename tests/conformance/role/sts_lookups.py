@@ -195,7 +195,7 @@ def main():
     names = [re.sub(r":\d+$", "", q) if q.startswith("[") or q.count(":") == 1 else q for q, _ in queries]
     names = [re.sub(r"^\[(.*)\]$", r"\1", n) for n in names]
     passed = 0
-    for (query, want), (_, _, _, said) in zip(queries, look_up(names)):
+    for (query, want), (_, _, _, said) in zip(queries, look_up(names) if names else []):
         got = "OK secure match=" + said.split(" ", 1)[1] + " servername=hostname" if said.startswith("enforce ") else "NOTFOUND "
         assert got.strip() == want.strip(), (query, want, said)
         passed += 1
