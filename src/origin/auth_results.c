@@ -168,7 +168,7 @@ static void put_dkim(struct writer *w, const struct dkim_result *r)
 {
 	for (size_t i = 0; i < r->n; i++)
 		put_signature(w, &r->signature[i]);
-	if (r->n == 0)
+	if (r->n == 0 && !r->skipped)
 		put_result(w, "dkim", AUTH_NONE);
 }
 

@@ -36,6 +36,7 @@ struct dkim_result {
 	struct dkim_signature *signature;
 	size_t n;                  /* at most DKIM_MAX_SIGNATURES; more are counted in `ignored` and not looked at */
 	size_t ignored;
+	bool skipped;              /* no_dkim: nobody has looked for signatures */
 	bool lost;                 /* memory ended: signatures may be missing here, and nothing can be said of the author */
 	struct arc_result arc;
 };

@@ -360,7 +360,7 @@ static void judge_all(struct judge *j, struct arena *a, struct dkim_result *out)
 
 void dkim_verify_end(struct dkim_verifier *v, const struct dns *dns, const struct origin_trace *t, struct arena *a, struct dkim_result *out)
 {
-	*out = (struct dkim_result){ .n = 0 };
+	*out = (struct dkim_result){ .skipped = v->o.no_dkim };
 	for (size_t i = 0; i < VERIFY_STREAMS; i++)
 		if (v->stream[i])
 			body_hash_end(v->stream[i]);

@@ -160,6 +160,7 @@ enum rc auth_check_header(struct auth_check *c, struct str header, bool reports_
 	if (o.no_dkim && o.no_arc)
 		return RC_OK;
 	c->have_dkim = true;
+	c->dkim.skipped = o.no_dkim;
 	if (header.n > COPY_AT_ONCE) { /* is it worth a second copy of so much? */
 		TRY(dkim_verify_new(header, &o, &c->verifier));
 		bool idle = dkim_verify_idle(c->verifier);
@@ -205,7 +206,7 @@ static void count(struct auth_check *c)
 		count_add(e, spf[c->spf.result], 1);
 	for (size_t i = 0; i < c->dkim.n; i++)
 		count_add(e, dkim[c->dkim.signature[i].result], 1);
-	if (c->have_dkim && c->dkim.n == 0)
+	if (c->have_dkim && c->dkim.n == 0 && !c->dkim.skipped)
 		count_add(e, M_DKIM_NONE, 1);
 	if (c->have_dkim)
 		count_add(e, arc[c->dkim.arc.result], 1);

@@ -57,6 +57,9 @@ enum rc auth_rules_read(const struct config *c, struct arena *a, struct auth_rul
 {
 	*out = (struct auth_rules){ .defer = c->authentication_defer };
 	TRY(read_mode(c->authentication_dmarc, &out->mode, why));
+	/* What only the other of the two proves would fail, and be refused for it. */
+	if (out->mode != AUTH_MODE_OFF && (!c->authentication_spf || !c->authentication_dkim))
+		FAIL(why, RC_CONFLICT, "authentication.dmarc judges by SPF and DKIM together: with authentication.%s off it must be off, too", c->authentication_spf ? "dkim" : "spf");
 	TRY(read_sealers(c->authentication_trusted_sealers, a, out, why));
 	TRY(read_forwarders(c->authentication_trusted_forwarders, a, out, why));
 	if (a->full)

@@ -12,7 +12,7 @@ struct auth_rules {                    /* the section `authentication`, taken ap
 	struct str *sealers; size_t sealer_n;           /* lower case */
 	struct net_range *forwarders; size_t forwarder_n;
 };
-/* RC_SYNTAX: an unknown word or network, RC_LIMIT: too many. Everything is copied into `a`. */
+/* RC_SYNTAX: an unknown word or network, RC_LIMIT: too many, RC_CONFLICT: DMARC without SPF or DKIM. Everything is copied into `a`. */
 MUST_USE enum rc auth_rules_read(const struct config *c, struct arena *a, struct auth_rules *out, struct why *why);
 
 bool auth_is_forwarder(const struct auth_rules *r, const uint8_t *ip); /* 16 octets, IPv4 mapped; NULL: no */

@@ -257,6 +257,13 @@ def test_a_trusted_forwarder_and_received_spf(fresh, tmp_path):
 
 
 def test_a_wrong_word_in_the_configuration_is_refused(fresh, tmp_path):
+    for one, other in (("spf", "dkim"), ("dkim", "spf")):
+        with pytest.raises(RuntimeError, match=f"with authentication.{one} off it must be off, too"):
+            start(fresh, tmp_path, ZONE, f"{one} = false\n")
+        server = start(fresh, tmp_path, ZONE, f'{one} = false\ndmarc = "off"\n')
+        assert offer(server, "u1@demo.test", "joe@good.example", mail("good.example"))[0] == 250
+        got, value = results(inbox(server, "u1@demo.test")[0])
+        assert other in got and one not in got and "dmarc" not in got, value
     with pytest.raises(RuntimeError, match="authentication.dmarc must be honour"):
         start(fresh, tmp_path, ZONE, 'dmarc = "perhaps"')
 
