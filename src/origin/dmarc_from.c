@@ -192,7 +192,8 @@ static bool next_named(struct lines *l, enum from_name *out, struct str *out_val
 	if (!next_field(l, &field))
 		return false;
 	*out = name_of(field, l->first, out_value);
-	if (*out == NOT_FROM && is_soft_break(field.p[field.n - 1]))
+	bool begins = at == 0 || is_hard_break(l->in.p[at - 1]); /* once a line: a line of nothing but controls costs no more than another */
+	if (*out == NOT_FROM && begins && is_soft_break(field.p[field.n - 1]))
 		*out = name_of(str_of(field.p, field_end(l->in, at, is_hard_break) - at), l->first, out_value);
 	l->first = false;
 	return true;

@@ -71,6 +71,16 @@ static void fields_that_some_reader_takes_for_from_are_counted(void **state)
 			fail_msg("%.*s: %zu", PSTR(cases[i].header), dmarc_from_fields(cases[i].header));
 }
 
+static void a_line_of_controls_costs_no_more_than_another(void **state)
+{
+	AUTO(buf_done) struct buf b = { .max = 8 << 20 };
+	assert_true(buf_room(&b, 4 << 20));
+	memset(b.p, '\v', 4 << 20); /* squared, this would take hours */
+	b.len = 4 << 20;
+	buf_add(&b, STR("From: a@b.example\r\n"));
+	assert_int_equal(dmarc_from_fields(buf_str(&b)), 2); /* as one line, and as its last */
+}
+
 static void a_domain_has_one_spelling(void **state)
 {
 	static const struct from_case cases[] = {
@@ -336,6 +346,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_plain_from_gives_its_domain),
 		cmocka_unit_test(fields_that_some_reader_takes_for_from_are_counted),
+		cmocka_unit_test(a_line_of_controls_costs_no_more_than_another),
 		cmocka_unit_test(a_domain_has_one_spelling),
 		cmocka_unit_test(no_from_or_none_with_an_address_is_said),
 		cmocka_unit_test(several_from_fields_are_refused),
