@@ -118,7 +118,7 @@ static enum rc make(struct notices *x, struct str to, const struct dsn_rcpt *rcp
 	char from[320], message_id[400];
 	size_t end = edge_header_end(message, 0);
 	struct str header = str_head(message, end ? end : message.n);
-	bool full = s->submission && rcpts[0].action == DSN_FAILED && str_eq(s->mail->ret, STR("FULL")) && message.n <= FULL_MOST;
+	bool full = s->submission && rcpts[0].action == DSN_FAILED && str_eq(s->mail->ret, STR("FULL")) && message.n <= FULL_MOST && !s->mail->body_binary;
 	edge_head_read(header, &head);
 	(void)snprintf(from, sizeof from, "MAILER-DAEMON@%.*s", PSTR(host));
 	(void)snprintf(message_id, sizeof message_id, "dsn.%s.%zu@%.*s", s->mid, number, PSTR(host));

@@ -78,7 +78,8 @@ static enum rc make(struct relay_house *h, struct relay_letter *l, const struct 
 	struct buf original AUTO(buf_done) = { 0 };
 	char message_id[400], from[320];
 	struct str name = h->e->config->server_hostname;
-	bool full = l->l.ret == LETTER_RET_FULL && list[0].report == RELAY_REPORT_FAILED && l->l.size <= FULL_MOST;
+	/* Octets that are no lines of text are not what a notice may carry: it goes wherever its reader has his mail sent. */
+	bool full = l->l.ret == LETTER_RET_FULL && list[0].report == RELAY_REPORT_FAILED && l->l.size <= FULL_MOST && !l->l.body_binary;
 	struct dsn_rcpt *rcpts = arena_new(a, n * sizeof *rcpts);
 	if (!rcpts)
 		FAIL(why, RC_NOMEM, "no memory for a report");

@@ -269,6 +269,20 @@ def test_notify_decides_whether_a_failure_is_told(world, notify, told):
     assert (to in "".join(n.as_string() for n in notices(world))) == told
 
 
+def test_a_binary_message_comes_back_by_its_header_alone(world):
+    world.peer("strict.example")
+    message = b"From: bob@demo.test\r\nSubject: octets\r\n\r\na\0b\nc\rd"
+    with smtplib.SMTP("localhost", world.submission, local_hostname="client.example") as c:
+        c.starttls(context=ssl.create_default_context(cafile=world.ca))
+        c.ehlo()
+        c.login("bob@demo.test", "demo-only")
+        assert c.docmd("MAIL", "FROM:<bob@demo.test> BODY=BINARYMIME RET=FULL")[0] == 250 and c.docmd("RCPT", "TO:<octets@strict.example>")[0] == 250
+        c.send(b"BDAT %d LAST\r\n" % len(message) + message)
+        assert c.getreply()[0] == 250
+    notice = notice_about(world, "octets@strict.example")
+    assert [p.get_content_type() for p in notice.get_payload()] == ["text/plain", "message/delivery-status", "text/rfc822-headers"] and b"\0" not in notice.as_bytes()
+
+
 SEVEN = ("PIPELINING", "SIZE 10000000")
 
 
