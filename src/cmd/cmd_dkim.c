@@ -189,14 +189,46 @@ static enum status end_key(struct ctl *ctl, struct call *c, uint8_t op, const ch
 	return STATUS_OK;
 }
 
-static enum status retire(struct ctl *ctl, void *arg) { return end_key(ctl, arg, DKIM_OP_RETIRE, "retired"); }
+/* Is this the only key that signs for its domain? Without one, all its mail goes out unsigned. */
+static bool signs_alone(struct ctl *ctl, const struct call *c)
+{
+	AUTO(arena_done) struct arena a = { .max = ROOM };
+	struct dkim_row *rows;
+	struct why why = { 0 };
+	size_t n = 0;
+	char domain[256];
+	bool it = false, others = false;
+	if (domain_clean(c->args[0], domain, sizeof domain, &why) != RC_OK || fetch(ctl, str_z(domain), &a, &rows, &n, &why) != RC_OK)
+		return false; /* end_key() will say what is wrong */
+	for (size_t i = 0; i < n; i++) {
+		bool same = str_eq(rows[i].selector, str_z(c->args[1])), signs = rows[i].state == VAULT_DKIM_SIGNING;
+		it |= same && signs;
+		others |= !same && signs;
+	}
+	return it && !others;
+}
+
+static enum status retire(struct ctl *ctl, void *arg)
+{
+	struct call *c = arg;
+	char question[300];
+	(void)snprintf(question, sizeof question, "Nothing else signs for %.100s: its mail will go out unsigned until a key of \"letterlock dkim rotate\" does. Retire %.32s?", c->args[0],
+	               c->args[1]);
+	if (signs_alone(ctl, c)) {
+		if (!ask_yes(c, question))
+			return STATUS_FAILED;
+		fiber_yield(); /* the question took its time: let the loop's clock catch up */
+	}
+	return end_key(ctl, c, DKIM_OP_RETIRE, "retired");
+}
 enum status run_dkim_retire(struct call *c) { return ctl_verb(c, retire); }
 
 static enum status revoke(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
-	char question[200];
-	(void)snprintf(question, sizeof question, "Destroy the private half of %.32s of %.100s for good?", c->args[1], c->args[0]);
+	char question[300];
+	(void)snprintf(question, sizeof question, "%sDestroy the private half of %.32s of %.100s for good?", signs_alone(ctl, c) ? "Nothing else signs for this domain: its mail will go out unsigned. " : "",
+	               c->args[1], c->args[0]);
 	if (!ask_yes(c, question))
 		return STATUS_FAILED;
 	fiber_yield(); /* the question took its time: let the loop's clock catch up */

@@ -55,6 +55,22 @@ static void say_foreign(struct checking *k, struct str domain)
 	(void)say_error(k->c, STATUS_OK, what, NULL, "letterlock domain add DOMAIN, and again");
 }
 
+/* With all its keys retired or revoked nothing is wrong in the DNS, and all its mail is unsigned. */
+static void say_unsigned(struct checking *k, struct str domain)
+{
+	char what[400];
+	(void)snprintf(what, sizeof what, "no DKIM key of %.*s signs or waits to: its mail goes out unsigned", PSTR(domain));
+	(void)say_error(k->c, STATUS_OK, what, NULL, "letterlock dkim rotate DOMAIN");
+}
+
+static bool any_in_use(const struct dkim_row *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (keys[i].state < VAULT_DKIM_RETIRED)
+			return true;
+	return false;
+}
+
 static void collect(struct checking *k, struct str domain, bool first)
 {
 	struct dns_answer v4, v6;
@@ -69,6 +85,8 @@ static void collect(struct checking *k, struct str domain, bool first)
 	fetch_keys(k, domain, &keys, &n);
 	if (!n && first)
 		say_foreign(k, domain);
+	else if (first && !any_in_use(keys, n))
+		say_unsigned(k, domain);
 	dns_wants(ctl_config(k->ctl), domain, keys, n, k->a, &k->wants);
 }
 

@@ -78,7 +78,7 @@ def test_the_demo_s_zone_follows_a_rotation_and_a_revocation(fresh):
     s = fresh()
     old = {k["selector"] for k in keys(s, "demo.test")}
     for selector in old:  # as long as they are still to be published there is no rotation
-        s.cli("dkim", "retire", "demo.test", selector)
+        s.cli("dkim", "retire", "demo.test", selector, "--yes")
     s.cli("dkim", "rotate", "demo.test")
     made = wait_for(lambda: [k for k in keys(s, "demo.test") if k["selector"] not in old and k["dns"] == "seen" and k["state"] in ("published", "signing")], 20)
     assert {k["kind"] for k in made} == {"rsa", "ed25519"}
@@ -87,3 +87,18 @@ def test_the_demo_s_zone_follows_a_rotation_and_a_revocation(fresh):
     s.cli("dkim", "revoke", "demo.test", made[0]["selector"], "--yes")
     wait_for(lambda: name not in (s.state / "demo.zone").read_text(), 20)
     assert made[1]["name"].removesuffix(".demo.test") in (s.state / "demo.zone").read_text()
+
+
+def test_the_last_key_that_signs_is_not_retired_unasked(fresh):
+    s = fresh()
+    pair = wait_for(lambda: (k := keys(s, "demo.test")) and [x["state"] for x in k] == ["signing"] * 2 and k, 20)
+    s.cli("dkim", "retire", "demo.test", pair[0]["selector"])
+    assert "unsigned" not in s.cli("dns", "show", "demo.test").stderr
+    for verb in ("retire", "revoke"):
+        p = s.cli("dkim", verb, "demo.test", pair[1]["selector"], check=False)
+        assert p.returncode == 1 and "go out unsigned" in p.stderr and "give --yes" in p.stderr
+    s.cli("dkim", "retire", "demo.test", pair[1]["selector"], "--yes")
+    assert {k["state"] for k in keys(s, "demo.test")} == {"retired"}
+    assert "its mail goes out unsigned" in s.cli("dns", "show", "demo.test").stderr
+    s.cli("dkim", "rotate", "demo.test")
+    assert "unsigned" not in s.cli("dns", "show", "demo.test").stderr
