@@ -66,14 +66,10 @@ static enum rc turn_back(struct edge_session *s, struct edge_rcpt *r, size_t i, 
 	log_event(LEVEL_INFO, EV_FORWARD, F("mid", s->mid), F("from", s->from), F("via", lost.via), F("to", lost.address), F("reason", why));
 	r->places[i] = r->places[--r->place_n];
 	r->refused = why;
-	enum rc rc = edge_home_of(s->v->e, &s->a, lost.forwarder ? lost.via : lost.group_owner, &home);
+	enum rc rc = edge_turn_home(s->v->e, &s->a, r, &lost, &home);
 	if (rc == RC_NOTFOUND || rc == RC_DENIED)
 		return RC_OK;
 	TRY(rc);
-	if (!edge_rcpt_is_here(r, home.account)) {
-		r->places[r->place_n++] = home; /* in the room of the one that went */
-		r->account = r->account ? r->account : home.account;
-	}
 	if (*note_n < EDGE_NOTES_MAX) {
 		notes[2 * *note_n] = home;
 		notes[2 * *note_n + 1] = lost;

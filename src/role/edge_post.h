@@ -41,9 +41,9 @@ MUST_USE enum rc edge_post_suppress(struct edge_post *p);
 /* After the commit, to the history and the log: `like` has the message's id, sender, size and where it came from. */
 void edge_tell_left_out(const struct edge_post *p, const struct msg_EVENT *like);
 MUST_USE enum rc edge_is_suppressed(struct role_env *e, const struct edge_house *h, struct str address, bool *out);
-/* The account behind an address of ours, as a place, memory in `a`. RC_NOTFOUND, RC_DENIED: nobody here, or somebody who is disabled. */
-MUST_USE enum rc edge_home_of(struct role_env *e, struct arena *a, struct str address, struct route_target *out);
-bool edge_rcpt_is_here(const struct edge_rcpt *r, uint64_t account);
+/* The owner of the way by which `lost`, no longer among the recipient's places, was reached gets the message instead, in the room that it left: who forwarded there, or
+ * the group's owner. Memory of *out_home in `a`. RC_NOTFOUND, RC_DENIED: that is nobody here, or somebody who is disabled. */
+MUST_USE enum rc edge_turn_home(struct role_env *e, struct arena *a, struct edge_rcpt *r, const struct route_target *lost, struct route_target *out_home);
 /* Each mailbox and each remote address once, however many ways lead there. RC_NOMEM, RC_LIMIT: too many ways. */
 MUST_USE enum rc edge_post_plan(struct edge_post *p);
 /* RC_OK: everything is on disk but copies that failed alone. */

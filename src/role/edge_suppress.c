@@ -106,7 +106,7 @@ static enum rc collect(struct edge_post *p, struct wanted *list, struct map *wan
 	return RC_OK;
 }
 
-enum rc edge_home_of(struct role_env *e, struct arena *a, struct str address, struct route_target *out)
+static enum rc home_of(struct role_env *e, struct arena *a, struct str address, struct route_target *out)
 {
 	struct msg_ADDRESS_answer answer;
 	struct ipc_reply reply = { 0 };
@@ -127,12 +127,22 @@ enum rc edge_home_of(struct role_env *e, struct arena *a, struct str address, st
 	return rc;
 }
 
-bool edge_rcpt_is_here(const struct edge_rcpt *r, uint64_t account)
+static bool is_here(const struct edge_rcpt *r, uint64_t account)
 {
 	for (size_t i = 0; i < r->place_n; i++)
 		if (!r->places[i].remote && r->places[i].account == account)
 			return true;
 	return false;
+}
+
+enum rc edge_turn_home(struct role_env *e, struct arena *a, struct edge_rcpt *r, const struct route_target *lost, struct route_target *out_home)
+{
+	TRY(home_of(e, a, lost->forwarder ? lost->via : lost->group_owner, out_home));
+	if (is_here(r, out_home->account))
+		return RC_OK;
+	r->places[r->place_n++] = *out_home;
+	r->account = r->account ? r->account : out_home->account;
+	return RC_OK;
 }
 
 static bool reaches_others(const struct edge_rcpt *r, const struct route_target *lost)
@@ -149,15 +159,8 @@ static bool reaches_others(const struct edge_rcpt *r, const struct route_target 
 static enum rc bring_home(struct edge_post *p, struct edge_rcpt *r, const struct route_target *lost)
 {
 	struct route_target home;
-	enum rc rc = edge_home_of(p->e, p->a, lost->forwarder ? lost->via : lost->group_owner, &home);
-	if (rc == RC_NOTFOUND || rc == RC_DENIED)
-		return RC_OK;
-	TRY(rc);
-	if (!edge_rcpt_is_here(r, home.account)) {
-		r->places[r->place_n++] = home; /* in the room of the one that went */
-		r->account = r->account ? r->account : home.account;
-	}
-	return RC_OK;
+	enum rc rc = edge_turn_home(p->e, p->a, r, lost, &home);
+	return rc == RC_NOTFOUND || rc == RC_DENIED ? RC_OK : rc;
 }
 
 /* `w`: the next of collect()'s. */
