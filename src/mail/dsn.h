@@ -34,4 +34,4 @@ struct dsn {
 MUST_USE enum rc dsn_format(const struct dsn *d, struct buf *out);
 /* "no such address there", "the mailbox is full" ...: what an enhanced status (or bare code) means for the person who sent it, and what to do about it. Static text. */
 struct dsn_words { const char *what, *act; };
-struct dsn_words dsn_explain(const char *status, int code);
+struct dsn_words dsn_explain(const char *status, int code, bool remote); /* remote: the receiver said it, not we */

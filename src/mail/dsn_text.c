@@ -137,7 +137,7 @@ static void put_trouble(struct buf *b, const struct dsn *d, const struct dsn_rcp
 {
 	char status[12];
 	dsn_status(r, status);
-	struct dsn_words w = dsn_explain(status, dsn_code(r->diagnostic));
+	struct dsn_words w = dsn_explain(status, dsn_code(r->diagnostic), r->remote);
 	bool delayed = r->action == DSN_DELAYED;
 	put_message(b, d);
 	buf_add(b, delayed ? STR("has not reached ") : STR("could not be delivered to "));

@@ -89,8 +89,10 @@ static bool fits(struct str status, struct str row)
 	return str_starts(status, row) && (detail ? rest.n == 0 : rest.n > 0 && rest.p[0] == '.');
 }
 
-struct dsn_words dsn_explain(const char *status, int code)
+struct dsn_words dsn_explain(const char *status, int code, bool remote)
 {
+	if (!remote && strcmp(status, "5.7.0") == 0) /* of ourselves there is one such: `queue bounce` */
+		return (struct dsn_words){ "the administrator of this mail server returned it", "Ask your mail administrator where the reason is not plain." };
 	struct str s = str_skip(str_z(status), 1);
 	for (size_t i = 0; i < sizeof by_status / sizeof *by_status; i++)
 		if (fits(s, str_z(by_status[i].status)))

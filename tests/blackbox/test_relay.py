@@ -442,6 +442,7 @@ def test_what_is_returned_by_hand_is_told_in_one_notice_for_each_message(world):
     done = json.loads(world.cli("queue", "bounce", *[r["id"] for r in mine], "--text", "wrong list", "--yes", "--json").stdout.splitlines()[-1])
     assert done["done"] == 6
     wait_for(lambda: len(told_of(world, "wrong list")) == 2)
+    assert all("the administrator of this mail server returned it" in " ".join(n.get_payload(0).get_payload().split()) for n in notices(world) if "wrong list" in n.as_string())
     assert told_of(world, "wrong list") == [[f"b{n}@part{k}.example" for k in range(3)] for n in range(2)]
     assert {r["state"] for r in rows(world, "--state", "done", "--from", "bob@demo.test") if "@part" in r["to"]} == {"bounced"}
     steps = [json.loads(line) for line in world.cli("trace", "b1@part2.example", "--json").stdout.splitlines()]
