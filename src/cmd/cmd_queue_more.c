@@ -169,13 +169,22 @@ static enum rc trace_queue(struct ctl *ctl, struct call *c, struct str what, boo
 	return rc;
 }
 
+/* The number of a message as the history has it: people say it over the telephone, and type it in small letters. */
+static struct str mid_sought(const char *text, char room[ADDRESS_TEXT])
+{
+	size_t n = 0;
+	for (; text[n] && n < ADDRESS_TEXT; n++)
+		room[n] = ascii_upper(text[n]);
+	return str_of(room, n);
+}
+
 static enum status trace(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
 	const char *what = c->args[0], *since = call_option(c, "since");
 	char room[ADDRESS_TEXT];
 	bool address = strchr(what, '@') != NULL;
-	struct str sought = address ? address_sought(what, room, sizeof room) : str_z(what);
+	struct str sought = address ? address_sought(what, room, sizeof room) : mid_sought(what, room);
 	uint64_t back = 7 * (uint64_t)DAY_MS, now = (uint64_t)wall_ms();
 	struct msg_TRACE_answer a;
 	struct ipc_reply reply = { 0 };

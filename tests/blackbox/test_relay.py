@@ -517,6 +517,7 @@ def test_trace_tells_each_step_with_the_servers_words(world):
     assert steps[0]["reason"] == "450 4.7.1 come back" and steps[1]["reason"] == "250 2.0.0 taken" and steps[1]["name"] == "mx.busy.example"
     text = world.cli("trace", "ST000000").stdout
     assert "450 4.7.1 come back" in text and "[127.0.1.2]" in text
+    assert world.cli("trace", "st000000").stdout == text
     assert world.cli("trace", "nobody@nowhere.example", check=False).returncode == 3
 
 
