@@ -498,6 +498,14 @@ def test_a_paused_destination_waits_until_it_is_resumed_also_over_a_restart(worl
     assert world.cli("queue", "resume", "pause.example", check=False).returncode == 3
 
 
+def test_people_look_for_a_domain_as_they_write_it(world):
+    fill(world, to="someone@xn--bcher-kva.example")
+    ended(world, "someone@xn--bcher-kva.example")
+    assert rows(world, "--state", "done", "--to", "someone@b\u00fccher.example") and rows(world, "--state", "done", "--to", "@B\u00fccher.example")
+    wait_for(lambda: world.cli("trace", "someone@b\u00fccher.example", check=False).returncode == 0)
+    assert "there is no domain xn--bcher-kva.example" in world.cli("probe", "send", "someone@b\u00fccher.example", "--no-data", check=False).stdout
+
+
 def test_trace_tells_each_step_with_the_servers_words(world):
     seen = []
 
@@ -521,14 +529,6 @@ def test_trace_tells_each_step_with_the_servers_words(world):
     assert world.cli("trace", "nobody@nowhere.example", check=False).returncode == 3
 
 
-def test_people_look_for_a_domain_as_they_write_it(world):
-    fill(world, to="someone@xn--bcher-kva.example")
-    ended(world, "someone@xn--bcher-kva.example")
-    assert rows(world, "--state", "done", "--to", "someone@b\u00fccher.example") and rows(world, "--state", "done", "--to", "@B\u00fccher.example")
-    wait_for(lambda: world.cli("trace", "someone@b\u00fccher.example", check=False).returncode == 0)
-    assert "there is no domain xn--bcher-kva.example" in world.cli("probe", "send", "someone@b\u00fccher.example", "--no-data", check=False).stdout
-
-
 def test_probe_send_shows_the_dialogue_and_stops_before_the_message_when_asked(world):
     p = world.peer("fine.example")
     out = world.cli("probe", "send", "test@fine.example", "--no-data").stdout
@@ -544,6 +544,9 @@ def test_probe_send_shows_the_dialogue_and_stops_before_the_message_when_asked(w
 
 def test_the_metrics_count_the_queue(world):
     import urllib.request
+    world.peer("fine.example")
+    fill(world, to="counted@fine.example")  # counts begin anew with each start
+    ended(world, "counted@fine.example")
     page = urllib.request.urlopen(f"http://127.0.0.1:{world.metrics}/metrics").read().decode()
     found = dict(re.findall(r"^(letterlock_\S+) (\d+)$", page, re.M))
     assert int(found['letterlock_delivery_total{result="ok",class="remote"}']) > 0
