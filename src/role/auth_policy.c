@@ -1,5 +1,6 @@
 #include "role/auth_policy.h"
 
+#include "origin/dkim_parse.h"
 #include <stdio.h>
 
 enum { SEALERS_MAX = 256, FORWARDERS_MAX = 256, CLAIMS_MAX = 64 };
@@ -16,14 +17,6 @@ static enum rc read_mode(struct str word, enum auth_mode *out, struct why *why)
 	FAIL(why, RC_SYNTAX, "authentication.dmarc must be honour, quarantine-instead, report-only or off");
 }
 
-static struct str lower_copy(struct arena *a, struct str s)
-{
-	char *p = arena_new(a, s.n + 1);
-	for (size_t i = 0; p && i < s.n; i++)
-		p[i] = ascii_lower(s.p[i]);
-	return str_of(p, s.n);
-}
-
 static enum rc read_sealers(struct str list, struct arena *a, struct auth_rules *out, struct why *why)
 {
 	struct str word;
@@ -31,9 +24,8 @@ static enum rc read_sealers(struct str list, struct arena *a, struct auth_rules 
 	while (out->sealers && str_word(&list, &word)) {
 		if (out->sealer_n == SEALERS_MAX)
 			FAIL(why, RC_LIMIT, "authentication.trusted_sealers names more than %d domains", SEALERS_MAX);
-		if (word.n > 253 || str_find(word, '/') < word.n || str_find(word, '@') < word.n)
+		if (sig_domain(word, a, &out->sealers[out->sealer_n++]) == RC_SYNTAX) /* as it will stand in a seal, or it would never be found */
 			FAIL(why, RC_SYNTAX, "authentication.trusted_sealers: \"%.*s\" is no domain", PSTR(str_head(word, 60)));
-		out->sealers[out->sealer_n++] = lower_copy(a, word);
 	}
 	return RC_OK;
 }

@@ -9,7 +9,7 @@ enum auth_mode { AUTH_MODE_HONOUR, AUTH_MODE_QUARANTINE, AUTH_MODE_REPORT, AUTH_
 struct auth_rules {                    /* the section `authentication`, taken apart */
 	enum auth_mode mode;
 	bool defer;
-	struct str *sealers; size_t sealer_n;           /* lower case */
+	struct str *sealers; size_t sealer_n;           /* lower case, A-labels */
 	struct net_range *forwarders; size_t forwarder_n;
 };
 /* RC_SYNTAX: an unknown word or network, RC_LIMIT: too many, RC_CONFLICT: DMARC without SPF or DKIM. Everything is copied into `a`. */

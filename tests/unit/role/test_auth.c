@@ -135,6 +135,29 @@ static void every_finding_has_its_consequence(void **state)
 		check_row(&rows[i]);
 }
 
+static void a_sealer_is_named_as_seals_name_it(void **state)
+{
+	static const char *const wrong[] = { "a..example", "example", "joe@lists.example", "a.example/24", ".a.example" };
+	struct config c;
+	struct arena a;
+	struct auth_rules rules;
+	struct why why = { 0 };
+	(void)state;
+	arena_init(&a, 4 << 20);
+	config_init(&c);
+	c.authentication_trusted_sealers = STR("Lists.Example b\xc3\xbc" "cher.example");
+	assert_int_equal(auth_rules_read(&c, &a, &rules, &why), RC_OK);
+	assert_int_equal(rules.sealer_n, 2);
+	assert_true(str_eq(rules.sealers[0], STR("lists.example")) && str_eq(rules.sealers[1], STR("xn--bcher-kva.example")));
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		c.authentication_trusted_sealers = str_z(wrong[i]);
+		assert_int_equal(auth_rules_read(&c, &a, &rules, &why), RC_SYNTAX);
+		assert_non_null(strstr(why.text, "is no domain"));
+	}
+	config_done(&c);
+	arena_done(&a);
+}
+
 static void nothing_is_deferred_when_that_is_off(void **state)
 {
 	struct arena a;
@@ -283,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_finding_has_its_consequence),
+		cmocka_unit_test(a_sealer_is_named_as_seals_name_it),
 		cmocka_unit_test(nothing_is_deferred_when_that_is_off),
 		cmocka_unit_test(broken_lists_are_named),
 		cmocka_unit_test(a_result_becomes_a_row_of_a_report),
