@@ -80,6 +80,13 @@ static bool is_sealer(const struct auth_rules *r, struct str domain)
 	return false;
 }
 
+/* RFC 8601 2.2 lets a domain stand there in U-labels; authors and signers are known by A-labels. */
+static bool is_author(const struct dmarc_result *d, struct str domain, struct arena *a)
+{
+	struct str folded;
+	return d->from.n && (str_ieq(domain, d->from) || (sig_domain(domain, a, &folded) == RC_OK && str_eq(folded, d->from)));
+}
+
 /* Does a claim speak for the author's domain? By the strict or relaxed alignment that its record asks for. */
 static bool speaks_for(const struct dmarc_result *d, struct str domain, bool strict, struct arena *a)
 {
@@ -88,7 +95,7 @@ static bool speaks_for(const struct dmarc_result *d, struct str domain, bool str
 		domain = str_skip(domain, at + 1);
 	if (d->from.n == 0 || domain.n == 0)
 		return false;
-	if (str_ieq(domain, d->from))
+	if (is_author(d, domain, a))
 		return true;
 	struct str ours = psl_registrable(d->from, a), theirs = psl_registrable(domain, a);
 	return !strict && ours.n && str_ieq(ours, theirs);
@@ -104,7 +111,7 @@ static bool saw_proof(struct str results, const struct dmarc_result *d, struct a
 		const struct auth_claim *c = &claim[i];
 		if (!str_ieq(c->result, STR("pass")))
 			continue;
-		if (str_ieq(c->method, STR("dmarc")) && str_ieq(c->ptype_property, STR("header.from")) && d->from.n && str_ieq(c->value, d->from))
+		if (str_ieq(c->method, STR("dmarc")) && str_ieq(c->ptype_property, STR("header.from")) && is_author(d, c->value, a))
 			return true;
 		if (str_ieq(c->method, STR("dkim")) && str_ieq(c->ptype_property, STR("header.d")) && speaks_for(d, c->value, d->record.strict_dkim, a))
 			return true;

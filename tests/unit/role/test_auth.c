@@ -158,6 +158,26 @@ static void a_sealer_is_named_as_seals_name_it(void **state)
 	arena_done(&a);
 }
 
+static void what_a_sealer_saw_may_be_written_in_letters_of_its_own(void **state)
+{
+	static const char *const saw[] = { "x; dmarc=pass header.from=b\xc3\xbc" "cher.example", "x; dkim=pass header.d=B\xc3\x9c" "CHER.example", "x; spf=pass smtp.mailfrom=joe@xn--bcher-kva.example" };
+	static const struct str sealer = S("lists.example");
+	struct arena a;
+	struct auth_rules rules;
+	struct auth_verdict v;
+	(void)state;
+	arena_init(&a, 4 << 20);
+	rules_of("honour", &a, &rules);
+	for (size_t i = 0; i < 3; i++) {
+		struct dkim_result dkim = { .arc = { .result = AUTH_PASS, .sets = 1, .sealers = (struct str *)&sealer, .sealer = sealer, .aar = str_z(saw[i]), .first_aar = str_z(saw[i]) } };
+		struct dmarc_result d = { .result = AUTH_FAIL, .from = S("xn--bcher-kva.example"), .published = DMARC_REJECT, .policy = DMARC_REJECT, .record = { .found = true, .strict_dkim = true } };
+		auth_decide(&rules, &(struct auth_evidence){ .dkim = &dkim, .dmarc = &d }, &a, &v);
+		assert_int_equal(v.action, AUTH_ACCEPT);
+		assert_string_equal(v.override, "mailing_list");
+	}
+	arena_done(&a);
+}
+
 static void nothing_is_deferred_when_that_is_off(void **state)
 {
 	struct arena a;
@@ -307,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_finding_has_its_consequence),
 		cmocka_unit_test(a_sealer_is_named_as_seals_name_it),
+		cmocka_unit_test(what_a_sealer_saw_may_be_written_in_letters_of_its_own),
 		cmocka_unit_test(nothing_is_deferred_when_that_is_off),
 		cmocka_unit_test(broken_lists_are_named),
 		cmocka_unit_test(a_result_becomes_a_row_of_a_report),
