@@ -291,15 +291,14 @@ static void ways_changed(struct relay_house *h)
 {
 	h->ways_known = false;
 	h->ways_news++;
+	relay_rates_new(h);
 }
 
 static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	(void)from, (void)call, (void)msg;
 	fd_close(&fd);
-	struct relay_house *h = ((struct role_env *)env)->state;
-	ways_changed(h);
-	relay_rates_new(h);
+	ways_changed(((struct role_env *)env)->state);
 }
 
 /* A new store or reader may know what an old one had no time to tell. */
