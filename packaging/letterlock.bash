@@ -34,7 +34,7 @@ _letterlock() {
 	"account rename") words="--config --control --json --yes --help " ;;
 	"account forward") words="--to --only --off --config --control --json --yes --help " ;;
 	"account grant") words="--remove --config --control --json --yes --help " ;;
-	"account limits") words="--messages --recipients --first --undo --config --control --json --yes --help " ;;
+	"account limits") words="--messages --recipients --first --waiting --undo --config --control --json --yes --help " ;;
 	"alias add") words="--config --control --json --yes --help " ;;
 	"alias list") words="--config --control --json --yes --help " ;;
 	"alias remove") words="--config --control --json --yes --help " ;;

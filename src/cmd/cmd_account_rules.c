@@ -209,7 +209,7 @@ enum status run_account_grant(struct call *c) { return ctl_verb(c, grant); }
 
 /* ---- limits ---- */
 
-/* A number a day; "default" and 0 are the configuration's. */
+/* A number; "default" and 0 are the configuration's. */
 static bool take_limit(const struct call *c, const char *option, uint32_t *out, enum status *s)
 {
 	const char *text = call_option(c, option);
@@ -251,9 +251,9 @@ static const char *limit_text(uint32_t v, char out[16])
 
 static void limits_text(const struct account_rules *r, char *out, size_t size)
 {
-	char m[16], n[16], f[16];
-	(void)snprintf(out, size, "%s messages, %s recipients, %s first-time recipients a day; %u s to undo", limit_text(r->max_messages, m),
-	               limit_text(r->max_recipients, n), limit_text(r->max_first, f), r->undo_ms / 1000);
+	char m[16], n[16], f[16], w[16];
+	(void)snprintf(out, size, "%s messages, %s recipients, %s first-time recipients a day; %s recipients waiting; %u s to undo", limit_text(r->max_messages, m),
+	               limit_text(r->max_recipients, n), limit_text(r->max_first, f), limit_text(r->max_waiting, w), r->undo_ms / 1000);
 }
 
 static enum status limits(struct ctl *ctl, void *arg)
@@ -267,7 +267,7 @@ static enum status limits(struct ctl *ctl, void *arg)
 		return s;
 	limits_text(r, before, sizeof before);
 	if (!take_limit(c, "messages", &r->max_messages, &s) || !take_limit(c, "recipients", &r->max_recipients, &s) || !take_limit(c, "first", &r->max_first, &s) ||
-	    !take_undo(c, &r->undo_ms, &s))
+	    !take_limit(c, "waiting", &r->max_waiting, &s) || !take_undo(c, &r->undo_ms, &s))
 		return s;
 	limits_text(r, after, sizeof after);
 	if (c->given_n)
@@ -275,8 +275,8 @@ static enum status limits(struct ctl *ctl, void *arg)
 	if (s != STATUS_OK)
 		return s;
 	if (c->json)
-		say_json("{\"address\":\"%s\",\"messages\":%u,\"recipients\":%u,\"first\":%u,\"undo_ms\":%u}", json_text(&e.a, e.acc.address), r->max_messages, r->max_recipients,
-		         r->max_first, r->undo_ms);
+		say_json("{\"address\":\"%s\",\"messages\":%u,\"recipients\":%u,\"first\":%u,\"waiting\":%u,\"undo_ms\":%u}", json_text(&e.a, e.acc.address), r->max_messages, r->max_recipients,
+		         r->max_first, r->max_waiting, r->undo_ms);
 	else
 		say("%s: %s", text_z(&e.a, e.acc.address), after);
 	return STATUS_OK;

@@ -241,6 +241,7 @@ static void fill_letter(struct edge_session *s, const struct edge_bucket *b, con
 	x->has_priority = m->has_priority;
 	x->mt_priority = m->mt_priority;
 	int64_t undo = wall_ms() + rules->undo_ms;
+	l->counted = direct && !s->is_system ? s->account : 0;
 	edge_letter_times(s->v->e, l, m->hold_until_ms > undo ? m->hold_until_ms : undo);
 	if (m->has_priority)
 		l->priority = (uint8_t)((m->mt_priority + 9) / 2); /* RFC 6710's -9 ... 9 on ours, 0 ... 9 */
@@ -249,11 +250,11 @@ static void fill_letter(struct edge_session *s, const struct edge_bucket *b, con
 		l->expires_ms = x->deliver_by_ms;
 }
 
-/* ---- how much a day ---- */
+/* ---- how much ---- */
 
 static uint32_t limit_of(uint32_t own, uint64_t configured) { return own ? own : configured > UINT32_MAX ? UINT32_MAX : (uint32_t)configured; }
 
-/* What leaves for other servers by the account's own wish counts: groups and forwardings are somebody else's. */
+/* What leaves for other servers by the account's own wish counts, for a day and while it waits: groups and forwardings are somebody else's. */
 static enum rc count(struct edge_session *s, const struct edge_post *p, const struct account_rules *rules, struct sent_note *note, const struct sent_note **out)
 {
 	const struct config *c = s->v->e->config;
@@ -273,6 +274,7 @@ static enum rc count(struct edge_session *s, const struct edge_post *p, const st
 		}
 		*note = (struct sent_note){ .account = s->account, .messages = 1, .recipients = (uint32_t)b->n, .max_messages = limit_of(rules->max_messages, c->submission_max_messages),
 			.max_recipients = limit_of(rules->max_recipients, c->submission_max_recipients), .max_first = limit_of(rules->max_first, c->submission_max_first_recipients),
+			.max_waiting = limit_of(rules->max_waiting, c->submission_max_waiting),
 			.known = known, .known_n = b->n };
 		*out = note;
 	}

@@ -206,13 +206,17 @@ void edge_settle(struct edge_session *s, const struct edge_post *p, struct smtp_
 	          F("defects", p->defects), F("queued", p->bucket_n), F("dur_ms", loop_now(s->v->e->loop) - s->began));
 }
 
+/* What the store says of a limit of the account's. A day's is over tomorrow: 451. Room among what waits comes back with each delivery, which is what 452 is for ("insufficient
+ * system storage", RFC 5321 4.2.3), also at the end of the data (4.3.2); what waiting does not help is 552, "exceeded storage allocation". */
+static enum rc limit_met(struct str text) { return str_starts(text, STR("5.")) ? RC_LIMIT : str_starts(text, STR("4.5.3 ")) ? RC_FULL : RC_BUSY; }
+
 enum rc edge_commit_failed(struct edge_session *s, enum rc rc, const struct why *inner, struct why *why)
 {
 	count_add(s->v->e, M_SMTP_TEMP, 1);
 	if (rc == RC_FULL)
 		FAIL(why, RC_FULL, "4.3.1 no room on this server, try again later. %s", s->mid);
-	if (rc == RC_DENIED) /* a day's limit: the store says which, and until when */
-		FAIL(why, RC_BUSY, "%s %s", inner->text, s->mid);
+	if (rc == RC_DENIED) /* the store says which limit, and until when */
+		FAIL(why, limit_met(str_z(inner->text)), "%s %s", inner->text, s->mid);
 	log_event(LEVEL_ERROR, EV_SMTP_REFUSED, F("sid", s->v->sid), F("mid", s->mid), F("code", 451), F("reason", inner->text));
 	FAIL(why, RC_IO, "4.3.0 not stored, try again. %s", s->mid);
 }

@@ -28,6 +28,7 @@ struct seal_letter {
 	int64_t due_ms, expires_ms;    /* of every row */
 	uint8_t priority, flags;       /* 0 ... 9; QUEUE_ROW_* */
 	bool held;
+	uint64_t counted;              /* the account whose waiting recipients these are; 0: nobody's */
 };
 struct seal_out {
 	uint64_t delivery;             /* 0 = one is made. Given: the same delivery asked for again stores nothing twice (for an hour) */

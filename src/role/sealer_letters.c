@@ -25,7 +25,7 @@ static enum rc seal_one(const struct seal_letter *in, const struct seal_out *o, 
 	TRY(random_bytes(l->row_key.k, sizeof l->row_key.k));
 	TRY(seal_rows(in, &l->row_key, a, rows));
 	TRY(letter_seal(o->queue_public, blob, l, &sealed));
-	*out = (struct queue_put){ .letter = arena_str(a, buf_str(&sealed)), .rows = rows, .row_n = in->n };
+	*out = (struct queue_put){ .letter = arena_str(a, buf_str(&sealed)), .rows = rows, .row_n = in->n, .account = in->counted };
 	return a->full ? RC_NOMEM : RC_OK;
 }
 

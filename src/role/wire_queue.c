@@ -24,6 +24,7 @@ void wire_put_puts(struct buf *out, const struct queue_put *list, size_t n)
 	buf_u32(out, (uint32_t)n);
 	for (size_t i = 0; i < n; i++) {
 		buf_run(out, list[i].letter);
+		buf_u64(out, list[i].account);
 		buf_u32(out, (uint32_t)list[i].row_n);
 		for (size_t k = 0; k < list[i].row_n; k++) {
 			struct queue_row r = list[i].rows[k];
@@ -37,12 +38,13 @@ enum rc wire_get_puts(struct str in, struct arena *a, struct queue_put **out, si
 {
 	struct cursor c = cursor_of(in);
 	size_t n;
-	TRY(get_count(&c, 4 + 4, &n));
+	TRY(get_count(&c, 4 + 8 + 4, &n));
 	struct queue_put *list = arena_new(a, n * sizeof *list);
 	if (!list)
 		return RC_NOMEM;
 	for (size_t i = 0; i < n; i++) {
 		list[i].letter = cursor_run(&c, QUEUE_LETTER_MAX);
+		list[i].account = cursor_u64(&c);
 		TRY(get_count(&c, ROW_LEAST, &list[i].row_n));
 		struct queue_row *rows = arena_new(a, list[i].row_n * sizeof *rows);
 		if (!rows)
@@ -68,6 +70,7 @@ void wire_put_sent(struct buf *out, const struct sent_note *s)
 	buf_u32(out, s->max_messages);
 	buf_u32(out, s->max_recipients);
 	buf_u32(out, s->max_first);
+	buf_u32(out, s->max_waiting);
 	wire_put_ids(out, s->known, s->known_n);
 }
 
@@ -81,6 +84,7 @@ enum rc wire_get_sent(struct str in, struct arena *a, struct sent_note *out)
 	s.max_messages = cursor_u32(&c);
 	s.max_recipients = cursor_u32(&c);
 	s.max_first = cursor_u32(&c);
+	s.max_waiting = cursor_u32(&c);
 	if (c.failed)
 		return RC_SYNTAX;
 	TRY(wire_get_ids(c.in, a, &known, &s.known_n));

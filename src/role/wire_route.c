@@ -143,6 +143,7 @@ void wire_put_rules(struct buf *out, const struct account_rules *r)
 	buf_u32(out, r->max_messages);
 	buf_u32(out, r->max_recipients);
 	buf_u32(out, r->max_first);
+	buf_u32(out, r->max_waiting);
 	wire_put_strs(out, r->forwards, r->forward_n);
 	wire_put_strs(out, r->grants, r->grant_n);
 }
@@ -156,6 +157,7 @@ enum rc wire_get_rules(struct str in, struct arena *a, struct account_rules *out
 	r.max_messages = cursor_u32(&c);
 	r.max_recipients = cursor_u32(&c);
 	r.max_first = cursor_u32(&c);
+	r.max_waiting = cursor_u32(&c);
 	TRY(get_texts(&c, a, WIRE_ADDRESS_MAX, &r.forwards, &r.forward_n));
 	TRY(get_texts(&c, a, WIRE_ADDRESS_MAX, &r.grants, &r.grant_n));
 	TRY(end_of(&c, a));

@@ -163,7 +163,7 @@ static enum rc deliver(struct tx *t, void *arg, struct why *why)
 	if (d->sent)
 		TRY(tx_sent(t, d->sent, why));
 	TRY(put_epochs(t, d));
-	TRY(tx_queue_put(t, d->blob, d->puts, d->put_n, d->letters, why));
+	TRY(tx_queue_put(t, d->blob, d->puts, d->put_n, d->sent, d->letters, why));
 	batch_blob(&t->batch, d->blob, stored + (int32_t)d->put_n);
 	if (d->id)
 		TRY(put_delivery(t, d));

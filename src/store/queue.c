@@ -15,7 +15,7 @@ struct changing {
 	struct tx *t;
 	struct queue_change **order;    /* by letter and n; of one row the one that was named first comes first */
 	size_t n;
-	struct why *why;
+	struct waiting *ended; size_t ended_n; /* of each letter that some rows were done of: whose, and how many */
 };
 
 static int by_row(const void *a, const void *b)
@@ -93,8 +93,8 @@ static enum rc change_one(struct tx *t, struct queue_change *c, bool *out_moved)
 	return RC_OK;
 }
 
-/* The letter loses `n` rows; with the last one it goes, and its hold on the body. A letter that cannot be read stays: verify tells. */
-static enum rc letter_less(struct tx *t, uint64_t letter, uint32_t n)
+/* The letter loses `n` rows; with the last one it goes, and its hold on the body. A letter that cannot be read stays: verify tells. *out_account: whose they were. */
+static enum rc letter_less(struct tx *t, uint64_t letter, uint32_t n, uint64_t *out_account)
 {
 	struct key k = key_letter(letter), lk = key_letter_left(letter);
 	struct letter_row l;
@@ -106,6 +106,7 @@ static enum rc letter_less(struct tx *t, uint64_t letter, uint32_t n)
 	if (rc == RC_NOTFOUND || rc == RC_DAMAGED)
 		return RC_OK;
 	TRY(rc);
+	*out_account = l.account;
 	uint32_t left = l.rows;
 	rc = tx_get(t, TABLE_LETTER, lk, &v);
 	if (rc == RC_OK)
@@ -131,6 +132,10 @@ static enum rc change(struct tx *t, void *arg, struct why *why)
 	struct changing *g = arg;
 	uint32_t moved = 0;
 	(void)why;
+	g->ended_n = 0;
+	g->ended = arena_new(&t->batch.mem, g->n * sizeof *g->ended);
+	if (!g->ended)
+		return RC_NOMEM;
 	for (size_t i = 0; i < g->n; i++) {
 		struct queue_change *c = g->order[i];
 		bool one = false;
@@ -140,11 +145,13 @@ static enum rc change(struct tx *t, void *arg, struct why *why)
 			TRY(change_one(t, c, &one));
 		moved += one;
 		if (moved && (i + 1 == g->n || g->order[i + 1]->row.letter != c->row.letter)) {
-			TRY(letter_less(t, c->row.letter, moved));
+			struct waiting *w = &g->ended[g->ended_n++];
+			*w = (struct waiting){ .n = moved };
+			TRY(letter_less(t, c->row.letter, moved, &w->account));
 			moved = 0;
 		}
 	}
-	return RC_OK;
+	return tx_waiting_take(t, g->ended, g->ended_n);
 }
 
 static enum rc check_changes(struct queue_change *list, size_t n, struct why *why)

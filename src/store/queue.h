@@ -40,6 +40,7 @@ enum { QUEUE_ROW_DELAY_TOLD = 1, QUEUE_ROW_SYSTEM = 2 /* a report or DSN of our 
 struct queue_put {
 	struct str letter;             /* letter_seal()'s output, <= QUEUE_LETTER_MAX */
 	const struct queue_row *rows; size_t row_n; /* letter, n, version are set by the store */
+	uint64_t account;              /* whose recipients wait: they are counted until they are done. 0: nobody's */
 };
 
 /* As store_deliver(), and `puts` in the same transaction; n may be 0 when put_n is not. out_letters[put_n]: the numbers given. The blob gets one
@@ -53,8 +54,10 @@ MUST_USE enum rc store_deliver_out(struct store *s, uint64_t delivery, const str
  * "4.7.1 ..." (till the day's end, UTC) naming which limit, its size, and until when. Counted only where
  * something is stored. RC_NOTFOUND: no such account. `known` are keyed hashes of the recipients' addresses; those that the account has not
  * written to before (in TABLE_KNOWN) count against max_first. 0 = no such limit. Old rows go: counters with the next day's first letter,
- * addresses when nothing was written there for more than a year. */
-struct sent_note { uint64_t account; uint32_t messages, recipients; uint32_t max_messages, max_recipients, max_first; const uint64_t *known; size_t known_n; };
+ * addresses when nothing was written there for more than a year.
+ * Likewise of the recipients that wait in the queue, this delivery's included, when there are more than max_waiting: "4.5.3 ...", or "5.5.3 ..." when this delivery alone
+ * has more. They are counted by queue_put's account, and no more when their rows are done. */
+struct sent_note { uint64_t account; uint32_t messages, recipients; uint32_t max_messages, max_recipients, max_first, max_waiting; const uint64_t *known; size_t known_n; };
 
 /* ---- relay's changes: each row by itself; results in place ---- */
 struct queue_change {

@@ -56,7 +56,7 @@ static struct str join(struct tx *t, struct str head, struct str tail)
 static enum rc put_letter(struct tx *t, const struct blob_id *blob, const struct queue_put *put, uint64_t number)
 {
 	char head[LETTER_HEAD_LEN], row_head[QUEUE_HEAD_LEN];
-	struct letter_row l = { .blob = *blob, .rows = (uint32_t)put->row_n };
+	struct letter_row l = { .blob = *blob, .rows = (uint32_t)put->row_n, .account = put->account };
 	struct key k = key_letter(number);
 	batch_append(&t->batch, TABLE_LETTER, key_str(&k), join(t, letter_value_head(&l, head), put->letter));
 	for (uint32_t n = 0; n < put->row_n; n++) {
@@ -68,12 +68,23 @@ static enum rc put_letter(struct tx *t, const struct blob_id *blob, const struct
 	return t->batch.mem.full || t->batch.failed ? RC_NOMEM : RC_OK;
 }
 
-enum rc tx_queue_put(struct tx *t, const struct blob_id *blob, const struct queue_put *puts, size_t n, uint64_t *out_letters, struct why *why)
+static enum rc count_waiting(struct tx *t, const struct queue_put *puts, size_t n, const struct sent_note *sent, struct why *why)
+{
+	struct waiting *list = arena_new(&t->batch.mem, n * sizeof *list);
+	if (!list)
+		return RC_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct waiting){ puts[i].account, (uint32_t)puts[i].row_n };
+	return tx_waiting_add(t, list, n, sent, why);
+}
+
+enum rc tx_queue_put(struct tx *t, const struct blob_id *blob, const struct queue_put *puts, size_t n, const struct sent_note *sent, uint64_t *out_letters, struct why *why)
 {
 	uint64_t last;
 	char number[8];
 	if (n == 0)
 		return RC_OK;
+	TRY(count_waiting(t, puts, n, sent, why));
 	TRY(take_number(t, &last, why));
 	for (size_t i = 0; i < n; i++) {
 		TRY(put_letter(t, blob, &puts[i], ++last));
@@ -110,10 +121,10 @@ static bool prune_row(void *arg, const struct engine_row *r)
 {
 	struct pruning *p = arg;
 	uint32_t day;
-	bool counter = r->key.n == COUNTER_KEY_LEN;
+	bool counter = r->key.n == COUNTER_KEY_LEN, known = r->key.n == KNOWN_KEY_LEN;
 	if (counter && key_uid_of(r->key) < p->today)
 		batch_delete(&p->t->batch, TABLE_KNOWN, r->key);
-	if (!counter && !r->damaged && known_parse(r->value, &day) == RC_OK && day + KNOWN_DAYS < p->today)
+	if (known && !r->damaged && known_parse(r->value, &day) == RC_OK && day + KNOWN_DAYS < p->today)
 		batch_delete(&p->t->batch, TABLE_KNOWN, r->key);
 	return true;
 }

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-enum { VERSION = 1, PRIORITY_MAX = 9, FLAGS_ALL = QUEUE_ROW_DELAY_TOLD | QUEUE_ROW_SYSTEM };
+enum { VERSION = 1, LETTER_VERSION = 2 /* 1 named no account */, PRIORITY_MAX = 9, FLAGS_ALL = QUEUE_ROW_DELAY_TOLD | QUEUE_ROW_SYSTEM };
 
 /* ---- keys ---- */
 static struct key longer(struct key k, uint64_t v, unsigned octets)
@@ -19,6 +19,7 @@ struct key key_queue(uint64_t letter, uint32_t n) { return longer(key_account(le
 struct key key_letter(uint64_t letter) { return longer(key_account(letter), 0, 1); }
 struct key key_letter_left(uint64_t letter) { return longer(key_account(letter), 1, 1); }
 struct key key_counter(uint64_t account, uint32_t day) { return longer(longer(key_account(account), KNOWN_COUNTER, 1), day, 4); }
+struct key key_waiting(uint64_t account) { return longer(key_account(account), KNOWN_COUNTER, 1); }
 struct key key_known(uint64_t account, uint64_t hash) { return longer(longer(key_account(account), KNOWN_ADDRESS, 1), hash, 8); }
 struct key key_known_first(uint64_t account) { return key_account(account); }
 struct key key_known_end(uint64_t account) { return key_account(account + 1); } /* no account has the id UINT64_MAX */
@@ -111,9 +112,10 @@ enum rc queue_row_get(struct cursor *in, struct queue_row *out)
 struct str letter_value_head(const struct letter_row *r, char out[LETTER_HEAD_LEN])
 {
 	struct pen p = { out, out + LETTER_HEAD_LEN, false };
-	pen_int(&p, VERSION, 1);
+	pen_int(&p, LETTER_VERSION, 1);
 	pen_bytes(&p, str_of(r->blob.b, BLOB_ID_LEN));
 	pen_int(&p, r->rows, 4);
+	pen_int(&p, r->account, 8);
 	assert(!p.failed && p.p == p.end);
 	return str_of(out, LETTER_HEAD_LEN);
 }
@@ -124,7 +126,9 @@ enum rc letter_value_parse(struct str v, struct letter_row *out)
 	uint8_t version = cursor_u8(&c);
 	struct str id = cursor_take(&c, BLOB_ID_LEN);
 	struct letter_row r = { .rows = cursor_u32(&c) };
-	if (c.failed || version != VERSION || r.rows == 0 || r.rows > QUEUE_ROWS_MAX || c.in.n == 0 || c.in.n > QUEUE_LETTER_MAX)
+	if (version > 1)
+		r.account = cursor_u64(&c);
+	if (c.failed || version < 1 || version > LETTER_VERSION || r.rows == 0 || r.rows > QUEUE_ROWS_MAX || c.in.n == 0 || c.in.n > QUEUE_LETTER_MAX)
 		return RC_DAMAGED;
 	memcpy(r.blob.b, id.p, BLOB_ID_LEN);
 	r.sealed = c.in;
@@ -172,6 +176,25 @@ enum rc counter_parse(struct str v, struct counter_row *out)
 	if (!cursor_at_end(&c) || version != VERSION)
 		return RC_DAMAGED;
 	*out = r;
+	return RC_OK;
+}
+
+struct str waiting_format(uint32_t n, char out[WAITING_LEN])
+{
+	struct pen p = { out, out + WAITING_LEN, false };
+	pen_int(&p, VERSION, 1);
+	pen_int(&p, n, 4);
+	return str_of(out, WAITING_LEN);
+}
+
+enum rc waiting_parse(struct str v, uint32_t *out)
+{
+	struct cursor c = cursor_of(v);
+	uint8_t version = cursor_u8(&c);
+	uint32_t n = cursor_u32(&c);
+	if (!cursor_at_end(&c) || version != VERSION || n == 0)
+		return RC_DAMAGED;
+	*out = n;
 	return RC_OK;
 }
 

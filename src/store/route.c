@@ -238,7 +238,7 @@ static enum rc clean_list(struct arena *a, const struct str *in, size_t n, bool 
 
 static bool says_nothing(const struct account_rules *r)
 {
-	return !r->forward_n && !r->grant_n && !r->undo_ms && !r->max_messages && !r->max_recipients && !r->max_first;
+	return !r->forward_n && !r->grant_n && !r->undo_ms && !r->max_messages && !r->max_recipients && !r->max_first && !r->max_waiting;
 }
 
 static enum rc set_rules(struct tx *t, void *arg, struct why *why)

@@ -27,6 +27,7 @@ struct account_rules {
 	struct str *grants; size_t grant_n;      /* addresses, or "@domain", that it may send as besides its own and its aliases */
 	uint32_t undo_ms;               /* a submitted message waits so long before it leaves; at most 600,000 */
 	uint32_t max_messages, max_recipients, max_first; /* a day; 0 = the configuration's */
+	uint32_t max_waiting;           /* recipients in the queue at a time; likewise */
 };
 /* Replaces all of it. RC_NOTFOUND: no such account, or a forward to an address of ours that leads to nobody; RC_SYNTAX: not an address, to itself,
  * forward_only without a forward. */

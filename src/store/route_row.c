@@ -105,13 +105,14 @@ static void put_list(struct buf *out, const struct str *list, size_t n)
 
 void rules_format(const struct account_rules *r, struct buf *out)
 {
-	buf_u8(out, ROUTE_ROW_VERSION);
+	buf_u8(out, RULES_ROW_VERSION);
 	buf_u8(out, r->forward_only ? FLAG_FORWARD_ONLY : 0);
 	buf_u64(out, r->account);
 	buf_u32(out, r->undo_ms);
 	buf_u32(out, r->max_messages);
 	buf_u32(out, r->max_recipients);
 	buf_u32(out, r->max_first);
+	buf_u32(out, r->max_waiting);
 	put_list(out, r->forwards, r->forward_n);
 	put_list(out, r->grants, r->grant_n);
 }
@@ -140,9 +141,11 @@ enum rc rules_parse(struct str v, struct arena *a, struct account_rules *out)
 	r.max_messages = cursor_u32(&c);
 	r.max_recipients = cursor_u32(&c);
 	r.max_first = cursor_u32(&c);
+	if (version > 1)
+		r.max_waiting = cursor_u32(&c);
 	TRY(get_list(&c, a, FORWARDS_MAX, &r.forwards, &r.forward_n));
 	TRY(get_list(&c, a, GRANTS_MAX, &r.grants, &r.grant_n));
-	if (!cursor_at_end(&c) || version != ROUTE_ROW_VERSION || flags > FLAG_FORWARD_ONLY || r.undo_ms > UNDO_MS_MAX || (r.forward_only && !r.forward_n))
+	if (!cursor_at_end(&c) || version < 1 || version > RULES_ROW_VERSION || flags > FLAG_FORWARD_ONLY || r.undo_ms > UNDO_MS_MAX || (r.forward_only && !r.forward_n))
 		return RC_DAMAGED;
 	*out = r;
 	return RC_OK;

@@ -10,7 +10,7 @@ struct str key_member_address(struct str key);
 struct key key_rules(uint64_t account);
 struct key key_way(struct str key);
 
-enum { ROUTE_ROW_VERSION = 1, WAY_ROW_VERSION = 2 /* 1 had no rate */, GROUP_ROW_MAX = 16 + 2 * ADDRESS_MAX + PERSON_NAME_MAX, HOST_NAME_MAX = 255, WAY_ROW_MAX = 32 + HOST_NAME_MAX + ADDRESS_MAX + WAY_PASSWORD_MAX,
+enum { ROUTE_ROW_VERSION = 1, WAY_ROW_VERSION = 2 /* 1 had no rate */, RULES_ROW_VERSION = 2 /* 1 had no max_waiting */, GROUP_ROW_MAX = 16 + 2 * ADDRESS_MAX + PERSON_NAME_MAX, HOST_NAME_MAX = 255, WAY_ROW_MAX = 32 + HOST_NAME_MAX + ADDRESS_MAX + WAY_PASSWORD_MAX,
 	RULES_ROW_MAX = 64 + (FORWARDS_MAX + GRANTS_MAX) * (ADDRESS_MAX + 2) };
 struct str group_format(const struct group *g, char out[GROUP_ROW_MAX]);     /* without the id: the key has it */
 MUST_USE enum rc group_parse(struct str v, struct group *out);

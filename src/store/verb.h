@@ -69,8 +69,15 @@ static inline bool walk_at_end(const struct range_walk *w) { return w->i >= w->n
 enum { PUTS_MAX = 8192 };
 #define QUEUE_NOTICE UINT64_MAX         /* a notice with this account tells the number of a new letter; no account has it */
 MUST_USE enum rc queue_check_puts(const struct queue_put *puts, size_t n, const struct sent_note *sent_or_null, struct why *why);
-MUST_USE enum rc tx_queue_put(struct tx *t, const struct blob_id *blob, const struct queue_put *puts, size_t n, uint64_t *out_letters, struct why *why);
+/* `sent` for its limit of what waits; it may be NULL. RC_DENIED. */
+MUST_USE enum rc tx_queue_put(struct tx *t, const struct blob_id *blob, const struct queue_put *puts, size_t n, const struct sent_note *sent, uint64_t *out_letters, struct why *why);
 MUST_USE enum rc tx_sent(struct tx *t, const struct sent_note *sent, struct why *why); /* RC_DENIED: over a limit */
+
+/* queue_waiting.c: so many recipients of an account wait from now on, or do not any more. The list is put in order; account 0 is nobody's. RC_DENIED: more than `limit`, which
+ * may be NULL, lets its account have. */
+struct waiting { uint64_t account; uint32_t n; };
+MUST_USE enum rc tx_waiting_add(struct tx *t, struct waiting *list, size_t n, const struct sent_note *limit, struct why *why);
+MUST_USE enum rc tx_waiting_take(struct tx *t, struct waiting *list, size_t n);
 
 /* directory.c: goes on with removing accounts whose removal was cut short. */
 MUST_USE enum rc directory_resume(struct store *s, struct why *why);

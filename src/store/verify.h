@@ -4,7 +4,7 @@
 #include "store/rows.h"
 
 /* The inside of store_verify(): verify.c walks the tables, verify_body.c the bodies. */
-struct seen_account { uint64_t id; struct account_row row; uint64_t used, messages; bool unsure; };
+struct seen_account { uint64_t id; struct account_row row; uint64_t used, messages; uint32_t waiting, waiting_seen /* recipients in the queue: as counted, as there are */; bool unsure; };
 struct seen_box {
 	uint64_t id, account;
 	struct box_row row;

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-/* The queue: every letter counts the rows that wait for it, refers to a body as often as there are letters, and has a number that was given;
+/* The queue: every letter counts the rows that wait for it, every account those of its letters, refers to a body as often as there are letters, and has a number that was given;
  * every row that waits has its letter. What is done may have outlived it. */
-struct seen_letter { uint64_t id; uint32_t rows, left, counted; };
+struct seen_letter { uint64_t id, account; uint32_t rows, left, counted; };
 
 static void say(struct verify *v, enum table t, struct str key, const char *what)
 {
@@ -49,7 +49,7 @@ static bool letter_row(struct verify *v, struct str key, struct str value)
 	struct seen_letter *l = verify_add(&v->letters, sizeof *l);
 	struct blob_id *blob = verify_add(&v->named, sizeof *blob);
 	if (l)
-		*l = (struct seen_letter){ .id = id, .rows = row.rows, .left = row.rows };
+		*l = (struct seen_letter){ .id = id, .account = row.account, .rows = row.rows, .left = row.rows };
 	if (blob)
 		*blob = row.blob;
 	return true;
@@ -88,11 +88,15 @@ static bool done_row(struct verify *v, struct str key, struct str value)
 static bool known_row(struct verify *v, struct str key, struct str value)
 {
 	struct counter_row c;
-	uint32_t day;
+	uint32_t day, waiting = 0;
 	bool counter = key.n == COUNTER_KEY_LEN && key.p[12] == KNOWN_COUNTER, known = key.n == KNOWN_KEY_LEN && key.p[12] == KNOWN_ADDRESS;
-	if (!(counter && counter_parse(value, &c) == RC_OK) && !(known && known_parse(value, &day) == RC_OK))
+	bool waits = key.n == WAITING_KEY_LEN && key.p[12] == KNOWN_COUNTER && waiting_parse(value, &waiting) == RC_OK;
+	if (!(counter && counter_parse(value, &c) == RC_OK) && !(known && known_parse(value, &day) == RC_OK) && !waits)
 		return false;
-	if (!verify_account(v, key_first_of(key)) && !v->damaged_rows[TABLE_ACCOUNT])
+	struct seen_account *a = verify_account(v, key_first_of(key));
+	if (a && waits)
+		a->waiting = waiting;
+	if (!a && !v->damaged_rows[TABLE_ACCOUNT])
 		verify_say(v, "what account %016llx has sent is counted, and the account is not there", (unsigned long long)key_first_of(key));
 	return true;
 }
@@ -110,6 +114,18 @@ static void judge_letters(struct verify *v)
 	for (size_t i = 0; i < v->letters.n; i++)
 		if (all[i].counted != all[i].left)
 			verify_say(v, "letter %llu: %u recipients are left, there are %u", (unsigned long long)all[i].id, all[i].left, all[i].counted);
+}
+
+static void judge_waiting(struct verify *v)
+{
+	struct seen_letter *all = v->letters.items;
+	struct seen_account *accounts = v->accounts.items, *a;
+	for (size_t i = 0; i < v->letters.n; i++)
+		if (all[i].account && (a = verify_account(v, all[i].account)))
+			a->waiting_seen += all[i].counted;
+	for (size_t i = 0; i < v->accounts.n; i++)
+		if (accounts[i].waiting != accounts[i].waiting_seen && !accounts[i].row.removing)
+			verify_say(v, "account %016llx: %u recipients are counted as waiting, there are %u", (unsigned long long)accounts[i].id, accounts[i].waiting, accounts[i].waiting_seen);
 }
 
 static void judge_numbers(struct verify *v)
@@ -135,6 +151,8 @@ enum rc verify_queue(struct verify *v)
 	v->out->letters = v->letters.n;
 	if (!v->damaged_rows[TABLE_LETTER] && !v->damaged_rows[TABLE_QUEUE])
 		judge_letters(v);
+	if (!v->damaged_rows[TABLE_LETTER] && !v->damaged_rows[TABLE_QUEUE] && !v->damaged_rows[TABLE_KNOWN])
+		judge_waiting(v);
 	if (!v->damaged_rows[TABLE_LETTER] && !v->damaged_rows[TABLE_META])
 		judge_numbers(v);
 	return RC_OK;

@@ -126,10 +126,10 @@ def test_grants_and_limits_are_shown_and_set(server, user):
     fails(server, 3, "account", "grant", user, "sales@demo.test", "--remove")
     fails(server, 2, "account", "grant", user, "@")
     fails(server, 2, "account", "grant", user, "--remove")
-    none = {"address": user, "messages": 0, "recipients": 0, "first": 0, "undo_ms": 0}
+    none = {"address": user, "messages": 0, "recipients": 0, "first": 0, "waiting": 0, "undo_ms": 0}
     assert row(server, "account", "limits", user) == none
-    some = row(server, "account", "limits", user, "--messages", 100, "--recipients", 200, "--first", 30, "--undo", "2m")
-    assert some == {"address": user, "messages": 100, "recipients": 200, "first": 30, "undo_ms": 120000}
+    some = row(server, "account", "limits", user, "--messages", 100, "--recipients", 200, "--first", 30, "--waiting", 500, "--undo", "2m")
+    assert some == {"address": user, "messages": 100, "recipients": 200, "first": 30, "waiting": 500, "undo_ms": 120000}
     assert row(server, "account", "limits", user, "--messages", "default", "--undo", "0")["recipients"] == 200
     assert row(server, "account", "grant", user)["grants"] == ["@example.net"], "each verb changes its own part"
     for wrong in (["--undo", "11m"], ["--undo", "soon"], ["--messages", "many"], ["--messages", "-1"]):

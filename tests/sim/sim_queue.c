@@ -13,12 +13,12 @@ static struct why unused;
 			sim_fail(#call ": " WHY_STR(__LINE__), rc_name(must_rc));      \
 	} while (0)
 
-void sim_puts_make(struct sim_puts *p, uint64_t name, struct rng *r)
+void sim_puts_make(struct sim_puts *p, uint64_t name, uint64_t account, struct rng *r)
 {
 	*p = (struct sim_puts){ .n = 1 + rng_below(r, SIM_PUTS) };
 	(void)snprintf(p->text, sizeof p->text, "%llx", (unsigned long long)name);
 	for (size_t i = 0; i < p->n; i++) {
-		p->list[i] = (struct queue_put){ str_z(p->text), p->rows[i], 1 + rng_below(r, SIM_ROWS) };
+		p->list[i] = (struct queue_put){ str_z(p->text), p->rows[i], 1 + rng_below(r, SIM_ROWS), rng_below(r, 4) ? account : 0 };
 		for (size_t k = 0; k < p->list[i].row_n; k++)
 			p->rows[i][k] = (struct queue_row){ .state = rng_below(r, 4) ? QUEUE_READY : QUEUE_HELD, .lane = rng_next(r), .created_ms = 1000, .sealed = STR("first") };
 	}

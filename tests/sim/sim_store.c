@@ -80,7 +80,7 @@ static enum rc deliver_out(struct store *s, uint64_t account, uint64_t box, unsi
 	MUST(blob_seal(&body_key, &id, account, str_of(m->text, m->n), &body));
 	if (out_too) {
 		uint64_t name = rng_next(r);
-		sim_puts_make(&puts, name, r);
+		sim_puts_make(&puts, name, account, r);
 		mails[mail_n] = *m;
 		mails[mail_n++].email = name;
 	}

@@ -19,7 +19,8 @@ static void rules(struct str s)
 	if (rules_parse(s, &a, &r) != RC_OK)
 		return;
 	rules_format(&r, &out);
-	same(buf_str(&out), s);
+	if (s.p[0] != 1) /* version 1 is read, not written */
+		same(buf_str(&out), s);
 }
 
 static void key(struct str s)

@@ -18,9 +18,9 @@ static const struct queue_row rows[] = {
 	{ .state = QUEUE_READY, .priority = 4, .flags = QUEUE_ROW_SYSTEM, .attempts = 3, .lane = UINT64_MAX, .created_ms = 1, .due_ms = -2, .expires_ms = 3, .sealed = STR_INIT("row") },
 	{ .state = QUEUE_HELD, .priority = 9, .sealed = STR_INIT("") },
 };
-static const struct queue_put letters[] = { { STR_INIT("a letter"), rows, 2 }, { STR_INIT("b\0c"), rows + 1, 1 } };
+static const struct queue_put letters[] = { { STR_INIT("a letter"), rows, 2, 77 }, { STR_INIT("b\0c"), rows + 1, 1 } };
 static const uint64_t known[] = { 1, UINT64_MAX };
-static const struct sent_note sent = { .account = 7, .messages = 1, .recipients = 2, .max_messages = 3, .max_recipients = 4, .max_first = 5, .known = known, .known_n = 2 };
+static const struct sent_note sent = { .account = 7, .messages = 1, .recipients = 2, .max_messages = 3, .max_recipients = 4, .max_first = 5, .max_waiting = 6, .known = known, .known_n = 2 };
 static const struct queue_change changes[] = {
 	{ .row = { .letter = 9, .n = 4, .version = 2, .state = QUEUE_DONE, .end = QUEUE_BOUNCED, .due_ms = 6, .sealed = STR_INIT("x") }, .done = STR_INIT("history") },
 	{ .row = { .letter = UINT64_MAX, .version = 1, .state = QUEUE_READY, .sealed = STR_INIT("y") }, .done = STR_INIT("") },
@@ -55,7 +55,7 @@ static enum rc again_changes(struct str in, struct arena *a, struct buf *out)
 	return RC_OK;
 }
 
-static const struct list lists[] = { { write_puts, again_puts, 0, 0 }, { write_sent, again_sent, 8, 28 }, { write_changes, again_changes, 0, 0 } };
+static const struct list lists[] = { { write_puts, again_puts, 0, 0 }, { write_sent, again_sent, 8, 32 }, { write_changes, again_changes, 0, 0 } };
 
 static void every_list_comes_back_as_it_was_written(void **state)
 {
@@ -127,7 +127,7 @@ static void the_store_sets_what_a_new_row_may_not_say(void **state)
 	wire_put_puts(&b, &put, 1);
 	assert_int_equal(wire_get_puts(buf_str(&b), &a, &list, &n), RC_OK);
 	assert_true(list[0].rows[0].letter == 0 && list[0].rows[0].n == 0 && list[0].rows[0].version == 0);
-	b.p[4 + 4 + 1 + 4 + 7] = 1; /* its letter's number */
+	b.p[4 + 4 + 1 + 8 + 4 + 7] = 1; /* its letter's number */
 	assert_int_equal(wire_get_puts(buf_str(&b), &a, &list, &n), RC_SYNTAX);
 }
 

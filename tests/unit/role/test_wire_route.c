@@ -27,7 +27,7 @@ static const struct group groups[] = {
 };
 static struct str forwards[] = { STR_INIT("x@example.net"), STR_INIT("y@example.net") }, grants[] = { STR_INIT("@example.com") };
 static const struct account_rules rules = { .account = 11, .forward_only = true, .forwards = forwards, .forward_n = 2, .grants = grants, .grant_n = 1,
-	.undo_ms = 30000, .max_messages = 100, .max_recipients = 200, .max_first = 300 };
+	.undo_ms = 30000, .max_messages = 100, .max_recipients = 200, .max_first = 300, .max_waiting = 400 };
 static const struct way ways[] = {
 	{ .key = STR_INIT("*"), .tls = ROUTE_TLS_VERIFIED, .host = STR_INIT("relay.example"), .port = 465, .user = STR_INIT("u"), .password_sealed = STR_INIT("\0\1"), .max_connections = 4, .rate = { 30, 60 } },
 	{ .key = STR_INIT("example.net"), .host = STR_INIT(""), .user = STR_INIT(""), .password_sealed = STR_INIT("") },

@@ -60,7 +60,7 @@ static uint64_t fill(unsigned n, size_t size)
 static void fill_queue(void)
 {
 	const struct queue_row rows[2] = { { .state = QUEUE_READY, .sealed = STR("one") }, { .state = QUEUE_HELD, .sealed = STR("two") } };
-	struct queue_put puts[2] = { { STR("a letter"), rows, 2 }, { STR("another"), rows, 1 } };
+	struct queue_put puts[2] = { { STR("a letter"), rows, 2, 11 }, { STR("another"), rows, 1, 11 } };
 	struct sent_note sent = { .account = 11, .messages = 1, .recipients = 3, .known = (uint64_t[]){ 5, 6 }, .known_n = 2 };
 	struct kit_copy c = { .account = 11 };
 	struct store_copy_result r;

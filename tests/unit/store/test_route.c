@@ -182,11 +182,14 @@ static void rules_are_read_as_they_were_set(void **state)
 	struct account_rules r;
 	struct str forwards[] = { STR("x@example.net") }, grants[] = { STR("Sales@Example.ORG"), STR("@Example.NET"), STR("sales@example.org") };
 	OK(account_rules_set(k->s, &(struct account_rules){ .account = 1, .forward_only = true, .forwards = forwards, .forward_n = 1, .grants = grants,
-		.grant_n = 3, .undo_ms = 30000, .max_messages = 1, .max_recipients = 2, .max_first = 3 }, &k->why));
+		.grant_n = 3, .undo_ms = 30000, .max_messages = 1, .max_recipients = 2, .max_first = 3, .max_waiting = 4 }, &k->why));
 	OK(view_rules(v, 1, &a, &r, &k->why));
-	assert_true(r.account == 1 && r.forward_only && r.undo_ms == 30000 && r.max_messages == 1 && r.max_recipients == 2 && r.max_first == 3);
+	assert_true(r.account == 1 && r.forward_only && r.undo_ms == 30000 && r.max_messages == 1 && r.max_recipients == 2 && r.max_first == 3 && r.max_waiting == 4);
 	assert_true(r.forward_n == 1 && str_eq(r.forwards[0], STR("x@example.net")) && r.grant_n == 2);
 	assert_true(str_eq(r.grants[0], STR("sales@example.org")) && str_eq(r.grants[1], STR("@example.net")));
+	OK(account_rules_set(k->s, &(struct account_rules){ .account = 3, .max_waiting = 5 }, &k->why)); /* alone */
+	OK(view_rules(v, 3, &a, &r, &k->why));
+	assert_int_equal(r.max_waiting, 5);
 	OK(view_rules(v, 2, &a, &r, &k->why));
 	assert_true(r.account == 2 && !r.forward_n && !r.grant_n && !r.undo_ms);
 	IS(RC_NOTFOUND, view_rules(v, 9, &a, &r, &k->why));

@@ -151,8 +151,8 @@ static enum rc do_deliver(void)
 static enum rc do_deliver_out(void)
 {
 	const struct queue_row rows[2] = { { .state = QUEUE_READY, .sealed = STR("one") }, { .state = QUEUE_READY, .sealed = STR("two") } };
-	const struct queue_put put = { STR("a letter"), rows, 2 };
-	const struct sent_note sent = { .account = 11, .messages = 1, .recipients = 2, .known = (uint64_t[]){ 7, 3 }, .known_n = 2 };
+	const struct queue_put put = { STR("a letter"), rows, 2, 11 };
+	const struct sent_note sent = { .account = 11, .messages = 1, .recipients = 2, .max_waiting = 100, .known = (uint64_t[]){ 7, 3 }, .known_n = 2 };
 	uint64_t number;
 	return store_deliver_out(k->s, 78, &blob, buf_str(&body), NULL, 0, NULL, 0, &put, 1, &sent, NULL, &number, &k->why);
 }
