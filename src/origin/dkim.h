@@ -55,7 +55,7 @@ void dkim_verify_body(struct dkim_verifier *v, struct str run); /* any split */
 /* Asks the DNS, once per key, and judges. Results live in `a`. */
 void dkim_verify_end(struct dkim_verifier *v, const struct dns *dns, const struct origin_trace *t, struct arena *a, struct dkim_result *out);
 void dkim_verify_free(struct dkim_verifier **v);
-bool dkim_verify_idle(const struct dkim_verifier *v); /* nothing to verify: the body need not be fed */
+bool dkim_verify_idle(const struct dkim_verifier *v); /* neither signed nor sealed, not even badly: there is nothing to feed and nothing to tell */
 /* Gives back what this thread keeps between messages (hash contexts, up to 256 parsed keys). A thread that ends does it by itself. */
 void dkim_thread_done(void);
 

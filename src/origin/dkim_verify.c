@@ -81,13 +81,7 @@ void dkim_verify_free(struct dkim_verifier **v)
 	*v = NULL;
 }
 
-bool dkim_verify_idle(const struct dkim_verifier *v)
-{
-	for (size_t i = 0; i < VERIFY_STREAMS; i++)
-		if (v->stream[i])
-			return false;
-	return true;
-}
+bool dkim_verify_idle(const struct dkim_verifier *v) { return v->n == 0 && v->arc.n == 0; }
 
 void dkim_verify_body(struct dkim_verifier *v, struct str run)
 {

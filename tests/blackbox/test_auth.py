@@ -225,6 +225,18 @@ def test_what_was_found_is_counted(auth, who):
     assert noted >= 1, "the ledger hears of each, for the reports"
 
 
+@pytest.mark.parametrize("field,method,result", [
+    ("DKIM-Signature: v=1; a=rsa-sha256; d=good.example; s=s1; h=from; x=1; b=AAAA; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "dkim", "permerror"),
+    ("DKIM-Signature: v=1; a=rsa-sha256", "dkim", "neutral"), ("ARC-Seal: i=1; cv=none", "arc", "fail")])
+def test_what_is_signed_badly_is_not_called_unsigned(auth, who, field, method, result):
+    """Also where nothing in the whole message is worth a look at its body; and a long header is no difference."""
+    for padding in ("", "".join(f"X-{i}: {'x' * 900}\r\n" for i in range(100))):
+        assert offer(auth, who, "joe@evil.example", f"{field}\r\n{padding}".encode() + mail("watch.example"))[0] == 250
+    for m in inbox(auth, who):
+        got, value = results(m)
+        assert got[method] == result and "reason=" in value, value
+
+
 def test_a_dead_dns_defers_and_later_the_same_mail_is_accepted(fresh, tmp_path):
     server = start(fresh, tmp_path, ZONE + DEAD)
     for sender, author in (("joe@late.example", "late.example"), ("joe@evil.example", "late.example"), ("joe@late.example", "nothing.example")):

@@ -163,6 +163,11 @@ def test_a_chain_that_cannot_be_verified_now_is_not_sealed_as_failed(house, worl
     assert m["body"].count(b"ARC-Seal: i=") == 1 and b"cv=fail" not in m["body"]
 
 
+def test_a_malformed_chain_is_no_reason_to_wait(house, world):
+    assert stranger(house, "bob@demo.test", "malformed chain", extra="ARC-Seal: i=1; cv=none\r\n")[0] == 250
+    assert wait_for(lambda: world.find("bob@far.example", "malformed chain"))
+
+
 def test_a_chain_that_is_not_looked_at_stays_as_it_is(world, tmp_path):
     s = house_in(tmp_path, world, "}\nauthentication {\n  arc = false\n")
     assert stranger(s, "bob@demo.test", "not looked at", extra=sealed("not looked at"))[0] == 250
