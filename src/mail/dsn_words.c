@@ -44,7 +44,7 @@ static const struct { const char *status; struct dsn_words words; } by_status[] 
 	{ ".5.3", { "the message has more recipients than the receiver takes", "Send it to fewer people at a time." } },
 	{ ".5", { "the two mail servers did not understand each other", ASK_ADMIN } },
 	{ ".6.1", { "the receiver does not take this kind of content", "Send it in another form, for instance as plain text or as a link." } },
-	{ ".6.3", { "the message would have had to be converted for the receiver, which cannot be done", "Send it as plain text without attachments." } },
+	{ ".6.3", { "the message has letters or contents that the receiving server cannot take as they are", "Have your mail program send it in quoted-printable or base64 form, or write it in plain letters." } },
 	{ ".6.7", { "the receiver cannot handle addresses with letters beyond plain ASCII", "Use an address in plain letters, yours and the recipient's." } },
 	{ ".6.9", { "the receiver cannot handle addresses with letters beyond plain ASCII", "Use an address in plain letters, yours and the recipient's." } },
 	{ ".6", { "the receiver cannot handle this kind of content", "Send it in another form, for instance as plain text." } },

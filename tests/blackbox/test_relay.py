@@ -269,6 +269,16 @@ def test_notify_decides_whether_a_failure_is_told(world, notify, told):
     assert (to in "".join(n.as_string() for n in notices(world))) == told
 
 
+def test_who_wrote_letters_that_a_server_cannot_take_is_told_how_to_send_them(world):
+    world.peer("strict.example", extensions=("PIPELINING",))
+    with smtplib.SMTP("localhost", world.submission, local_hostname="client.example") as c:
+        c.starttls(context=ssl.create_default_context(cafile=world.ca))
+        c.login("bob@demo.test", "demo-only")
+        c.sendmail("bob@demo.test", ["seven@strict.example"], "From: bob@demo.test\r\nSubject: letters\r\n\r\nGr\u00fc\u00dfe\r\n".encode(), mail_options=["BODY=8BITMIME"])
+    notice = notice_about(world, "seven@strict.example")
+    assert status_fields(notice)[1]["Status"] == "5.6.3" and "quoted-printable" in notice.get_payload(0).get_payload()
+
+
 def test_a_binary_message_comes_back_by_its_header_alone(world):
     world.peer("strict.example")
     message = b"From: bob@demo.test\r\nSubject: octets\r\n\r\na\0b\nc\rd"
