@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dns/asker.h"
+#include "origin/dkim_key.h"
 #include "origin/origin.h"
 #include "role/dkim_wire.h"
 
@@ -32,6 +33,14 @@ void dkim_clock_free(struct dkim_clock **c)
 	*c = NULL;
 }
 
+/* What no verifier would take is not published. */
+static bool is_usable(struct str record)
+{
+	const struct dkim_key *k;
+	struct why unused = { 0 };
+	return dkim_key_get(record, &k, &unused) == RC_OK && k->sha256 && k->email;
+}
+
 /* By the key itself: whoever publishes may order tags otherwise, add t= or notes, and break lines. */
 bool dkim_clock_same(struct str published, struct str wanted)
 {
@@ -40,7 +49,7 @@ bool dkim_clock_same(struct str published, struct str wanted)
 	struct why unused = { 0 };
 	buf_init(&x, 4096);
 	buf_init(&y, 4096);
-	if (tags_parse(published, &a, &unused) != RC_OK || tags_parse(wanted, &b, &unused) != RC_OK)
+	if (!is_usable(published) || tags_parse(published, &a, &unused) != RC_OK || tags_parse(wanted, &b, &unused) != RC_OK)
 		return false;
 	const struct str *p = tags_get(&a, "p"), *q = tags_get(&b, "p"), *k = tags_get(&a, "k"), *l = tags_get(&b, "k");
 	if (!p || !q || tags_base64(*p, &x) != RC_OK || tags_base64(*q, &y) != RC_OK)

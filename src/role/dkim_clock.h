@@ -8,5 +8,5 @@ MUST_USE enum rc dkim_clock_new(struct role_env *e, void (*moved)(struct role_en
 void dkim_clock_hurry(struct dkim_clock *c);       /* look at the next tick: what the DNS says may have changed */
 void dkim_clock_tick(struct dkim_clock *c);        /* once a second or so; looks every dkim.check */
 void dkim_clock_free(struct dkim_clock **c);       /* all fibers are gone */
-/* Does this TXT record hold that key's? Pure. */
+/* Does this TXT record hold that key, as verifiers take it? Pure. */
 bool dkim_clock_same(struct str published, struct str wanted);

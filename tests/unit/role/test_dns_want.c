@@ -1,5 +1,6 @@
 #include "role/dns_want.h"
 
+#include "role/dkim_clock.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -145,11 +146,28 @@ static void our_mta_sts_record_has_the_id_of_our_policy(void **state)
 	tear_down(&b);
 }
 
+#define ED_P "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=" /* RFC 8463 A.2 */
+static void a_dkim_record_is_published_when_verifiers_would_take_it(void **state)
+{
+	static const struct { struct str published; bool same; } cases[] = {
+		{ STR_INIT("v=DKIM1; k=ed25519; p=" ED_P), true }, { STR_INIT("k=ed25519; t=y:s; n=ours; p=11qYAYKxCrfVS/7TyWQHOg7 hcvPapiMlrwIaaPcHURo= ;"), true },
+		{ STR_INIT("v=DKIM1; h=sha1:sha256; s=email; k=ed25519; p=" ED_P), true }, { STR_INIT("k=ed25519; p=" ED_P "; v=DKIM1"), false },
+		{ STR_INIT("v=DKIM 1; k=ed25519; p=" ED_P), false }, { STR_INIT("v=DKIM1; k=ed25519; h=sha1; p=" ED_P), false },
+		{ STR_INIT("v=DKIM1; k=ed25519; s=tlsrpt; p=" ED_P), false }, { STR_INIT("v=DKIM1; p=" ED_P), false }, { STR_INIT("v=DKIM1; k=ed25519; p="), false },
+		{ STR_INIT("v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHUSo="), false }, { STR_INIT("\\\"v=DKIM1\\; k=ed25519\\; p=" ED_P), false },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		if (dkim_clock_same(cases[i].published, STR("v=DKIM1; k=ed25519; p=" ED_P)) != cases[i].same)
+			fail_msg("%.*s", PSTR(cases[i].published));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(our_mta_sts_record_has_the_id_of_our_policy),
 		cmocka_unit_test(a_published_record_compares_by_what_it_does),
+		cmocka_unit_test(a_dkim_record_is_published_when_verifiers_would_take_it),
 		cmocka_unit_test(reports_that_another_domain_takes_need_its_consent),
 		cmocka_unit_test(without_an_address_spf_cannot_be_checked_and_each_address_wants_its_name),
 	};
