@@ -10,6 +10,22 @@ static uint8_t disposition_of(const char *name)
 	return name[0] == 'r' ? DISPOSED_REJECT : name[0] == 'q' ? DISPOSED_QUARANTINE : DISPOSED_NONE;
 }
 
+/* Those that passed come first, for a row has room for eight; of one that names no domain there is nothing to say to anybody. */
+static void put_dkim(const struct dkim_result *dkim, struct buf *out)
+{
+	size_t n = 0;
+	for (unsigned round = 0; round < 2; round++)
+		for (size_t i = 0; i < dkim->n && n < 8; i++) {
+			const struct dkim_signature *s = &dkim->signature[i];
+			if (s->domain.n == 0 || (s->result == AUTH_PASS) != (round == 0))
+				continue;
+			n++;
+			buf_u8(out, (uint8_t)s->result);
+			buf_run(out, str_head(s->domain, 255));
+			buf_run(out, str_head(s->selector, 200));
+		}
+}
+
 bool auth_fact_make(const struct auth_evidence *e, const struct auth_verdict *v, const struct auth_fact_in *in, struct buf *scratch, struct msg_DMARC_RESULT *out)
 {
 	const struct dmarc_result *d = e->dmarc;
@@ -24,12 +40,8 @@ bool auth_fact_make(const struct auth_evidence *e, const struct auth_verdict *v,
 		out->spf_helo = e->spf->of_helo;
 		out->spf_domain = str_head(e->spf->domain, 255);
 	}
-	for (size_t i = 0; e->dkim && i < e->dkim->n && i < 8; i++) {
-		const struct dkim_signature *s = &e->dkim->signature[i];
-		buf_u8(scratch, (uint8_t)s->result);
-		buf_run(scratch, str_head(s->domain, 255));
-		buf_run(scratch, str_head(s->selector, 200));
-	}
+	if (e->dkim)
+		put_dkim(e->dkim, scratch);
 	if (!scratch->failed)
 		out->dkim = buf_str(scratch);
 	return true;

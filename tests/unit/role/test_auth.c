@@ -245,6 +245,15 @@ static void a_result_becomes_a_row_of_a_report(void **state)
 	assert_int_equal(row.auth_dkims, 2);
 	assert_true(str_eq(row.auth_dkim[0].result, STR("pass")) && str_eq(row.auth_dkim[1].selector, STR("s2")));
 	assert_true(str_eq(row.auth_spf.result, STR("fail")) && str_eq(row.auth_spf.scope, STR("mfrom")));
+	struct dkim_signature many[DKIM_MAX_SIGNATURES];
+	for (size_t i = 0; i < DKIM_MAX_SIGNATURES; i++)
+		many[i] = (struct dkim_signature){ .result = i + 1 < DKIM_MAX_SIGNATURES ? AUTH_FAIL : AUTH_PASS, .domain = i ? str_of(&"abcdefghijkl"[i], 1) : STR(""), .selector = S("s") };
+	dkim = (struct dkim_result){ .signature = many, .n = DKIM_MAX_SIGNATURES };
+	buf_clear(&scratch);
+	assert_true(auth_fact_make(&e, &v, &in, &scratch, &m));
+	assert_int_equal(auth_fact_row(&m, &a, &about, &row, &rua, &why), RC_OK);
+	assert_int_equal(row.auth_dkims, 8);
+	assert_true(str_eq(row.auth_dkim[0].result, STR("pass")) && str_eq(row.auth_dkim[0].domain, STR("j")) && str_eq(row.auth_dkim[1].domain, STR("b")));
 	m.disposition = 9;
 	assert_int_equal(auth_fact_row(&m, &a, &about, &row, &rua, &why), RC_SYNTAX);
 	d.record.found = false;
