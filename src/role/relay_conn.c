@@ -82,10 +82,12 @@ static enum rc later(struct dial *d, enum rq_news news, const char *status, cons
 static enum rc refused(struct dial *d, const struct smtp_reply *r)
 {
 	relay_reply(d->out, r->code, r->enhanced, r->text);
+	d->news = RQ_CROWDED;
+	if (r->code == 521) /* a host that takes no mail, ever (RFC 7504 4): another of the domain's may */
+		return RC_BUSY;
 	d->out->what = RELAY_LATER; /* it speaks of the connection, not of the message: another server, or another day */
 	if (d->out->status[0] == '5')
 		d->out->status[0] = '4';
-	d->news = RQ_CROWDED;
 	return RC_BUSY;
 }
 

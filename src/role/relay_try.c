@@ -224,7 +224,7 @@ static bool try_address(struct relay_try *t, struct relay_target *g, struct rela
 		}
 		if (!t->conn) {
 			t->said_by = o->remote ? name_of(t, g->name, g->ip) : t->said_by;
-			return o->what == RELAY_FAILED && strcmp(o->status, "5.7.30") != 0; /* a loop: no other address of it will do */
+			return o->what == RELAY_FAILED && !o->remote && strcmp(o->status, "5.7.30") != 0; /* a loop: no other address of it will do */
 		}
 		enum rc rc = transact(t, reused, o);
 		if (rc == RC_CLOSED) {

@@ -159,6 +159,22 @@ def test_the_second_server_takes_what_the_first_one_puts_off_at_mail(world, word
         assert first.stats()["connections"] == 1 and first.stats()["messages"] == []
 
 
+@pytest.mark.parametrize("second_says, fails", [([], False), (["answer=connect:521 no mail here either"], True), (["answer=connect:421 4.3.2 not now"], False)])
+def test_a_host_that_takes_no_mail_at_all_leaves_it_to_the_others(world, second_says, fails):
+    to = f"never{len(second_says)}{fails}@pair.example"
+    first, second = pair(world, ["answer=connect:521 5.3.2 no mail here"], second_says)
+    with first, second:
+        fill(world, to=to, owner="")
+        wait_for(lambda: second.stats()["connections"])
+        if second_says and not fails:
+            wait_for(lambda: [r for r in rows(world, "--state", "deferred", "--to", to) if r["reason"].startswith("421")])
+            world.cli("queue", "drop", "--to", to, "--yes")
+            return
+        row = ended(world, to)
+        assert row["attempts"] == 1 and row["state"] == ("bounced" if fails else "sent"), row
+        assert fails == row["reason"].startswith("521"), row
+
+
 def test_what_the_first_server_refuses_at_mail_for_good_is_asked_of_no_other(world):
     first, second = pair(world, ["answer=MAIL:550 5.7.1 not from you"])
     with first, second:
