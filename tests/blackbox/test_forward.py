@@ -168,12 +168,17 @@ def test_a_malformed_chain_is_no_reason_to_wait(house, world):
     assert wait_for(lambda: world.find("bob@far.example", "malformed chain"))
 
 
-def test_a_chain_that_is_not_looked_at_stays_as_it_is(world, tmp_path):
+@pytest.fixture
+def house_without_arc(world, tmp_path):
     s = house_in(tmp_path, world, "}\nauthentication {\n  arc = false\n")
-    assert stranger(s, "bob@demo.test", "not looked at", extra=sealed("not looked at"))[0] == 250
+    yield s
+    s.stop()
+
+
+def test_a_chain_that_is_not_looked_at_stays_as_it_is(house_without_arc, world):
+    assert stranger(house_without_arc, "bob@demo.test", "not looked at", extra=sealed("not looked at"))[0] == 250
     m = wait_for(lambda: world.find("bob@far.example", "not looked at"))
     assert m["body"].count(b"ARC-Seal: i=") == 1 and b"cv=fail" not in m["body"]
-    s.stop()
 
 
 def test_a_bounce_to_the_rewritten_sender_finds_its_way_back(house, world):
