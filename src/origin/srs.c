@@ -115,12 +115,14 @@ enum rc srs_forward(const struct secret *key, struct str sender, struct str our_
 		mail_address_format(&m, out);
 		return out->failed ? RC_NOMEM : RC_OK;
 	}
+	if (!m.local.n || !m.domain.n || m.domain.p[0] == '[') /* an address literal has no place in a local part */
+		return RC_SYNTAX;
 	if (!ours && (is_tagged(m.local, '0') || is_tagged(m.local, '1'))) {
 		enum rc rc = again(key, &m, our_domain, out);
 		if (rc != RC_SYNTAX)
 			return rc;
 	}
-	return m.local.n && m.domain.n && m.domain.p[0] != '[' ? fresh(key, &m, our_domain, now_s, out) : RC_SYNTAX;
+	return fresh(key, &m, our_domain, now_s, out);
 }
 
 static enum rc give(struct str local, struct str domain, struct buf *out)

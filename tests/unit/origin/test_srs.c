@@ -161,7 +161,7 @@ static void a_local_part_has_sixty_four_octets_at_most(void **state)
 
 static void what_is_no_address_is_refused(void **state)
 {
-	static const char *const cases[] = { "", "alice", "@b.example", "a@", "a@[192.0.2.1]", "a@b@c", "a b@c.example", "\"\"@b.example" };
+	static const char *const cases[] = { "", "alice", "@b.example", "a@", "a@[192.0.2.1]", "SRS0=abcd=ef=c.example=a@[192.0.2.1]", "SRS1=abcd=c.example==ef=b.example=a@[IPv6:2001:db8::1]", "a@b@c", "a b@c.example", "\"\"@b.example" };
 	AUTO(buf_done) struct buf out = { .max = 4096 };
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		assert_int_not_equal(srs_forward(&key, str_z(cases[i]), STR("ours.example"), NOW, &out), RC_OK);
