@@ -25,10 +25,9 @@ def test_nothing_is_lost_and_nothing_that_was_committed_is_sent_again(fresh, tmp
     for _ in range(ROUNDS):
         role = dice.choice(["relay", "relay", "store"])
         before = len(p.taken)
-        for pid in s.pids(role):
-            if pid:
-                os.kill(pid, signal.SIGKILL)
-                kills[role] += 1
+        for pid in wait_for(lambda: [p for p in s.pids(role) if p], 30):  # one that was killed before is started again after a while
+            os.kill(pid, signal.SIGKILL)
+            kills[role] += 1
         if len(set(p.recipients())) >= letters:
             break
         # Until it delivers again, and then into the middle of it.
