@@ -227,9 +227,10 @@ static void end_scram(struct exchange *x, struct scram *c)
 	enum rc rc = message.failed ? RC_DENIED : s->hooks->scram_prove(s->hooks->house, c->first.user, buf_str(&message), f.proof, &signature, &why);
 	sasl_scram_server_final(buf_str(&signature), &final);
 	/* RFC 4954 4: what the server has to say last goes as a challenge, and an empty response comes back. */
-	if (rc == RC_OK && (!ask(x, buf_str(&final)) || x->said.len)) {
-		if (s->state != SMTP_GONE && x->said.len)
-			smtp_error(s, 501, "5.5.2 an empty line was due");
+	if (rc == RC_OK && !ask(x, buf_str(&final)))
+		return;
+	if (rc == RC_OK && x->said.len) {
+		smtp_error(s, 501, "5.5.2 an empty line was due");
 		return;
 	}
 	settle(x, rc, &why);

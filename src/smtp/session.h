@@ -79,7 +79,7 @@ struct smtp_hooks {
 	/* SMTP_SUBMISSION: AUTH by a password. RC_OK: logged in, for the rest of the connection. RC_DENIED, RC_NOTFOUND: 535 and the same words for both; everything else 454. */
 	enum rc (*login)(void *house, struct str user, struct str password, const char *mechanism, struct why *why);
 	/* AUTH by SCRAM-SHA-256 (RFC 5802 3), where config.scram: salt, iterations and our part of the nonce (printable, without comma; at most 64 octets); then the proof
-	 * against ServerSignature. Outcomes as those of `login`. */
+	 * against ServerSignature. Outcomes as those of `login`; a client that does not take our signature is not logged in after all, and another login may follow. */
 	enum rc (*scram_begin)(void *house, struct str user, struct buf *out_salt, uint32_t *out_iterations, struct buf *out_nonce, struct why *why);
 	enum rc (*scram_prove)(void *house, struct str user, struct str auth_message, struct str proof, struct buf *out_signature, struct why *why);
 };

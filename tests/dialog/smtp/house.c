@@ -39,6 +39,7 @@ static enum rc on_mail(void *arg, const struct smtp_mail *mail, struct why *why)
 		FAIL(why, RC_BUSY, "come back in a minute");
 	if (h->config.kind == SMTP_SUBMISSION && !h->login[0] && !h->config.logged_in)
 		breach(h, "MAIL without a login");
+	h->unanswered = false;
 	h->in_mail = true;
 	h->rcpts = 0;
 	h->mails++;
@@ -173,8 +174,9 @@ static void on_refused(void *arg, int code, const char *text, struct str command
 static enum rc on_login(void *arg, struct str user, struct str password, const char *mechanism, struct why *why)
 {
 	struct smtp_house *h = arg;
-	if (h->login[0] || h->config.logged_in)
+	if ((h->login[0] && !h->unanswered) || h->config.logged_in)
 		breach(h, "a second login");
+	h->unanswered = false;
 	if (!user.n || !password.n)
 		breach(h, "a login without a name or a password");
 	if (str_eq(user, STR("busy@example.org")))
@@ -212,6 +214,7 @@ static enum rc on_scram_prove(void *arg, struct str user, struct str auth_messag
 	if (!plus && !(str_eq(user, STR("user")) && str_eq(auth_message, said) && str_eq(buf_str(&text), right)))
 		FAIL(why, RC_DENIED, "wrong address or password");
 	(void)snprintf(h->login, sizeof h->login, "SCRAM %.*s", PSTR(user));
+	h->unanswered = true;
 	return base64_decode(v, false, signature);
 }
 

@@ -28,6 +28,7 @@ struct smtp_house {
 	char from[400], rcpt[HOUSE_RCPTS][400], seen[1200];
 	size_t rcpts;
 	bool in_mail, in_body;
+	bool unanswered;               /* a client has proved itself by SCRAM and may yet refuse to believe us: then it is not logged in */
 	const char *breach;            /* what the session did that it may not; NULL = nothing */
 };
 void smtp_house_init(struct smtp_house *h);
