@@ -23,6 +23,9 @@ void text_reader_done(struct text_reader *r)
 
 bool text_is_text(const struct mime_part *p) { return p->kind == MAIL_LEAF && (p->type.n == 0 || str_ieq(p->type, STR("text"))); }
 
+/* RFC 3464, 3798, 5965: fields in lines, as readable as text/plain. */
+static bool has_text(const struct mime_part *p) { return text_is_text(p) || (p->kind == MAIL_LEAF && str_ieq(p->type, STR("message"))); }
+
 static enum rc charset_of(const struct mime_part *p, struct arena *a, struct str *out)
 {
 	struct mail_param *first;
@@ -42,7 +45,7 @@ enum rc text_of_part(struct text_reader *r, const struct mime_tree *t, const str
 	struct arena a;
 	struct str charset, raw = mime_body(t, p);
 	*out = STR("");
-	if (!text_is_text(p) || r->budget == 0 || raw.n == 0)
+	if (!has_text(p) || r->budget == 0 || raw.n == 0)
 		return RC_OK;
 	buf_clear(&r->raw);
 	buf_clear(&r->utf8);

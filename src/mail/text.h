@@ -11,7 +11,8 @@ struct text_reader {
 };
 void text_reader_init(struct text_reader *r, const struct mail_limits *lim);
 void text_reader_done(struct text_reader *r);
-/* The readable text of a text part as UTF-8, valid until the next call; "" for any other part. RC_NOMEM. */
+/* The readable text of a text part as UTF-8, valid until the next call; "" for any other part. RC_NOMEM. What a part of type message says that
+ * holds no message (a delivery status, a disposition, a feedback report) is text, too: bounces are searched for whom they are about. */
 MUST_USE enum rc text_of_part(struct text_reader *r, const struct mime_tree *t, const struct mime_part *p, struct str *out);
 /* A header field as it is searched: "Name: decoded value", folded, appended to `out`. */
 MUST_USE enum rc text_of_field(struct text_reader *r, struct str name, struct str value, struct buf *out);

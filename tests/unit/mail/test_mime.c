@@ -257,6 +257,19 @@ static void searching_looks_where_it_is_told(void **state)
 	assert_false(yes);
 }
 
+static void searching_finds_whom_a_bounce_is_about(void **state)
+{
+	struct str msg = STR("Subject: Undelivered\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=q\r\n\r\n"
+	                     "--q\r\n\r\nSorry.\r\n--q\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\n"
+	                     "Final-Recipient: rfc822; Nobody@Example.org\r\n--q\r\nContent-Type: application/octet-stream\r\n\r\nno words\r\n--q--\r\n");
+	struct mail_digest d = digest_of(msg);
+	assert_true(matches(msg, MATCH_BODY, STR(""), STR("nobody@example.org")));
+	assert_true(grams_maybe(buf_str(&d.grams), GRAMS_BODY, STR("nobody@example.org")));
+	assert_false(matches(msg, MATCH_BODY, STR(""), STR("no words")));
+	assert_true(str_eq(buf_str(&d.preview), STR("Sorry.")));
+	mail_digest_done(&d);
+}
+
 /* Whatever a search finds, the signature must not have denied. Needles are cut out of the folded text of the message itself. */
 static void signatures_never_deny_what_a_search_finds(void **state)
 {
@@ -395,7 +408,8 @@ int main(void)
 		cmocka_unit_test(a_message_without_parts_is_its_own_part_one), cmocka_unit_test(a_header_cut_off_by_a_delimiter_stays_inside_its_parent),
 		cmocka_unit_test(damage_is_told_as_a_fact),
 		cmocka_unit_test(previews_show_the_first_text), cmocka_unit_test(search_fields_are_decoded_and_folded),
-		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(signatures_never_deny_what_a_search_finds),
+		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(searching_finds_whom_a_bounce_is_about),
+		cmocka_unit_test(signatures_never_deny_what_a_search_finds),
 		cmocka_unit_test(hostile_nesting_and_counts_stay_bounded), cmocka_unit_test(long_values_are_cut_and_told),
 		cmocka_unit_test(a_structure_past_its_ceiling_becomes_one_opaque_part),
 		cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(descriptions_are_one_json_line),
