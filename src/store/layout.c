@@ -289,7 +289,7 @@ enum rc change_parse(struct str v, struct change_row *out)
 	out->box = cursor_u64(&c);
 	out->at_ms = (int64_t)cursor_u64(&c);
 	out->n = 0;
-	if (c.failed || version != VERSION || out->what < CHANGE_NEW || out->what > CHANGE_FOLDERS || c.in.n % 8 || c.in.n / 8 > CHANGE_RANGES_MAX)
+	if (c.failed || version != VERSION || out->what < CHANGE_NEW || out->what > CHANGE_KEYWORDS || c.in.n % 8 || c.in.n / 8 > CHANGE_RANGES_MAX)
 		return RC_DAMAGED;
 	while (c.in.n) {
 		struct uid_range *r = &out->r[out->n++];

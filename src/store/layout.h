@@ -66,7 +66,7 @@ struct str state_format(const struct state_row *r, char out[STATE_LEN]);
 MUST_USE enum rc state_parse(struct str v, struct state_row *out);
 
 /* A change row: one step of one verb. Tail: uid ranges. */
-enum change_what { CHANGE_NEW = 1, CHANGE_FLAGS = 2, CHANGE_EXPUNGED = 3, CHANGE_FOLDERS = 4 };
+enum change_what { CHANGE_NEW = 1, CHANGE_FLAGS = 2, CHANGE_EXPUNGED = 3, CHANGE_FOLDERS = 4, CHANGE_KEYWORDS = 5 };
 enum { CHANGE_RANGES_MAX = 128, CHANGE_ROW_MAX = 18 + 8 * CHANGE_RANGES_MAX };
 struct change_row { uint8_t what; uint64_t box; int64_t at_ms; struct uid_range r[CHANGE_RANGES_MAX]; size_t n; };
 struct str change_format(const struct change_row *r, char out[CHANGE_ROW_MAX]);

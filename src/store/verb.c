@@ -8,7 +8,7 @@
  * 2. Totals in account and folder rows change in the batch that changes what they count.
  * 3. Every change of a message or a folder list has a modseq; modseq is one counter per account. All but the coming of a message have a
  *    change row as well: messages come at a folder's end and their state rows tell when (view_changes), so a delivery dirties no page for it. */
-enum { TRIES = 16, HORIZON_CHANGES = 100000, PRUNE_EVERY = 64, PRUNE_STEP = 128, FOLDERS_MAX = 10000 };
+enum { TRIES = 16, HORIZON_CHANGES = 100000, PRUNE_EVERY = 64, PRUNE_STEP = 128, FOLDERS_MAX = 10000, RECLAIM_MAX = 100000 };
 #define HORIZON_MS (30ll * 24 * 3600 * 1000)
 
 /* ---- running ---- */
@@ -282,6 +282,35 @@ enum rc tx_keyword_names(struct tx *t, struct tx_box *b)
 	return engine_scan(t->s->engine, TABLE_KEYWORD, key_str(&from), key_str(&to), 64, keyword_row, &n, NULL);
 }
 
+static bool add_used(void *arg, const struct engine_row *r)
+{
+	uint64_t *used = arg;
+	struct state_row s;
+	*used |= r->damaged || state_parse(r->value, &s) != RC_OK ? UINT64_MAX : s.keywords;
+	return *used != UINT64_MAX;
+}
+
+/* People change their minds about keywords for years; a folder must not be full of names that nothing bears. */
+static enum rc reclaim_keywords(struct tx *t, struct tx_box *b, size_t *out_free)
+{
+	uint64_t used = b->row.exists > RECLAIM_MAX ? UINT64_MAX : b->keywords_asked;
+	struct key from = key_uid(b->id, 0), to = key_uid_end(b->id);
+	if (used != UINT64_MAX)
+		TRY(engine_scan(t->s->engine, TABLE_STATE, key_str(&from), key_str(&to), SIZE_MAX, add_used, &used, NULL));
+	if (used == UINT64_MAX)
+		return RC_LIMIT;
+	for (size_t i = 64; i > 0; i--) {
+		if (used >> (i - 1) & 1)
+			continue;
+		struct key k = key_keyword(b->id, (uint8_t)(i - 1));
+		batch_delete(&t->batch, TABLE_KEYWORD, key_str(&k));
+		b->keywords[i - 1] = STR("");
+		*out_free = i - 1;
+	}
+	(void)tx_change(t, b, CHANGE_KEYWORDS, 0);
+	return RC_OK;
+}
+
 static enum rc keyword_bit(struct tx *t, struct tx_box *b, struct str name, bool make, uint64_t *bits, struct why *why)
 {
 	struct str *have = b->keywords;
@@ -294,8 +323,10 @@ static enum rc keyword_bit(struct tx *t, struct tx_box *b, struct str name, bool
 	}
 	if (!make)
 		return RC_OK;
-	if (free_bit == 64)
-		FAIL(why, RC_LIMIT, "a folder has at most 64 keywords");
+	enum rc rc = free_bit < 64 ? RC_OK : reclaim_keywords(t, b, &free_bit);
+	if (rc == RC_LIMIT)
+		FAIL(why, rc, "a folder has at most 64 keywords");
+	TRY(rc);
 	struct key k = key_keyword(b->id, (uint8_t)free_bit);
 	batch_put(&t->batch, TABLE_KEYWORD, key_str(&k), name);
 	have[free_bit] = arena_str(&t->batch.mem, name);
@@ -312,6 +343,7 @@ enum rc tx_keywords(struct tx *t, struct tx_box *b, const struct str *names, siz
 		if (names[i].n == 0 || names[i].n > KEYWORD_MAX)
 			FAIL(why, RC_LIMIT, "a keyword has 1 to %d octets", KEYWORD_MAX);
 		TRY(keyword_bit(t, b, names[i], make, &bits, why));
+		b->keywords_asked |= bits;
 	}
 	*out_bits = bits;
 	return RC_OK;

@@ -28,6 +28,7 @@ struct tx_box {
 	struct box_row row;
 	bool changed, gone;
 	struct str *keywords;           /* 64 names, loaded at the first need */
+	uint64_t keywords_asked;        /* bits that this tx has answered with: the rows that get them may be in its batch only */
 	struct tx_box *next;
 };
 struct tx {
@@ -52,9 +53,10 @@ MUST_USE enum rc tx_box_named(struct tx *t, struct tx_account *a, struct str can
 /* A new folder of this account under a free name. */
 MUST_USE enum rc tx_box_new(struct tx *t, struct tx_account *a, struct str canonical, uint32_t special_use, struct tx_box **out, struct why *why);
 uint32_t tx_uidvalidity(struct tx *t, struct tx_account *a);
-/* Logs that this happened to `uid` (0 for CHANGE_FOLDERS); the answer is the change's modseq. */
+/* Logs that this happened to `uid` (0 for CHANGE_FOLDERS and CHANGE_KEYWORDS); the answer is the change's modseq. */
 uint64_t tx_change(struct tx *t, struct tx_box *b, enum change_what what, uint32_t uid);
-/* Keyword names to bits, creating the missing ones if `make`; RC_LIMIT past 64. */
+/* Keyword names to bits, creating the missing ones if `make`. Where all 64 have names, those that no message bears any more lose them, and
+ * who knew the old names reads everything again; RC_LIMIT: messages bear 64, or the folder has too many to look at (RECLAIM_MAX). */
 MUST_USE enum rc tx_keywords(struct tx *t, struct tx_box *b, const struct str *names, size_t n, bool make, uint64_t *out_bits, struct why *why);
 /* Loads b->keywords: names in the tx's memory, "" = free bit. */
 MUST_USE enum rc tx_keyword_names(struct tx *t, struct tx_box *b);

@@ -432,6 +432,8 @@ static enum rc change_row(void *arg, const struct engine_row *r)
 		return c->box == 0 ? add_change(c, &(struct box_change){ .modseq = modseq }) : RC_OK;
 	if (row.box != c->box)
 		return RC_OK;
+	if (row.what == CHANGE_KEYWORDS)
+		return RC_NOTFOUND; /* bits that the session has names for mean others now */
 	for (size_t i = 0; i < row.n; i++)
 		TRY(expand_range(c, modseq, row.what, row.r[i]));
 	return RC_OK;

@@ -156,3 +156,25 @@ def test_idle_hears_of_new_mail(server, user):
     s.sendall(b"DONE\r\n")
     while not f.readline().startswith(b"c OK"):
         pass
+
+
+def test_a_session_learns_the_new_names_of_keywords(server, user):
+    """64 keywords fill a folder; when those that nothing bears make room, a session that knows the old names is told the new ones."""
+    mine, theirs = imap(server, user), imap(server, user)
+    assert mine.append("INBOX", None, None, b"Subject: one\r\n\r\nx\r\n")[0] == "OK"
+    for m in (mine, theirs):
+        m.select("INBOX")
+    for i in range(64):
+        assert mine.store("1", "+FLAGS.SILENT", f"(k{i})")[0] == "OK"
+    assert mine.store("1", "+FLAGS.SILENT", "(more)")[0] == "NO"
+    assert theirs.noop()[0] == "OK"
+    assert mine.store("1", "FLAGS", "(k63)")[0] == "OK"
+    assert theirs.noop()[0] == "OK"
+    theirs.response("FETCH")
+    assert mine.store("1", "+FLAGS", "(more)")[1][-1] == b"1 (FLAGS (more k63))"
+    assert theirs.noop()[0] == "OK"
+    assert theirs.response("FETCH")[1][-1] == b"1 (FLAGS (more k63))"
+    assert theirs.search(None, "KEYWORD", "more")[1] == [b"1"]
+    assert theirs.search(None, "KEYWORD", "k0")[1] == [b""]
+    for m in (mine, theirs):
+        m.logout()

@@ -286,6 +286,66 @@ static void what_came_is_told_among_the_changes_whatever_happened_to_it_since(vo
 	}
 }
 
+static enum rc add_keyword(uint64_t box, uint32_t uid, unsigned i)
+{
+	char name[8] = { 'k', (char)('0' + i / 10), (char)('0' + i % 10) };
+	struct str word = str_z(name);
+	struct uid_range r = { uid, uid };
+	return store_flags(k->s, 11, box, &r, 1, FLAG_ADD, 0, &word, 1, NULL, &k->why);
+}
+
+static void keywords_that_nothing_bears_make_room_and_who_knew_them_reads_again(void **state)
+{
+	struct box_change *c;
+	size_t n;
+	uint64_t at, in = named("INBOX").id, sent = named("Sent").id;
+	bool more;
+	struct uid_range one = { 1, 1 };
+	struct str kept[] = { STR_INIT("k07"), STR_INIT("k63") };
+	put(in);
+	put(in);
+	put(sent);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(add_keyword(in, 1, i), RC_OK);
+	assert_int_equal(add_keyword(in, 2, 64), RC_LIMIT); /* all are in use */
+	assert_int_equal(store_flags(k->s, 11, in, &one, 1, FLAG_SET, 0, kept, 2, NULL, &k->why), RC_OK);
+	uint64_t since = named("INBOX").highestmodseq;
+	assert_int_equal(add_keyword(in, 2, 64), RC_OK);
+	assert_int_equal(add_keyword(in, 2, 65), RC_OK);
+	struct box_info b = named("INBOX");
+	assert_true(str_eq(b.keywords[7], STR("k07")) && str_eq(b.keywords[63], STR("k63")));
+	assert_true(str_eq(b.keywords[0], STR("k64")) && str_eq(b.keywords[1], STR("k65")) && b.keywords[2].n == 0);
+	assert_int_equal(view_changes(v, 11, in, since, 100, &arena, &c, &n, &at, &more, &k->why), RC_NOTFOUND);
+	assert_int_equal(view_changes(v, 11, in, b.highestmodseq, 100, &arena, &c, &n, &at, &more, &k->why), RC_OK);
+	assert_int_equal(view_changes(v, 11, sent, since, 100, &arena, &c, &n, &at, &more, &k->why), RC_OK); /* other folders go on */
+}
+
+static void names_that_one_verb_needs_together_take_no_bit_from_each_other(void **state)
+{
+	uint64_t in = named("INBOX").id;
+	struct uid_range one = { 1, 1 };
+	char names[64][8];
+	struct str words[64];
+	put(in);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(add_keyword(in, 1, i), RC_OK);
+	assert_int_equal(store_flags(k->s, 11, in, &one, 1, FLAG_SET, 0, NULL, 0, NULL, &k->why), RC_OK);
+	for (unsigned i = 0; i < 64; i++) { /* half of them new, each behind an old one */
+		memcpy(names[i], i % 2 ? "n00" : "k00", 4);
+		names[i][1] = (char)('0' + i / 10);
+		names[i][2] = (char)('0' + i % 10);
+		words[i] = str_z(names[i]);
+	}
+	assert_int_equal(store_flags(k->s, 11, in, &one, 1, FLAG_SET, 0, words, 64, NULL, &k->why), RC_OK);
+	struct box_info b = named("INBOX");
+	for (unsigned i = 0; i < 64; i++) {
+		unsigned found = 0;
+		for (unsigned j = 0; j < 64; j++)
+			found += str_eq(b.keywords[j], words[i]);
+		assert_int_equal(found, 1);
+	}
+}
+
 static void a_modseq_behind_the_horizon_is_said_to_be_forgotten(void **state)
 {
 	struct box_change *c;
@@ -454,6 +514,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(subscriptions_are_limited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(changes_since_a_modseq_are_told_once_and_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_came_is_told_among_the_changes_whatever_happened_to_it_since, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(keywords_that_nothing_bears_make_room_and_who_knew_them_reads_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(names_that_one_verb_needs_together_take_no_bit_from_each_other, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_modseq_behind_the_horizon_is_said_to_be_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(whoever_watches_hears_of_it_after_the_commit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(addresses_are_found_exactly_by_tag_alias_and_catch_all, set_up, tear_down),
