@@ -324,19 +324,28 @@ void do_status(struct session *s, struct args *a)
 
 /* ---- changing folders ---- */
 
-/* A name that may come into being: no empty level, no wildcard, no control character, levels of at most 255 octets. */
-static bool name_is_sound(struct str name)
+static bool level_is_sound(struct str level)
 {
-	size_t level = 0;
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
-		if ((unsigned char)c < ' ' || c == 0x7f || c == '*' || c == '%' || (c == '/' && !level))
-			return false;
-		level = c == '/' ? 0 : level + 1;
-		if (level > 255)
+	for (size_t i = 0; i < level.n; i++) {
+		char c = level.p[i];
+		if ((unsigned char)c < ' ' || c == 0x7f || c == '*' || c == '%')
 			return false;
 	}
-	return level > 0;
+	return level.n > 0 && level.n <= 255 && !str_eq(level, STR(".")) && !str_eq(level, STR(".."));
+}
+
+/* A name that may come into being: no empty level, no wildcard, no control character, levels of at most 255 octets. Nor "." and "..": clients
+ * that keep folders as directories take them for an attack and stop (mbsync: no mail of the whole account any more). */
+static bool name_is_sound(struct str name)
+{
+	struct str level, rest = name;
+	bool more;
+	do {
+		more = str_cut(rest, '/', &level, &rest);
+		if (!level_is_sound(level))
+			return false;
+	} while (more);
+	return true;
 }
 
 /* RFC 3501 6.3.3: a trailing delimiter only declares that names will be made below. */
@@ -394,7 +403,7 @@ void do_create(struct session *s, struct args *a)
 	} else if (str_eq(name, STR("INBOX"))) {
 		answer_no(s, "[ALREADYEXISTS] INBOX is always there");
 	} else if (!name_is_sound(name)) {
-		answer_no(s, "[CANNOT] a mailbox name has no empty level, wildcard or control character");
+		answer_no(s, "[CANNOT] a mailbox name has no wildcard or control character, and levels of 1 to 255 octets but \".\" and \"..\"");
 	} else {
 		enum rc rc = s->hooks->create(s->hooks->house, name, use, &why);
 		if (rc == RC_OK)
@@ -442,7 +451,7 @@ void do_rename(struct session *s, struct args *a)
 	if (!args_fine(a)) {
 		answer_syntax(s, a);
 	} else if (!name_is_sound(to)) {
-		answer_no(s, "[CANNOT] a mailbox name has no empty level, wildcard or control character");
+		answer_no(s, "[CANNOT] a mailbox name has no wildcard or control character, and levels of 1 to 255 octets but \".\" and \"..\"");
 	} else if (str_eq(to, STR("INBOX"))) {
 		answer_no(s, "[ALREADYEXISTS] INBOX is always there");
 	} else if (str_starts(to, from) && to.n > from.n && to.p[from.n] == '/' && !str_eq(from, STR("INBOX"))) {
@@ -467,7 +476,7 @@ static void subscribe(struct session *s, struct args *a, bool on)
 		return;
 	}
 	if (on && !name_is_sound(name)) {
-		answer_no(s, "[CANNOT] a mailbox name has no empty level, wildcard or control character");
+		answer_no(s, "[CANNOT] a mailbox name has no wildcard or control character, and levels of 1 to 255 octets but \".\" and \"..\"");
 		return;
 	}
 	enum rc rc = s->hooks->subscribe(s->hooks->house, name, on, &why);

@@ -90,7 +90,10 @@ static const struct { const char *name, *script; } plays[] = {
 	        "C: d create Entw&APw\nS: d BAD expected a mailbox name in modified UTF-7 of at most 1000 octets\nC: e status Entw&APw-rfe (messages)\nS: * STATUS \"Entw&APw-rfe\" (MESSAGES 0)\nS: e OK done\n" BYE },
 	{ "create makes parents and refuses what cannot be",
 	  LOGIN "C: b create a/b/c/\nS: b OK made\nC: c create a/b\nS: c NO [ALREADYEXISTS] it exists\nC: d create inbox\nS: d NO [ALREADYEXISTS] INBOX is always there\n"
-	        "C: e create a//b\nS: e NO [CANNOT] a mailbox name has no empty level, wildcard or control character\nC: f create \"x%\"\nS: f NO [CANNOT] ...\n" BYE },
+	        "C: e create a//b\nS: e NO [CANNOT] a mailbox name has no wildcard or control character, and levels of 1 to 255 octets but \".\" and \"..\"\nC: f create \"x%\"\nS: f NO [CANNOT] ...\n" BYE },
+	{ "no level is a dot or two: clients with directories stop at them",
+	  LOGIN "C: b create a/../b\nS: b NO [CANNOT] ...\nC: c create ..\nS: c NO [CANNOT] ...\nC: d create ./x\nS: d NO [CANNOT] ...\nC: e rename Sent ../Sent\nS: e NO [CANNOT] ...\n"
+	        "C: f create .../.x\nS: f OK made\n" BYE },
 	{ "create can say what a folder is for",
 	  LOGIN "C: b create Bin (use (\\Trash))\nS: b OK made\nC: c list (special-use) \"\" Bin\nS: * LIST (\\HasNoChildren \\Trash) \"/\" \"Bin\"\nS: c OK done\n"
 	        "C: d create X (use (\\Nonsense))\nS: d NO [USEATTR] no such special use\n" BYE },
