@@ -3,6 +3,8 @@
 #include "ledger/ledger.h"
 #include "os/loop.h"
 #include "vault/vault.h"
+#include <errno.h>
+#include <sys/stat.h>
 
 struct finder {
 	void (*damage)(void *arg, const char *what);
@@ -24,8 +26,21 @@ static void found_in(struct finder *f, const char *where, const struct why *why)
 	found(f, text);
 }
 
+/* Opening would make a new one in its place, and the audit log would be gone without a word. */
+static bool ledger_lies(const char *dir)
+{
+	char path[4200];
+	struct stat sb;
+	(void)snprintf(path, sizeof path, "%s/ledger.db", dir);
+	return stat(path, &sb) != 0 ? errno != ENOENT : sb.st_size > 0;
+}
+
 static void check_ledger(struct vault *v, const char *dir, struct finder *f, struct verify_all *out)
 {
+	if (!ledger_lies(dir)) {
+		found(f, "ledger: history and audit log are not there");
+		return;
+	}
 	AUTO(secret_done) struct secret key = { 0 };
 	struct ledger *l;
 	struct why why = { 0 };

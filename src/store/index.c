@@ -170,6 +170,71 @@ void index_close(struct index **i)
 	(void)pthread_mutex_unlock(&opened_lock);
 }
 
+bool index_is_new(const struct index *i, MDB_txn *t)
+{
+	static const enum table first[] = { TABLE_META, TABLE_DOMAIN, TABLE_ACCOUNT };
+	for (size_t n = 0; n < sizeof first / sizeof *first; n++) {
+		MDB_stat st;
+		if (mdb_stat(t, i->dbi[first[n]], &st) != 0 || st.ms_entries)
+			return false;
+	}
+	return true;
+}
+
+/* ---- headers ---- */
+
+/* Where LMDB keeps them: page 0 and page 1, in the machine's own order of octets. */
+enum { HEAD_MAGIC = 16, HEAD_VERSION = 20, HEAD_PAGE_SIZE = 40, HEAD_LAST_PAGE = 136, HEAD_TXN = 144, HEAD_LEN = 152, PAGE_LEAST = 256, PAGE_MOST = 65536 };
+struct head { uint32_t magic, version, page_size; uint64_t last_page, txn; };
+
+static bool read_head(int fd, off_t at, struct head *out)
+{
+	char raw[HEAD_LEN];
+	if (pread(fd, raw, sizeof raw, at) != (ssize_t)sizeof raw)
+		return false;
+	memcpy(&out->magic, raw + HEAD_MAGIC, sizeof out->magic);
+	memcpy(&out->version, raw + HEAD_VERSION, sizeof out->version);
+	memcpy(&out->page_size, raw + HEAD_PAGE_SIZE, sizeof out->page_size);
+	memcpy(&out->last_page, raw + HEAD_LAST_PAGE, sizeof out->last_page);
+	memcpy(&out->txn, raw + HEAD_TXN, sizeof out->txn);
+	return out->magic == 0xBEEFC0DE && out->version == 1;
+}
+
+/* Commits go to page 0 and page 1 by turns: an even number lies on page 0, an odd one on page 1 (which begins with 0), and they differ by one. */
+static bool follow(const struct head *even, const struct head *odd)
+{
+	if (even->txn % 2 != 0 || (odd->txn % 2 != 1 && odd->txn != 0))
+		return false;
+	return even->txn > odd->txn ? even->txn - odd->txn == 1 : odd->txn - even->txn <= 1;
+}
+
+enum rc index_head_check(const char *dir, struct why *why)
+{
+	char path[4096];
+	struct stat sb;
+	struct head even = { 0 }, odd = { 0 };
+	int n = snprintf(path, sizeof path, "%s/index/data.mdb", dir);
+	if (n < 0 || (size_t)n >= sizeof path)
+		FAIL(why, RC_LIMIT, "path too long: %.100s", dir);
+	AUTO(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		FAIL(why, RC_DAMAGED, "there is no index");
+	if (fd < 0 || fstat(fd, &sb) != 0)
+		FAIL_SYS(why, "index: open");
+	if (sb.st_size == 0)
+		FAIL(why, RC_DAMAGED, "the index is empty");
+	if (!read_head(fd, 0, &even) || even.page_size < PAGE_LEAST || even.page_size > PAGE_MOST || !read_head(fd, (off_t)even.page_size, &odd) ||
+	    odd.page_size != even.page_size)
+		FAIL(why, RC_DAMAGED, "a header of the index is damaged");
+	if (!follow(&even, &odd))
+		FAIL(why, RC_DAMAGED, "the headers of the index do not follow one another (%llu, %llu): one is damaged", (unsigned long long)even.txn,
+		     (unsigned long long)odd.txn);
+	uint64_t last = even.txn > odd.txn ? even.last_page : odd.last_page, pages = (uint64_t)sb.st_size / even.page_size;
+	if (last >= pages)
+		FAIL(why, RC_DAMAGED, "index is cut off: %llu pages, its header speaks of %llu", (unsigned long long)pages, (unsigned long long)last + 1);
+	return RC_OK;
+}
+
 /* ---- values ---- */
 uint32_t index_checksum(struct str key, struct str value) { return crc32c(crc32c(0, key), value); }
 

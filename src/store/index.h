@@ -21,6 +21,11 @@ extern const char *const index_table_names[TABLE_COUNT];
  * an index of ours, or cut off. RC_BUSY: already open in this process without the right to write. */
 MUST_USE enum rc index_open(const char *dir, uint64_t map_size, bool writable, struct index **out, struct why *why);
 void index_close(struct index **i);
+/* Reads the two headers of the index file without mapping it: LMDB believes the one with the higher transaction number, and neither has a
+ * checksum. RC_DAMAGED: there is no index, it is cut off, or the two do not follow one another: one of them is not what was written. */
+MUST_USE enum rc index_head_check(const char *dir, struct why *why);
+/* Nothing was ever committed: no domain, no account, no number given out. */
+bool index_is_new(const struct index *i, MDB_txn *t);
 /* LMDB's answer as ours; fills `why`. */
 enum rc index_error(int err, const char *what, struct why *why);
 

@@ -13,6 +13,7 @@ struct row {
 MUST_USE enum rc row_next(struct cursor *c, unsigned want, struct row *out); /* RC_NOTFOUND at the end, RC_SYNTAX when broken */
 /* Segments, read by `access` and `relay`: name of segment n below segments/, and reading from it. */
 MUST_USE enum rc segment_open(int segments_dir, uint32_t segment, int *out_fd, struct why *why);
+bool segments_lie(int segments_dir); /* is there any segment's file at all? */
 /* Exactly `n` octets from `off` into `out` (cleared first). Suspends when the page is cold. RC_DAMAGED: the file ends before. */
 MUST_USE enum rc segment_fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why *why);
 MUST_USE enum rc segment_pull(int fd, uint64_t off, size_t n, struct buf *out); /* the same on a worker, which may wait for the disk */

@@ -154,6 +154,37 @@ static enum rc look_at_files(struct engine *e, bool remove_orphans, struct why *
 	return RC_OK;
 }
 
+bool segments_lie(int segments_dir)
+{
+	int fd = dup(segments_dir);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	bool any = false;
+	if (!d) {
+		fd_close(&fd);
+		return false;
+	}
+	rewinddir(d);
+	for (struct dirent *f = readdir(d); f && !any; f = readdir(d)) {
+		uint32_t unused;
+		any = file_number(f->d_name, &unused);
+	}
+	(void)closedir(d);
+	return any;
+}
+
+/* A new index beside segments was not always there: the one that names their bodies was lost, and may come back. They would all look
+ * like files without a row. */
+static enum rc look_for_lost_index(struct engine *e, struct why *why)
+{
+	MDB_txn *t = NULL;
+	TRY(index_error(mdb_txn_begin(e->index->env, NULL, MDB_RDONLY, &t), "segments: snapshot", why));
+	bool lost = index_is_new(e->index, t) && segments_lie(e->segments_dir);
+	mdb_txn_abort(t);
+	if (lost)
+		FAIL(why, RC_DAMAGED, "the index is new, but there are segments with mail: bring index/data.mdb back, or restore a backup elsewhere");
+	return RC_OK;
+}
+
 /* The newest shared segment with room goes on being filled. */
 static void choose_active(struct engine *e)
 {
@@ -189,6 +220,7 @@ enum rc segments_load(struct engine *e, struct why *why)
 	e->next_segment_disk = e->next_segment;
 	if (e->segment_n && e->segments[e->segment_n - 1].n >= e->next_segment)
 		e->next_segment = e->segments[e->segment_n - 1].n + 1;
+	TRY(look_for_lost_index(e, why));
 	TRY(look_at_files(e, !l.damaged, why));
 	choose_active(e);
 	return RC_OK;

@@ -371,6 +371,8 @@ static void judge_accounts(struct verify *v)
 
 static enum rc verify_all(struct verify *v)
 {
+	if (index_is_new(v->index, v->txn) && segments_lie(v->segments_dir))
+		verify_say(v, "the index is new, but there are segments: another one was here");
 	TRY(verify_table(v, TABLE_META, NULL));
 	TRY(verify_table(v, TABLE_ACCOUNT, account_row));
 	TRY(verify_table(v, TABLE_BOX, box_row));
@@ -411,7 +413,9 @@ enum rc store_verify(const char *dir, void (*damage)(void *arg, const char *what
 	if (n < 0 || (size_t)n >= sizeof path)
 		FAIL(why, RC_LIMIT, "path too long");
 	TRY(dir_open(path, &v.segments_dir, why));
-	enum rc rc = index_open(dir, 0, false, &v.index, why);
+	enum rc rc = index_head_check(dir, why);
+	if (rc == RC_OK)
+		rc = index_open(dir, 0, false, &v.index, why);
 	if (rc == RC_OK)
 		rc = index_error(mdb_txn_begin(v.index->env, NULL, MDB_RDONLY, &v.txn), "verify: snapshot", why);
 	if (rc == RC_OK) {

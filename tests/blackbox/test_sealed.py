@@ -149,3 +149,34 @@ def test_a_flipped_bit_in_the_index_is_reported_even_where_reading_it_would_cras
     f.write_bytes(good)
     p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
     assert p.returncode == 0, p.stdout + p.stderr
+
+
+def test_what_is_missing_is_damage_and_no_start_makes_it_worse(fresh):
+    """Verify names a lost index, vault or ledger; a server whose index was lost does not begin anew beside the mail."""
+    s = fresh()
+    fill(s)
+    s.stop()
+    data = s.state / "data"
+
+    def verify():
+        p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
+        return p.returncode, p.stdout + p.stderr
+
+    segments = {p.name: p.read_bytes() for p in (data / "segments").iterdir()}
+    assert segments
+    for name, words in (("index/data.mdb", "index"), ("ledger/ledger.db", "audit log"), ("vault/keys", "vault")):
+        f = data / name
+        good = f.read_bytes()
+        for left in (None, b""):
+            f.unlink()
+            if left is not None:
+                f.write_bytes(left)
+            code, text = verify()
+            assert code == 4 and "damaged: " in text and words in text, (name, left, text)
+            assert f.exists() == (left is not None), "verify makes nothing"
+            if name.startswith("index"):
+                serve = subprocess.run([PROGRAM, "serve", "--config", s.config], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+                assert serve.returncode == 78 and "there are segments with mail" in serve.stderr
+                assert {p.name: p.read_bytes() for p in (data / "segments").iterdir()} == segments
+            f.write_bytes(good)
+    assert verify()[0] == 0

@@ -138,6 +138,12 @@ static void flip(const char *dir, const char *name, off_t at, unsigned bit)
 	(void)close(fd);
 }
 
+static void ignore(void *arg, const char *what)
+{
+	(void)arg;
+	(void)what;
+}
+
 static void one_flipped_bit_in_any_index_value_is_reported_once(void **state)
 {
 	static struct spot spots[4096];
@@ -196,6 +202,66 @@ static void one_flipped_bit_anywhere_in_a_segment_is_reported_once(void **state)
 		flip(k->dir, "segments/00000001.seg", at, (unsigned)at % 8);
 	}
 	expect_clean(k->dir);
+}
+
+/* Which of the two LMDB believes hangs on their numbers alone. */
+static void a_flipped_bit_in_the_number_of_an_index_header_is_reported(void **state)
+{
+	enum { PAGE = 4096, TXN_AT = 144, LAST_PAGE_AT = 136 };
+	(void)fill(5, 700);
+	store_close(&k->s);
+	for (off_t page = 0; page < 2; page++)
+		for (unsigned bit = 0; bit < 64; bit++) {
+			off_t at = page * PAGE + TXN_AT + bit / 8;
+			flip(k->dir, "index/data.mdb", at, bit % 8);
+			struct verify_report r;
+			enum rc rc = store_verify(k->dir, ignore, NULL, &r, &k->why);
+			if (bit != 1) /* two more or less may be the commit that followed */
+				assert_int_equal(rc, RC_DAMAGED);
+			flip(k->dir, "index/data.mdb", at, bit % 8);
+		}
+	for (unsigned bit = 32; bit < 64; bit++) { /* of the believed one: more pages than any machine has memory for */
+		struct verify_report r;
+		enum rc rc[2];
+		for (off_t page = 0; page < 2; page++) {
+			flip(k->dir, "index/data.mdb", page * PAGE + LAST_PAGE_AT + bit / 8, bit % 8);
+			rc[page] = store_verify(k->dir, ignore, NULL, &r, &k->why);
+			flip(k->dir, "index/data.mdb", page * PAGE + LAST_PAGE_AT + bit / 8, bit % 8);
+		}
+		assert_true(rc[0] == RC_DAMAGED || rc[1] == RC_DAMAGED);
+		assert_true(rc[0] == RC_OK || rc[1] == RC_OK);
+	}
+	expect_clean(k->dir);
+}
+
+/* Without its index no segment has a row: a start that took the new, empty index for the truth would remove them all. */
+static void a_lost_index_is_refused_and_costs_no_segment(void **state)
+{
+	char index[600], lost[600], segment[600];
+	struct verify_report r;
+	struct store *s = NULL;
+	uint64_t box = fill(3, 700);
+	(void)snprintf(index, sizeof index, "%s/index/data.mdb", k->dir);
+	(void)snprintf(lost, sizeof lost, "%s/lost.mdb", k->dir);
+	(void)snprintf(segment, sizeof segment, "%s/segments/00000001.seg", k->dir);
+	store_close(&k->s);
+	assert_int_equal(rename(index, lost), 0);
+	assert_int_equal(store_verify(k->dir, ignore, NULL, &r, &k->why), RC_DAMAGED);
+	assert_string_equal(k->why.text, "there is no index");
+	for (unsigned again = 0; again < 2; again++) { /* the first makes an index, the second finds it */
+		assert_int_equal(store_open(NULL, &k->o, &s, &k->why), RC_DAMAGED);
+		assert_non_null(strstr(k->why.text, "there are segments with mail"));
+		assert_int_equal(access(segment, F_OK), 0);
+	}
+	assert_int_equal(kit_verify(k->dir, NULL, NULL), 1);
+	assert_int_equal(truncate(index, 0), 0);
+	assert_int_equal(store_verify(k->dir, ignore, NULL, &r, &k->why), RC_DAMAGED);
+	assert_int_equal(rename(lost, index), 0); /* and when it comes back all is as it was */
+	kit_reopen(k);
+	expect_clean(k->dir);
+	AUTO(buf_done) struct buf plain = { .max = 1 << 20 };
+	assert_int_equal(kit_read(k, 11, box, 3, &plain), RC_OK);
+	assert_int_equal(buf_str(&plain).n, 700);
 }
 
 static void damaged_rows_are_said_and_the_others_served(void **state)
@@ -524,6 +590,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_flipped_bit_in_any_index_value_is_reported_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_flipped_bit_in_any_key_is_reported, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_flipped_bit_anywhere_in_a_segment_is_reported_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_flipped_bit_in_the_number_of_an_index_header_is_reported, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_lost_index_is_refused_and_costs_no_segment, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damaged_rows_are_said_and_the_others_served, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_segment_row_costs_no_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_cut_off_index_is_refused_and_not_fatal, set_up, tear_down),
