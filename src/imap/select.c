@@ -187,7 +187,7 @@ void do_close(struct session *s, struct args *a)
 	if (!args_fine(a))
 		return;
 	enum rc rc = s->box.readonly ? RC_OK : s->hooks->expunge(s->hooks->house, s->box.id, NULL, 0, &why);
-	if (rc != RC_OK)
+	if (rc != RC_OK && rc != RC_NOTFOUND) /* removed by somebody else: nothing is left to expunge */
 		answer_failure(s, rc, &why, "not expunged");
 	else
 		selected_drop(s);

@@ -205,6 +205,8 @@ static void on_box_open(void *env, struct ipc_peer *from, struct ipc_call *call,
 	buf_init(&out, 65536);
 	buf_init(&list, ANSWER_MAX);
 	enum rc rc = view_box(view_of(env), m->account, m->box, &a, &info, &why);
+	if (rc == RC_OK && !info.selectable)
+		rc = why_fail(&why, RC_NOTFOUND, 0, __FILE__, "this name only holds other folders");
 	if (rc == RC_OK)
 		rc = view_runs(view_of(env), m->account, m->box, &a, &runs, &n, &why);
 	if (rc == RC_OK) {

@@ -415,6 +415,15 @@ static enum rc tell_fresh(struct changes *c, uint64_t modseq)
 	return RC_OK;
 }
 
+/* Something happened to the folder itself: is it still one that holds messages? */
+static enum rc box_stands(const struct changes *c)
+{
+	struct str raw;
+	struct box_row row;
+	enum rc rc = view_get(c->v, TABLE_BOX, key_box(c->account, c->box), &raw);
+	return rc == RC_OK && box_parse(raw, &row) == RC_OK && !row.selectable ? RC_NOTFOUND : rc;
+}
+
 static enum rc change_row(void *arg, const struct engine_row *r)
 {
 	struct changes *c = arg;
@@ -429,7 +438,7 @@ static enum rc change_row(void *arg, const struct engine_row *r)
 		return RC_NOTFOUND; /* what it said is lost: the session looks at everything again */
 	c->reached = modseq;
 	if (row.what == CHANGE_FOLDERS)
-		return c->box == 0 ? add_change(c, &(struct box_change){ .modseq = modseq }) : RC_OK;
+		return c->box == 0 ? add_change(c, &(struct box_change){ .modseq = modseq }) : row.box == c->box ? box_stands(c) : RC_OK;
 	if (row.box != c->box)
 		return RC_OK;
 	if (row.what == CHANGE_KEYWORDS)

@@ -1,7 +1,10 @@
 """Debian's own mail clients against the real server."""
+import imaplib
 import mailbox
 import re
 import subprocess
+
+import pytest
 
 from conftest import PASSWORD
 from helpers import fetch_all, imap, send, strip_trace, wait_for
@@ -176,5 +179,28 @@ def test_a_session_learns_the_new_names_of_keywords(server, user):
     assert theirs.response("FETCH")[1][-1] == b"1 (FLAGS (more k63))"
     assert theirs.search(None, "KEYWORD", "more")[1] == [b"1"]
     assert theirs.search(None, "KEYWORD", "k0")[1] == [b""]
+    for m in (mine, theirs):
+        m.logout()
+
+
+def test_a_session_whose_mailbox_is_removed_is_told_so(server, user):
+    """Also where the name stays because of its children, and where a new mailbox has the name by then: nobody waits for mail in a mailbox that is gone."""
+    mine, theirs = imap(server, user), imap(server, user)
+    for again in ("Gone", "Gone/child"):
+        assert mine.create(again)[0] == "OK"
+        assert mine.append("Gone", None, None, b"Subject: one\r\n\r\nx\r\n")[0] == "OK"
+        theirs.select("Gone")
+        assert mine.rename("Gone", "Went")[0] == "OK" and mine.rename("Went", "Gone")[0] == "OK"
+        assert theirs.fetch("1", "(UID)")[0] == "OK"  # a new name is no end
+        assert mine.delete("Gone")[0] == "OK"
+        if again == "Gone":
+            assert mine.create("Gone")[0] == "OK"
+        with pytest.raises(imaplib.IMAP4.abort, match="the selected mailbox is gone"):
+            theirs.noop()
+        theirs = imap(server, user)
+    mine.create("Gone")
+    theirs.select("Gone")
+    mine.delete("Gone")
+    assert theirs.close()[0] == "OK"
     for m in (mine, theirs):
         m.logout()
