@@ -43,6 +43,15 @@ static enum rc name_of(const struct mime_part *p, struct arena *a, struct buf *o
 	return out->failed ? RC_NOMEM : RC_OK;
 }
 
+enum rc attach_name(const struct mime_part *p, struct buf *out, uint32_t *defects)
+{
+	struct arena a;
+	arena_init(&a, 16 << 20);
+	enum rc rc = name_of(p, &a, out, defects);
+	arena_done(&a);
+	return rc;
+}
+
 static uint64_t decoded_size(const struct mime_part *p, struct str body)
 {
 	if (p->encoding != TRANSFER_BASE64)
@@ -59,17 +68,12 @@ static uint64_t decoded_size(const struct mime_part *p, struct str body)
 
 static enum rc one(const struct mime_tree *t, const struct mime_part *p, struct buf *head, struct buf *name, struct buf *out, uint32_t *defects)
 {
-	struct arena a;
 	char type[160];
 	size_t n = 0;
 	struct str body = mime_body(t, p), found, promise;
-	arena_init(&a, 16 << 20);
 	buf_clear(head);
 	buf_clear(name);
-	enum rc rc = name_of(p, &a, name, defects);
-	arena_done(&a);
-	if (rc != RC_OK)
-		return rc;
+	TRY(attach_name(p, name, defects));
 	transfer_decode(p->encoding, str_head(body, 2 * HEAD_OCTETS), head);
 	found = p->kind == MAIL_MESSAGE ? STR("message") : magic_type(buf_str(head));
 	struct str halves[2] = { p->type.n ? p->type : STR("text"), p->type.n ? p->subtype : STR("plain") };

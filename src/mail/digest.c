@@ -91,6 +91,10 @@ static enum rc add_body(const struct mime_tree *t, struct text_reader *r, struct
 				grams_gap(g);
 			}
 		}
+		buf_clear(scratch);
+		TRY(text_of_name(r, p, scratch));
+		grams_add(g, GRAMS_BODY, buf_str(scratch));
+		grams_gap(g);
 		TRY(text_of_part(r, t, p, &text));
 		if (text.n == 0)
 			continue;

@@ -54,6 +54,10 @@ static enum rc look_everywhere(struct matcher *k, const struct mime_tree *t, str
 		struct str text;
 		if (p->head != MIME_NONE && i > 0)
 			TRY(look_in_header(k, r, mime_header(t, p), false, scratch));
+		buf_clear(scratch);
+		TRY(text_of_name(r, p, scratch));
+		if (scratch->len)
+			look(k, buf_str(scratch), false, STR(""));
 		TRY(text_of_part(r, t, p, &text));
 		if (text.n == 0)
 			continue;

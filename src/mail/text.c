@@ -1,5 +1,6 @@
 #include "mail/text.h"
 
+#include "mail/attach.h"
 #include "mail/charset.h"
 #include "mail/encoded_word.h"
 #include "mail/html.h"
@@ -78,6 +79,15 @@ enum rc text_of_part(struct text_reader *r, const struct mime_tree *t, const str
 	}
 	arena_done(&a);
 	return rc;
+}
+
+enum rc text_of_name(struct text_reader *r, const struct mime_part *p, struct buf *out)
+{
+	if (!attach_is_attachment(p))
+		return RC_OK;
+	buf_clear(&r->utf8);
+	TRY(attach_name(p, &r->utf8, &r->defects));
+	return mail_fold(buf_str(&r->utf8), out);
 }
 
 enum rc text_of_field(struct text_reader *r, struct str name, struct str value, struct buf *out)

@@ -312,7 +312,7 @@ static void do_quit(struct pop3_session *s, struct str arg)
 		pop3_refuse(s, "[SYS/TEMP] some deleted messages not removed");
 	else
 		pop3_ok(s, "goodbye");
-	pop3_leave(s); /* whoever logs in right after our answer finds the maildrop free */
+	pop3_leave(s); /* whoever counts connections right after our answer does not count this one */
 }
 
 /* ---- the protocol on one screen ---- */

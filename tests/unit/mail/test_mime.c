@@ -270,6 +270,21 @@ static void searching_finds_whom_a_bounce_is_about(void **state)
 	mail_digest_done(&d);
 }
 
+static void searching_finds_attachments_by_their_names(void **state)
+{
+	struct str msg = STR("Subject: x\r\nContent-Type: multipart/mixed; boundary=q\r\n\r\n--q\r\n\r\nsee there\r\n--q\r\nContent-Type: application/pdf; name=\"Old.pdf\"\r\n"
+	                     "Content-Disposition: attachment; filename*0*=utf-8''R%C3%BC; filename*1=ckblick.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n"
+	                     "--q\r\nContent-Type: image/png; name=\"=?utf-8?q?Gr=C3=BC=C3=9Fe.png?=\"\r\n\r\nx\r\n--q--\r\n");
+	static const struct str names[] = { STR_INIT("r\xc3\xbc" "ckblick.pdf"), STR_INIT("gr\xc3\xbcsse.png") };
+	struct mail_digest d = digest_of(msg);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(matches(msg, MATCH_BODY, STR(""), names[i]) && matches(msg, MATCH_TEXT, STR(""), names[i]));
+		assert_true(grams_maybe(buf_str(&d.grams), GRAMS_BODY, names[i]));
+	}
+	assert_false(matches(msg, MATCH_TEXT, STR(""), STR("image/png")));
+	mail_digest_done(&d);
+}
+
 /* Whatever a search finds, the signature must not have denied. Needles are cut out of the folded text of the message itself. */
 static void signatures_never_deny_what_a_search_finds(void **state)
 {
@@ -408,7 +423,7 @@ int main(void)
 		cmocka_unit_test(a_message_without_parts_is_its_own_part_one), cmocka_unit_test(a_header_cut_off_by_a_delimiter_stays_inside_its_parent),
 		cmocka_unit_test(damage_is_told_as_a_fact),
 		cmocka_unit_test(previews_show_the_first_text), cmocka_unit_test(search_fields_are_decoded_and_folded),
-		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(searching_finds_whom_a_bounce_is_about),
+		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(searching_finds_whom_a_bounce_is_about), cmocka_unit_test(searching_finds_attachments_by_their_names),
 		cmocka_unit_test(signatures_never_deny_what_a_search_finds),
 		cmocka_unit_test(hostile_nesting_and_counts_stay_bounded), cmocka_unit_test(long_values_are_cut_and_told),
 		cmocka_unit_test(a_structure_past_its_ceiling_becomes_one_opaque_part),
