@@ -10,7 +10,7 @@ struct pop3_config {
 	unsigned max_errors;       /* mistakes and failed logins; the last of them closes; 0 = 20 */
 	unsigned prelogin_ms;      /* patience before login; 0 = idle_ms */
 };
-struct pop3_entry { uint32_t uid; uint32_t size; };  /* size: octets as RETR will send them before dot-stuffing */
+struct pop3_entry { uint32_t uid; uint32_t size; };  /* size: the message's own octets; README.md: two less than RETR sends where it has no last line end */
 struct pop3_hooks {
 	void *house;
 	/* Not RC_OK: -ERR with `why` text and a response code as below, and the session ends. */
