@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { INTRODUCTION_MS = 5000 };
+enum { INTRODUCTION_MS = 5000, LOOK_MS = 20 };
 
 struct ctl {
 	const struct call *call;
@@ -17,6 +17,7 @@ struct ctl {
 	struct ipc_node *node;
 	struct ipc_peer *master;
 	bool introduced[ROLE_COUNT];
+	bool stranger; /* master speaks otherwise: another build of this program, after an upgrade without a restart */
 	ctl_work *work;
 	void *arg;
 	enum status status;
@@ -108,16 +109,40 @@ void ctl_audit(struct ctl *c, const char *what, struct str before, struct str af
 		(void)say_error(c->call, STATUS_OK, "done, but the audit log could not be told", NULL, "letterlock status");
 }
 
+static void on_violation(void *house, struct ipc_peer *p, const char *what)
+{
+	struct ctl *c = house;
+	(void)what;
+	c->stranger |= p == c->master;
+}
+
+/* Nothing is asked before both sides know that they are of one build: whoever is not is hung up on, and no question would hear why. */
+static bool greeted(struct ctl *c)
+{
+	struct ipc_peer *master;
+	int64_t until = loop_now(c->loop) + INTRODUCTION_MS;
+	while (c->master && loop_now(c->loop) < until)
+		if (ipc_find(c->node, ROLE_MASTER, LOOK_MS, &master) == RC_OK)
+			return true;
+	return false;
+}
+
 static void run(void *arg)
 {
 	struct ctl *c = arg;
-	c->status = c->work(c, c->arg);
+	if (greeted(c))
+		c->status = c->work(c, c->arg);
+	else if (c->stranger)
+		c->status = say_error(c->call, STATUS_FAILED, "the server cannot be asked", "it is another build of this program, from before an upgrade",
+		                      "restart the server (systemctl restart letterlock); SIGTERM to its first process stops it");
+	else
+		c->status = say_error(c->call, STATUS_FAILED, "the server cannot be asked", "it does not answer", "look into its log");
 	loop_stop(c->loop);
 }
 
 static enum rc connect_and_run(struct ctl *c, int take_fd, struct why *why)
 {
-	struct ipc_config ipc = { .role = ROLE_CTL, .house = c, .gone = on_gone, .on = { [MSG_PEER] = on_peer } };
+	struct ipc_config ipc = { .role = ROLE_CTL, .house = c, .gone = on_gone, .violation = on_violation, .on = { [MSG_PEER] = on_peer } };
 	AUTO(fd_close) int fd = take_fd;
 	TRY(ipc_node_new(c->loop, &ipc, &c->node));
 	enum rc rc = ipc_attach(c->node, fd, ROLE_MASTER, 0, &c->master, why);

@@ -1,5 +1,6 @@
 """The configuration and the files that it names, and finding the server while the configuration is broken."""
 import json
+import pathlib
 import shutil
 import socket
 import ssl
@@ -69,6 +70,23 @@ def test_the_server_is_found_while_its_configuration_is_broken(fresh):
     assert p.returncode == 1 and "no server answers" in p.stderr
     (s.state / "letterlock.conf").write_text(good)
     assert s.cli("status", "--control", control).stderr == ""
+
+
+def test_a_server_of_another_build_is_named_as_such(fresh, tmp_path):
+    """After an upgrade without a restart, no command can talk to it: each says why and what to do."""
+    s = fresh()
+    raw = pathlib.Path(PROGRAM).read_bytes()
+    notes = subprocess.run(["readelf", "-n", PROGRAM], capture_output=True, text=True, check=True).stdout
+    build = bytes.fromhex(notes.split("Build ID: ")[1].split()[0])
+    assert raw.count(build) == 1
+    other = tmp_path / "letterlock"
+    other.write_bytes(raw.replace(build, bytes(len(build))))
+    other.chmod(0o755)
+    for verb in (["status"], ["account", "list"], ["trace", "ann@example.org"], ["stop"], ["backup", "create", str(tmp_path / "b")]):
+        p = subprocess.run([other, *verb, "--config", s.config], capture_output=True, text=True, timeout=20)
+        assert p.returncode == 1 and "another build of this program" in p.stderr and "restart the server" in p.stderr, (verb, p.stderr)
+    assert not (tmp_path / "b").exists()
+    assert json.loads(s.cli("status", "--json").stdout)["ready"]
 
 
 def test_an_address_that_is_taken_is_named(tmp_path):
