@@ -310,6 +310,34 @@ static unsigned lines_of(struct str text)
 	return n;
 }
 
+/* The line that sets the key which a reason begins with, as all of config_check() do that are about one; 0: none sets it. */
+static unsigned line_of_reason(const struct load *l, struct str reason, struct str *out_word)
+{
+	struct str key = str_head(reason, str_find(reason, ' ')), section, name;
+	if (key.n && key.p[key.n - 1] == ':')
+		key.n--;
+	if (!str_cut(key, '.', &section, &name))
+		return 0;
+	*out_word = name;
+	const struct config_row *row = config_row_find(section, name);
+	if (row)
+		return l->lines->row[row - config_rows];
+	for (size_t proto = 0; str_eq(section, str_z(listen_section)) && proto < LISTEN_PROTOS; proto++)
+		for (int proxy = 0; proxy < 2; proxy++)
+			if (str_eq(str_head(name, name.n - (proxy ? 6 : 0)), str_z(listener_proto_names[proto])))
+				return l->lines->listen[proxy][proto];
+	return 0;
+}
+
+static enum rc placed(const struct load *l, enum rc rc, const struct why *reason)
+{
+	struct str word = STR("");
+	unsigned line = line_of_reason(l, str_z(reason->text), &word);
+	if (line == 0)
+		FAIL(l->why, rc, "%s: %s", l->name, reason->text);
+	FAIL(l->why, rc, "%s:%u:%u: %s", l->name, line, column_of(line_of(l->text, line), word), reason->text);
+}
+
 /* `text` ends with a NUL that it does not count. */
 static enum rc parse(struct load *l)
 {
@@ -337,9 +365,7 @@ static enum rc parse(struct load *l)
 		FAIL(l->why, RC_SYNTAX, "%s:1:1: config_version = 1 must stand first", l->name);
 	struct why why = { 0 };
 	enum rc rc = config_check(l->config, &why);
-	if (rc != RC_OK)
-		FAIL(l->why, rc, "%s: %s", l->name, why.text);
-	return RC_OK;
+	return rc == RC_OK ? RC_OK : placed(l, rc, &why);
 }
 
 enum rc config_text_load(const char *name, struct str text, struct config *out, struct config_lines *lines, struct why *why)
@@ -376,6 +402,9 @@ enum rc config_file_load(const char *path, struct config *out, struct config_lin
 	if (fd < 0)
 		FAIL_SYS(why, "%s: cannot be opened: %s", path, strerror(errno));
 	AUTO(buf_done) struct buf text = { .max = CONFIG_FILE_MAX };
-	TRY(fd_read_all(fd, CONFIG_FILE_MAX, &text, why));
+	struct why one = { 0 };
+	enum rc rc = fd_read_all(fd, CONFIG_FILE_MAX, &text, &one);
+	if (rc != RC_OK)
+		FAIL(why, rc, "%s: cannot be read: %s", path, one.sys ? strerror(one.sys) : one.text);
 	return config_text_load(path, buf_str(&text), out, lines, why);
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rate.h"
 #include "role/auth_policy.h"
+#include "role/config_names.h"
 #include "role/edge_blocklist.h"
 #include "role/report_rules.h"
 #include <stddef.h>
@@ -138,7 +139,7 @@ static enum rc parse_kind(enum config_kind kind, struct str text, uint64_t *out)
 }
 
 static const char *const wanted[] = {
-	[CONFIG_SIZE] = "a number with KiB, MiB or GiB", [CONFIG_TIME] = "a number with ms, s, min, h or d",
+	[CONFIG_SIZE] = "a number with KiB, MiB or GiB, such as \"64 MiB\"", [CONFIG_TIME] = "a number with ms, s, min, h or d, such as \"30 s\"",
 	[CONFIG_COUNT] = "a number", [CONFIG_FLAG] = "true or false", [CONFIG_STRING] = "text",
 };
 
@@ -307,18 +308,18 @@ static enum rc check_listeners(const struct config *c, struct why *why)
 		bool local = net_is_loopback(&at) || str_starts(l->address, STR("unix:"));
 		const char *proto = listener_proto_names[l->proto];
 		if (c->server_demo && !local)
-			FAIL(why, RC_DENIED, "a demo listens on loopback only, not %s on %.*s", proto, PSTR(str_head(l->address, 60)));
+			FAIL(why, RC_DENIED, "listen.%s: a demo listens on loopback only, not on %.*s", proto, PSTR(str_head(l->address, 60)));
 		if (l->proto == LISTEN_METRICS && !local)
-			FAIL(why, RC_DENIED, "metrics have no login: loopback only, not %.*s", PSTR(str_head(l->address, 60)));
+			FAIL(why, RC_DENIED, "listen.metrics: metrics have no login: loopback only, not %.*s", PSTR(str_head(l->address, 60)));
 		if (l->proto == LISTEN_LMTP && !local)
-			FAIL(why, RC_DENIED, "LMTP has no login: a unix: socket or loopback only, not %.*s", PSTR(str_head(l->address, 60)));
+			FAIL(why, RC_DENIED, "listen.lmtp: LMTP has no login: a unix: socket or loopback only, not %.*s", PSTR(str_head(l->address, 60)));
 		if (l->proxy && c->proxy_n == 0)
 			FAIL(why, RC_SYNTAX, "listen.%s_proxy needs listen.trusted_proxies", proto);
 		bool unix_socket = str_starts(l->address, STR("unix:"));
 		if ((listener_is_tls(l->proto) || (l->proto == LISTEN_SUBMISSION && !unix_socket && !c->server_demo)) && c->tls_n == 0)
 			FAIL(why, RC_SYNTAX, "listen.%s needs a tls \"name\" { cert key } section", proto);
 		if (l->proto == LISTEN_SUBMISSIONS && unix_socket)
-			FAIL(why, RC_SYNTAX, "a unix: socket belongs into listen.submission: who is at its other end is known without TLS");
+			FAIL(why, RC_SYNTAX, "listen.submissions: a unix: socket belongs into listen.submission: who is at its other end is known without TLS");
 		if (l->proto == LISTEN_SUBMISSION && unix_socket && l->proxy)
 			FAIL(why, RC_SYNTAX, "listen.submission_proxy cannot be a unix: socket: whoever it lets in is taken at his word");
 	}
@@ -341,6 +342,7 @@ enum rc config_check(const struct config *c, struct why *why)
 		FAIL(why, RC_SYNTAX, "server.hostname must be set");
 	if (c->server_hostname.n > 253)
 		FAIL(why, RC_LIMIT, "server.hostname is longer than 253 octets");
+	TRY(config_names_check(c, why));
 	TRY(check_path("server.data_dir", c->server_data_dir, why));
 	TRY(check_path("server.control", c->server_control, why));
 	if (c->server_control.n > 100) /* sun_path holds 108 */

@@ -101,6 +101,20 @@ static void what_no_single_key_can_say_is_checked(void **state)
 		{ "relay", "rate_per_destination", "30/week", "relay.rate_per_destination must be N/s, N/min or N/h, or 0" },
 		{ "server", "root_key", "x", "server.root_key must be credential:NAME or file:/path" },
 		{ "server", "demo", "off", NULL },
+		{ "server", "hostname", "mail.example.org\r\nX", "server.hostname: \"mail.example.org\r\nX\" is no host name, such as mail.example.org" },
+		{ "relay", "hostname", "a b", "relay.hostname: \"a b\" is no host name, such as mail.example.org" },
+		{ "login", "default_domain", "@x", "login.default_domain: \"@x\" is no domain, such as example.org" },
+		{ "relay", "source_v4", "::1", "relay.source_v4: \"::1\" is no IPv4 address" },
+		{ "relay", "source_v4", "192.0.2.1", NULL },
+		{ "relay", "source_v6", "192.0.2.1", "relay.source_v6: \"192.0.2.1\" is no IPv6 address" },
+		{ "relay", "source_v6", "2001:db8::1", NULL },
+		{ "relay", "ports", "2525 70000", "relay.ports: \"70000\" is no port: 1 to 65535" },
+		{ "dns", "insecure", "a.test bad..zone", "dns.insecure: \"bad..zone\" is no zone, such as example.org" },
+		{ "dns", "insecure", ". a.test.", NULL },
+		{ "dns", "forwarder", "127.0.0.1 resolver", "dns.forwarder: \"resolver\" is not ADDRESS or ADDRESS@PORT" },
+		{ "dns", "forwarder", "127.0.0.1@65536", "dns.forwarder: \"127.0.0.1@65536\" is not ADDRESS or ADDRESS@PORT" },
+		{ "dns", "forwarder", "127.0.0.1@5353 2001:db8::53", NULL },
+		{ "dns", "forwarder", "none", NULL },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct config c;
