@@ -9,6 +9,8 @@
 #include "mail/header.h"
 #include "mail/param.h"
 
+enum { JOINED_MAX = 1 << 20 }; /* octets, over all joins of a message */
+
 struct open_multipart {
 	uint32_t part;
 	struct str boundary;
@@ -35,6 +37,7 @@ void mime_done(struct mime_tree *t)
 {
 	mem_free(t->part);
 	mem_free(t->head);
+	arena_done(&t->joined);
 	*t = (struct mime_tree){ .message = STR("") };
 }
 
@@ -151,6 +154,27 @@ static const struct { struct str name; enum mime_field field; } envelope_fields[
 	{ STR_INIT("In-Reply-To"), MIME_IN_REPLY_TO }, { STR_INIT("Message-ID"), MIME_MESSAGE_ID }, { STR_INIT("References"), MIME_REFERENCES },
 };
 
+/* RFC 5322 3.6 allows one To, Cc and Bcc; where there are more, each of them names recipients, and none is kept from whoever reads or searches.
+ * Of all other fields the first counts. */
+static void one_more(struct mime_tree *t, struct str *value, enum mime_field k, struct str more)
+{
+	t->defects |= MAIL_DUPLICATE_FIELD;
+	if (k != MIME_TO && k != MIME_CC && k != MIME_BCC)
+		return;
+	size_t n = value->n + 1 + more.n;
+	if (n > JOINED_MAX || t->joined.used + n > JOINED_MAX) {
+		t->defects |= MAIL_HEADER_TOO_LARGE;
+		return;
+	}
+	char *both = arena_new(&t->joined, n);
+	if (!both)
+		return; /* mime_parse() sees that the arena is full */
+	memcpy(both, value->p, value->n);
+	both[value->n] = ',';
+	memcpy(both + value->n + 1, more.p, more.n);
+	*value = str_of(both, n);
+}
+
 static void envelope_field(struct mime_tree *t, struct mime_head *h, const struct header_field *f)
 {
 	for (size_t i = 0; i < sizeof envelope_fields / sizeof envelope_fields[0]; i++) {
@@ -158,7 +182,7 @@ static void envelope_field(struct mime_tree *t, struct mime_head *h, const struc
 			continue;
 		enum mime_field k = envelope_fields[i].field;
 		if (h->present & 1u << k) {
-			t->defects |= MAIL_DUPLICATE_FIELD;
+			one_more(t, &h->value[k], k, f->value);
 		} else {
 			h->present |= 1u << k;
 			h->value[k] = f->value;
@@ -473,6 +497,7 @@ static enum rc fill_empty(struct mime_tree *t)
 enum rc mime_parse(struct str message, const struct mail_limits *limits, struct mime_tree *out, struct why *why)
 {
 	*out = (struct mime_tree){ .message = message };
+	arena_init(&out->joined, JOINED_MAX + 65536);
 	if (message.n >= UINT32_MAX)
 		FAIL(why, RC_LIMIT, "message of 4 GiB or more");
 	struct splitter s = { .t = out, .in = message, .lim = limits, .cur = MIME_NONE };
@@ -487,7 +512,7 @@ enum rc mime_parse(struct str message, const struct mail_limits *limits, struct 
 	arena_done(&s.scratch);
 	if (rc == RC_OK)
 		rc = fill_empty(out);
-	if (rc != RC_OK)
+	if (rc != RC_OK || out->joined.full)
 		FAIL(why, RC_NOMEM, "out of memory for the parts of a message");
 	const struct mime_head *h = out->head;
 	if (!(h->present & 1u << MIME_FROM) || !(h->present & 1u << MIME_DATE))

@@ -1,9 +1,10 @@
 #pragma once
+#include "base/arena.h"
 #include "mail/digest.h"
 #include "mail/transfer.h"
 
-/* The tree of a message's parts, found in one pass with an explicit stack. Everything is borrowed from the message. Parts stand in the order
- * of their first octet (preorder). An embedded message is the only child of its message/rfc822 part. */
+/* The tree of a message's parts, found in one pass with an explicit stack. Everything is borrowed from the message, but
+ * To, Cc and Bcc of a header that has several of them, which are joined. Parts stand in the order of their first octet (preorder). An embedded message is the only child of its message/rfc822 part. */
 enum { MIME_NONE = UINT32_MAX };
 enum mime_field { /* what ENVELOPE asks for, RFC 3501 7.4.2, and what a sound message has once (RFC 5322 3.6) */
 	MIME_DATE, MIME_SUBJECT, MIME_FROM, MIME_SENDER, MIME_REPLY_TO, MIME_TO, MIME_CC, MIME_BCC, MIME_IN_REPLY_TO, MIME_MESSAGE_ID,
@@ -32,6 +33,7 @@ struct mime_tree {
 	struct mime_head *head;
 	uint32_t heads, heads_cap;
 	uint32_t defects;
+	struct arena joined;           /* values of fields that were there more than once */
 };
 /* RC_LIMIT: the message is 4 GiB or more. RC_NOMEM. *out is to be done in any case. */
 MUST_USE enum rc mime_parse(struct str message, const struct mail_limits *limits, struct mime_tree *out, struct why *why);

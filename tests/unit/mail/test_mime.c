@@ -186,6 +186,25 @@ static void damage_is_told_as_a_fact(void **state)
 	}
 }
 
+static void recipients_in_several_fields_are_all_told(void **state)
+{
+	struct mail_digest d = digest_of(STR("From: a@b\r\nFrom: x@y\r\nTo: Ann <t1@x>\r\nSubject: one\r\nTO:\r\n t2@x\r\nCc:\r\nCc: c@x\r\nSubject: two\r\n\r\n"));
+	struct mail_fields f;
+	assert_true(str_eq(buf_str(&d.envelope), STR("(NIL \"one\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) "
+	                                            "((\"Ann\" NIL \"t1\" \"x\")(NIL NIL \"t2\" \"x\")) ((NIL NIL \"c\" \"x\")) NIL NIL NIL)")));
+	assert_int_equal(mail_fields_parse(buf_str(&d.fields), &f), RC_OK);
+	assert_true(str_find_str(f.to_folded, STR("t2@x")) < f.to_folded.n && str_find_str(f.from_folded, STR("x@y")) == f.from_folded.n);
+	assert_true(d.defects & MAIL_DUPLICATE_FIELD);
+	mail_digest_done(&d);
+	AUTO(buf_done) struct buf in = { .max = 16 << 20 };
+	for (int i = 0; i < 1900; i++)
+		buf_addf(&in, "To: %0500d@x\r\n", i);
+	buf_add(&in, STR("\r\n"));
+	d = digest_of(buf_str(&in)); /* work and memory stay bounded, and what is left out is told */
+	assert_true(d.defects & MAIL_HEADER_TOO_LARGE && d.envelope.len < 1 << 20);
+	mail_digest_done(&d);
+}
+
 static void previews_show_the_first_text(void **state)
 {
 	static const struct { struct str in, out; } cases[] = {
@@ -423,7 +442,7 @@ int main(void)
 		cmocka_unit_test(a_message_without_parts_is_its_own_part_one), cmocka_unit_test(a_header_cut_off_by_a_delimiter_stays_inside_its_parent),
 		cmocka_unit_test(damage_is_told_as_a_fact),
 		cmocka_unit_test(previews_show_the_first_text), cmocka_unit_test(search_fields_are_decoded_and_folded),
-		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(searching_finds_whom_a_bounce_is_about), cmocka_unit_test(searching_finds_attachments_by_their_names),
+		cmocka_unit_test(searching_looks_where_it_is_told), cmocka_unit_test(searching_finds_whom_a_bounce_is_about), cmocka_unit_test(recipients_in_several_fields_are_all_told), cmocka_unit_test(searching_finds_attachments_by_their_names),
 		cmocka_unit_test(signatures_never_deny_what_a_search_finds),
 		cmocka_unit_test(hostile_nesting_and_counts_stay_bounded), cmocka_unit_test(long_values_are_cut_and_told),
 		cmocka_unit_test(a_structure_past_its_ceiling_becomes_one_opaque_part),
