@@ -377,7 +377,7 @@ static ipc_handler *const on[MSG_COUNT] = { [MSG_TRACE] = on_trace, [MSG_REPORT_
 const struct role_ops role_ledger = {
 	.role = ROLE_LEDGER,
 	.talks_to = R_EDGE | R_ACCESS | R_VAULT,
-	.needs = SANDBOX_FILES | SANDBOX_LMDB, /* SQLite maps its shared-memory file and locks by fcntl, as LMDB does */
+	.needs = SANDBOX_FILES | SANDBOX_LMDB | SANDBOX_MEMFD, /* SQLite maps its shared-memory file and locks by fcntl, as LMDB does */
 	.paths = paths,
 	.open = open_ledger,
 	.start = start,

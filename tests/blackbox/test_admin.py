@@ -209,3 +209,13 @@ def test_started_as_root_the_roles_become_the_configured_user():
     checked = program("verify", "--config", conf)
     assert checked.returncode == 0 and "2 messages" in checked.stdout, checked.stdout + checked.stderr
     shutil.rmtree(top)
+
+
+def test_the_history_of_a_busy_address_is_shown(server):
+    """More of it than fits into one datagram between the processes."""
+    long = "l" * 60 + "@" + ".".join(["d" * 60] * 3) + ".example"
+    with smtplib.SMTP("localhost", server.smtp, local_hostname="h" * 200 + ".example") as c:
+        for i in range(400):
+            c.sendmail(long, "bob@demo.test", f"Subject: {i}\r\n\r\nx\r\n")
+    wait_for(lambda: len(server.cli("trace", long, "--json", check=False).stdout.splitlines()) == 400)
+    assert "delivered" in server.cli("trace", long).stdout

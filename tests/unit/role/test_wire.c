@@ -1,4 +1,8 @@
 #include "base/mem.h"
+#include "ipc/codec.h"
+#include "ipc/frame.h"
+#include "os/sandbox.h"
+#include "role/role.h"
 #include "role/wire.h"
 
 #include <setjmp.h>
@@ -146,6 +150,24 @@ static void ranges_that_cannot_be_are_refused(void **state)
 	assert_int_equal(n, 0);
 }
 
+/* What does not fit into a datagram goes in a memfd: a role whose sandbox has none would fail at the first large answer, in service only. */
+static void whoever_may_say_much_has_memory_to_say_it_in(void **state)
+{
+	for (enum role r = 0; r < ROLE_COUNT; r++) {
+		const struct role_ops *ops = role_ops_of(r);
+		/* The resolver's largest answer is past a datagram by 4 KiB only; one that large is an error like one that is larger. */
+		if (!ops || r == ROLE_RESOLVER || ops->needs & SANDBOX_MEMFD)
+			continue;
+		for (enum msg_type t = 0; t < MSG_COUNT; t++) {
+			for (enum role to = 0; to < ROLE_COUNT; to++)
+				if (msg_permitted(r, to, t) && msg_payload_max(t, false) > FRAME_INLINE_MAX)
+					fail_msg("%s sends %s", role_name(r), msg_name(t));
+			if (msg_is_ask(t) && ops->on && ops->on[t] && msg_payload_max(t, true) > FRAME_INLINE_MAX)
+				fail_msg("%s answers %s", role_name(r), msg_name(t));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +178,7 @@ int main(void)
 		cmocka_unit_test(an_account_keeps_every_field),
 		cmocka_unit_test(a_folder_keeps_every_field_and_the_places_of_its_keywords),
 		cmocka_unit_test(ranges_that_cannot_be_are_refused),
+		cmocka_unit_test(whoever_may_say_much_has_memory_to_say_it_in),
 	};
 	return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
 }
