@@ -196,4 +196,21 @@ enum rc tls_chain_check(struct str pem, struct why *why)
 	return tls_server_chain(t, 0, pem, why);
 }
 
+enum rc tls_chain_valid(struct str pem, int64_t at, struct why *why)
+{
+	STACK_OF(X509) *chain AUTO(x509_stack_free) = NULL;
+	time_t t = (time_t)at;
+	struct tm day = { 0 };
+	TRY(pem_chain(pem, &chain, why));
+	const X509 *leaf = sk_X509_value(chain, 0);
+	const ASN1_TIME *from = X509_get0_notBefore(leaf), *to = X509_get0_notAfter(leaf);
+	bool early = X509_cmp_time(from, &t) > 0, late = X509_cmp_time(to, &t) < 0;
+	if (!early && !late)
+		return RC_OK;
+	if (ASN1_TIME_to_tm(late ? to : from, &day) != 1)
+		FAIL(why, RC_SYNTAX, "a date of the certificate does not parse");
+	FAIL(why, RC_LATE, late ? "the certificate expired on %04d-%02d-%02d" : "the certificate is not valid before %04d-%02d-%02d", day.tm_year + 1900, day.tm_mon + 1,
+	     day.tm_mday);
+}
+
 const struct tls_provider *tls_server_provider(struct tls_server *t) { return &t->provider; }

@@ -28,6 +28,9 @@ void tls_server_free(struct tls_server **t);
 MUST_USE enum rc tls_server_chain(struct tls_server *t, uint64_t key_id, struct str pem, struct why *why);
 /* Whether tls_server_chain() would take it, asked before anything is replaced. */
 MUST_USE enum rc tls_chain_check(struct str pem, struct why *why);
+/* Is the leaf valid at this time (s since 1970)? RC_LATE: it is not valid any more, or not yet; `why` has the date. Servers serve it all the same:
+ * most others would rather have that than no TLS. */
+MUST_USE enum rc tls_chain_valid(struct str pem, int64_t at, struct why *why);
 void tls_server_clear(struct tls_server *t); /* forget all chains before loading a new set */
 /* Ticket keys, newest first: 48 octets each (16 name, 32 key). */
 void tls_server_tickets(struct tls_server *t, struct str keys);

@@ -3,6 +3,7 @@
 #include "crypto/tls.h"
 #include "dns/dns.h"
 #include "os/file.h"
+#include "os/loop.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -33,12 +34,14 @@ static enum rc check_pair(const struct config_tls *t, struct why *why)
 	(void)snprintf(name, sizeof name, "tls \"%.*s\"", PSTR(str_head(t->name, 60)));
 	TRY(read_path(name, t->cert, PEM_MAX, &chain, why));
 	enum rc rc = tls_chain_check(buf_str(&chain), &one);
+	if (rc == RC_OK)
+		rc = tls_chain_valid(buf_str(&chain), wall_ms() / 1000, &one);
 	if (rc != RC_OK)
-		FAIL(why, RC_SYNTAX, "%s: %.80s: %.60s", name, t->cert.p, one.text);
+		FAIL(why, RC_SYNTAX, "%s: %.*s: %s", name, PSTR(str_head(t->cert, 80)), one.text);
 	TRY(read_path(name, t->key, PEM_MAX, &key, why));
 	rc = tls_key_fits(buf_str(&key), buf_str(&chain), &one);
 	if (rc != RC_OK)
-		FAIL(why, RC_SYNTAX, "%s: %.80s: %.60s", name, t->key.p, one.text);
+		FAIL(why, RC_SYNTAX, "%s: %.*s: %s", name, PSTR(str_head(t->key, 80)), one.text);
 	return RC_OK;
 }
 

@@ -154,8 +154,9 @@ enum rc account_add(struct store *s, const struct account *a, struct why *why)
 	enum rc rc = address_canonical(a->address, text, &in.address);
 	if (rc != RC_OK)
 		FAIL(why, rc, "not an address");
-	if (in.id == 0 || in.id == UINT64_MAX || in.name.n > PERSON_NAME_MAX)
-		FAIL(why, RC_LIMIT, "account id or name out of range");
+	if (in.id == 0 || in.id == UINT64_MAX)
+		FAIL(why, RC_LIMIT, "account id out of range");
+	TRY(person_name_check(in.name, why));
 	return verb_run(s, add_account, &in, why);
 }
 
@@ -174,8 +175,7 @@ static enum rc set_account(struct tx *t, void *arg, struct why *why)
 
 enum rc account_set(struct store *s, const struct account *a, struct why *why)
 {
-	if (a->name.n > PERSON_NAME_MAX)
-		FAIL(why, RC_LIMIT, "a name has at most %d octets", PERSON_NAME_MAX);
+	TRY(person_name_check(a->name, why));
 	struct account in = *a;
 	return verb_run(s, set_account, &in, why);
 }

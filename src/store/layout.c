@@ -502,3 +502,13 @@ struct str address_base(struct str address, char out[ADDRESS_MAX], struct str *o
 	*out_tag = str_skip(local, plus + 1);
 	return str_of(out, plus + 1 + domain.n);
 }
+
+enum rc person_name_check(struct str name, struct why *why)
+{
+	if (name.n > PERSON_NAME_MAX)
+		FAIL(why, RC_LIMIT, "a name has at most %d octets", PERSON_NAME_MAX);
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] < ' ' || name.p[i] == 0x7f)
+			FAIL(why, RC_SYNTAX, "a name is one line without control characters");
+	return RC_OK;
+}

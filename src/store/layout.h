@@ -47,6 +47,9 @@ void pen_run(struct pen *p, struct str s);         /* u16 length */
 
 /* ---- rows ---- */
 struct account_row { struct account a; uint64_t modseq, floor; uint32_t last_uidvalidity; bool removing; };
+/* What people call an account or a group: at most PERSON_NAME_MAX octets, one line without controls, for it stands in lists and headers.
+ * RC_LIMIT, RC_SYNTAX. */
+MUST_USE enum rc person_name_check(struct str name, struct why *why);
 enum { ACCOUNT_ROW_MAX = 256 + ADDRESS_MAX + PERSON_NAME_MAX, BOX_ROW_MAX = 128 + NAME_MAX_OCTETS };
 struct str account_format(const struct account_row *r, char out[ACCOUNT_ROW_MAX]);
 MUST_USE enum rc account_parse(struct str v, struct account_row *out);      /* runs point into v */

@@ -172,8 +172,9 @@ static enum rc run_group(struct store *s, verb *run, const struct group *g, stru
 		TRY(canonical(g->owner, owner, &v.g.owner, why));
 	if (member.n)
 		TRY(canonical(member, other, &v.member, why));
-	if (g->name.n > PERSON_NAME_MAX || g->rights >= GROUP_RIGHTS_COUNT)
-		FAIL(why, RC_LIMIT, "a group's name has at most %d octets", PERSON_NAME_MAX);
+	TRY(person_name_check(g->name, why));
+	if (g->rights >= GROUP_RIGHTS_COUNT)
+		FAIL(why, RC_LIMIT, "there is no such right to write to a group");
 	if (str_eq(v.g.owner, v.g.address) || str_eq(v.member, v.g.address))
 		FAIL(why, RC_SYNTAX, "a group is neither its own owner nor its own member");
 	return verb_run(s, run, &v, why);

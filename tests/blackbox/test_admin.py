@@ -63,6 +63,14 @@ def test_a_private_account_cannot_be_opened_by_the_administrator(server):
     assert b"for erin alone" in list(fetch_all(login(server, a, "new one")).values())[0]
 
 
+def test_a_name_is_one_line(server):
+    for words in (["account", "rename", "carol@demo.test", "Carol\r\nBcc: x"], ["group", "add", "oneline@demo.test", "--name", "red \x1b[31m"]):
+        p = server.cli(*words, check=False)
+        assert p.returncode == 1 and "a name is one line without control characters" in p.stderr, p.stderr
+    assert server.cli("account", "rename", "carol@demo.test", "Carol Ästhet").returncode == 0
+    assert json.loads(server.cli("account", "show", "carol@demo.test", "--json").stdout.splitlines()[0])["name"] == "Carol Ästhet"
+
+
 def test_domains_come_and_go(server):
     assert refused(server, "x@new.example")[1].startswith(b"5.7.1")
     server.cli("domain", "add", "new.example")

@@ -36,6 +36,8 @@ def copy(server, tmp_path):
     (lambda d: (d / "cert.key").unlink(), 'tls "demo": {d}/cert.key: No such file'),
     (lambda d: (d / "cert.pem").write_text("no certificate"), 'tls "demo": {d}/cert.pem: '),
     (lambda d: shutil.copy(d / "ca.pem", d / "cert.pem"), 'tls "demo": {d}/cert.key: '),
+    (lambda d: subprocess.run(["openssl", "x509", "-in", d / "cert.pem", "-signkey", d / "cert.key", "-days", "-1", "-out", d / "cert.pem"], check=True, capture_output=True),
+     'tls "demo": {d}/cert.pem: the certificate expired on 20'),
     (lambda d: (d / "demo.zone").unlink(), "dns.zones: {d}/demo.zone: No such file"),
     (lambda d: (d / "demo.zone").write_text("x A nonsense\n"), "dns.zones: {d}/demo.zone: line 1"),
 ])
