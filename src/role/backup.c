@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096, FILES_MAX = 1 << 20 };
+#define MARK_BEGIN "{\"format\":1"
 
 static enum rc path_of(const char *dir, const char *name, char out[PATH_BYTES], struct why *why)
 {
@@ -141,7 +142,7 @@ static enum rc put_mark(const char *to, struct why *why)
 {
 	AUTO(fd_close) int dir = -1;
 	AUTO(buf_done) struct buf b = { .max = 1000 };
-	buf_addf(&b, "{\"format\":1,\"version\":\"%s\",\"made_ms\":%" PRId64 "}\n", LETTERLOCK_VERSION, wall_ms());
+	buf_addf(&b, MARK_BEGIN ",\"version\":\"%s\",\"made_ms\":%" PRId64 "}\n", LETTERLOCK_VERSION, wall_ms());
 	TRY(dir_open(to, &dir, why));
 	return file_put(dir, BACKUP_MARK, buf_str(&b), 0600, why);
 }
@@ -177,14 +178,32 @@ enum rc backup_is_one(const char *dir, struct why *why)
 	TRY(dir_open(dir, &fd, why));
 	if (file_get(fd, BACKUP_MARK, 4096, &mark, why) != RC_OK)
 		FAIL(why, RC_NOTFOUND, "%s has no " BACKUP_MARK ": it is no backup, or one that was not finished", dir);
+	if (!str_starts(buf_str(&mark), STR(MARK_BEGIN ",")))
+		FAIL(why, RC_DAMAGED, "%s/" BACKUP_MARK " does not say " MARK_BEGIN ": it is damaged, or of a newer version", dir);
+	return RC_OK;
+}
+
+/* What no backup lacks: without the vault nothing opens, without the index nothing is found. */
+static enum rc check_parts(const char *from, struct why *why)
+{
+	static const char *const needed[] = { "index/data.mdb", "segments", "vault/keys" };
+	char path[PATH_BYTES];
+	struct stat st;
+	for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+		TRY(path_of(from, needed[i], path, why));
+		if (stat(path, &st) != 0)
+			FAIL(why, errno == ENOENT ? RC_NOTFOUND : RC_IO, "%s: %s", path, strerror(errno));
+	}
 	return RC_OK;
 }
 
 enum rc backup_restore(const char *from, const char *data_dir, struct why *why)
 {
-	static const char *const parts[] = { "index", "segments", "vault", "ledger" };
+	/* The index last: without it no server starts beside the rest, so none does on half of a restore. */
+	static const char *const parts[] = { "segments", "vault", "ledger", "index" };
 	char a[PATH_BYTES], b[PATH_BYTES];
 	TRY(backup_is_one(from, why));
+	TRY(check_parts(from, why));
 	if (!is_empty_or_absent(data_dir))
 		FAIL(why, RC_EXISTS, "%s is not empty", data_dir);
 	TRY(dir_make(data_dir, 0700, why));

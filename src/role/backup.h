@@ -10,6 +10,7 @@
 MUST_USE enum rc backup_copy(const char *data_dir, const char *to, struct why *why);
 /* Confines this process to reading and writing below the two directories. `to` must exist. */
 MUST_USE enum rc backup_confine(const char *data_dir, const char *to, bool reduced, struct why *why);
-/* Copies a backup into `data_dir`, which does not exist or is empty. RC_EXISTS otherwise, RC_NOTFOUND: `from` is no backup. */
+/* Copies a backup into `data_dir`, which does not exist or is empty. RC_EXISTS otherwise, RC_NOTFOUND: `from` is no backup, or
+ * lacks a part, RC_DAMAGED: it is of another format. No server starts on half of one. */
 MUST_USE enum rc backup_restore(const char *from, const char *data_dir, struct why *why);
 MUST_USE enum rc backup_is_one(const char *dir, struct why *why);

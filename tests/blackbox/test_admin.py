@@ -113,6 +113,36 @@ def test_backup_and_restore_on_another_machine(fresh, tmp_path):
     assert not any(b"after the backup" in v for v in after.values())
 
 
+def test_what_is_no_whole_backup_is_not_restored(fresh, tmp_path):
+    s = fresh()
+    send(s, "bob@demo.test", "Subject: x\r\n\r\nx\r\n")
+    good = tmp_path / "good"
+    s.cli("backup", "create", good)
+    s.stop()
+    data = s.state / "data"
+    data.rename(tmp_path / "old")
+    for spoil, words in (
+        (lambda d: (d / "vault" / "keys").unlink(), "vault/keys: No such file"),
+        (lambda d: shutil.rmtree(d / "index"), "index/data.mdb: No such file"),
+        (lambda d: (d / "backup.json").write_text('{"format":2,"version":"9"}'), 'does not say {"format":1: it is damaged, or of a newer version'),
+        (lambda d: (d / "backup.json").write_text(""), 'does not say {"format":1'),
+        (lambda d: (d / "backup.json").unlink(), "it is no backup"),
+    ):
+        bad = tmp_path / "bad"
+        shutil.copytree(good, bad)
+        spoil(bad)
+        p = program("restore", bad, "--config", s.config)
+        assert p.returncode == 1 and words in p.stderr, p.stderr
+        assert not data.exists()
+        assert program("backup", "verify", bad, "--config", s.config).returncode == 4
+        shutil.rmtree(bad)
+    # Half of a restore: no server begins on it.
+    assert program("restore", good, "--config", s.config).returncode == 0
+    shutil.rmtree(data / "index")
+    p = program("serve", "--config", s.config)
+    assert p.returncode == 78 and "there are segments with mail" in p.stderr
+
+
 def test_backup_while_mail_comes_in(fresh, tmp_path):
     import threading
     s = fresh()
