@@ -9,8 +9,11 @@
 
 /* The role `store`: the only writer. It never sees plain text; every verb runs in its own fiber and shares the group's commit. */
 struct watch { struct watch *next; uint64_t account, box; };
+enum { PINS_MAX = 16 };
+
 struct store_house {
 	struct store *s;
+	struct { struct ipc_peer *of; uint64_t lease; } pins[PINS_MAX]; /* backups under way; lease 0: none */
 	struct ticker *care;
 	struct queue_news news;
 };
@@ -409,21 +412,46 @@ static void on_account_alias(void *env, struct ipc_peer *from, struct ipc_call *
 
 /* ---- care, asked for ---- */
 
+/* One lease, or with 0 all of a peer's. A backup that was killed unpins nothing, and while a lease lasts no segment's room comes back. */
+static void drop_pins(struct store_house *h, const struct ipc_peer *of, uint64_t lease)
+{
+	for (size_t i = 0; i < PINS_MAX; i++) {
+		if (!h->pins[i].lease || h->pins[i].of != of || (lease && h->pins[i].lease != lease))
+			continue;
+		store_unpin(h->s, h->pins[i].lease);
+		h->pins[i].lease = 0;
+	}
+}
+
+static void peer_gone(struct role_env *e, struct ipc_peer *p)
+{
+	drop_watches(e, p);
+	if (e->state)
+		drop_pins(e->state, p, 0);
+}
+
 static void on_pin(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct why why = { 0 };
 	uint64_t lease = 0;
-	(void)from, (void)msg;
+	struct store_house *h = ((struct role_env *)env)->state;
+	size_t i = 0;
+	(void)msg;
 	fd_close(&fd);
-	enum rc rc = store_pin(store_of(env), &lease, &why);
+	while (i < PINS_MAX && h->pins[i].lease)
+		i++;
+	enum rc rc = i < PINS_MAX ? store_pin(h->s, &lease, &why) : why_fail(&why, RC_BUSY, 0, __FILE__, "%d backups at once are enough", PINS_MAX);
+	if (rc == RC_OK) {
+		h->pins[i].of = from;
+		h->pins[i].lease = lease;
+	}
 	ipc_answer(call, rc, &why, &(struct msg_STORE_PIN_answer){ .lease = lease });
 }
 
 static void on_unpin(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
-	(void)from;
 	fd_close(&fd);
-	store_unpin(store_of(env), ((const struct msg_STORE_UNPIN *)msg)->lease);
+	drop_pins(((struct role_env *)env)->state, from, ((const struct msg_STORE_UNPIN *)msg)->lease);
 	ipc_answer(call, RC_OK, NULL, NULL);
 }
 
@@ -469,5 +497,5 @@ const struct role_ops role_store = {
 	.start = start,
 	.close = close_store,
 	.on = on,
-	.gone = drop_watches,
+	.gone = peer_gone,
 };

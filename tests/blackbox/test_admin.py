@@ -113,6 +113,18 @@ def test_backup_and_restore_on_another_machine(fresh, tmp_path):
     assert not any(b"after the backup" in v for v in after.values())
 
 
+def test_backups_that_are_killed_hold_nothing_up(server, tmp_path):
+    """Each pins what it copies; when its process dies that ends, or after sixteen there would be no further backup, and no room would come back."""
+    for i in range(20):
+        p = subprocess.Popen([PROGRAM, "backup", "create", tmp_path / f"k{i}", "--config", server.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: (tmp_path / f"k{i}" / "index").exists() or p.poll() is not None, every=0.0002)
+        p.kill()
+        p.wait()
+    assert not all((tmp_path / f"k{i}" / "backup.json").exists() for i in range(20)), "none was killed in the middle"
+    server.cli("backup", "create", tmp_path / "whole")
+    assert server.cli("backup", "verify", tmp_path / "whole").returncode == 0
+
+
 def test_what_is_no_whole_backup_is_not_restored(fresh, tmp_path):
     s = fresh()
     send(s, "bob@demo.test", "Subject: x\r\n\r\nx\r\n")
