@@ -102,7 +102,7 @@ class Side:
                        input=message(a.size), check=True, stdout=subprocess.DEVNULL)
         self.filled = time.monotonic() - begun
         self.start()
-        for what in ("--messages", "--recipients", "--first"):
+        for what in ("--messages", "--recipients", "--first", "--waiting"):
             subprocess.run([self.binary, "account", "limits", self.user, what, "100000000", "--config", self.work / "demo/letterlock.conf"], check=True, stdout=subprocess.DEVNULL)
         self.number = 0
         end = time.monotonic() + 300
