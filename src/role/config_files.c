@@ -8,7 +8,10 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { PEM_MAX = 256 * 1024, ZONE_MAX = 64 << 20, LIST_MAX = 16 };
+enum { PEM_MAX = 256 * 1024, ZONE_MAX = 64 << 20, LIST_MAX = 16, SHOWN_MAX = 100 };
+
+/* Of a path too long for a reason, the end: there it differs from others. */
+static struct str shown(struct str path) { return str_skip(path, path.n > SHOWN_MAX ? path.n - SHOWN_MAX : 0); }
 
 static enum rc read_path(const char *key, struct str path, size_t most, struct buf *out, struct why *why)
 {
@@ -17,11 +20,11 @@ static enum rc read_path(const char *key, struct str path, size_t most, struct b
 	(void)snprintf(z, sizeof z, "%.*s", PSTR(str_head(path, sizeof z - 1)));
 	AUTO(fd_close) int fd = open(z, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return why_fail(why, errno == EACCES || errno == EPERM ? RC_DENIED : RC_IO, errno, __FILE__, "%s: %.100s: %s", key, z, strerror(errno));
+		return why_fail(why, errno == EACCES || errno == EPERM ? RC_DENIED : RC_IO, errno, __FILE__, "%s: %.*s: %s", key, PSTR(shown(str_z(z))), strerror(errno));
 	buf_init(out, most);
 	enum rc rc = fd_read_all(fd, most, out, &one);
 	if (rc != RC_OK)
-		FAIL(why, rc == RC_DENIED ? RC_IO : rc, "%s: %.100s: %s", key, z, one.sys ? strerror(one.sys) : one.text);
+		FAIL(why, rc == RC_DENIED ? RC_IO : rc, "%s: %.*s: %s", key, PSTR(shown(str_z(z))), one.sys ? strerror(one.sys) : one.text);
 	return RC_OK;
 }
 
@@ -37,11 +40,11 @@ static enum rc check_pair(const struct config_tls *t, struct why *why)
 	if (rc == RC_OK)
 		rc = tls_chain_valid(buf_str(&chain), wall_ms() / 1000, &one);
 	if (rc != RC_OK)
-		FAIL(why, RC_SYNTAX, "%s: %.*s: %s", name, PSTR(str_head(t->cert, 80)), one.text);
+		FAIL(why, RC_SYNTAX, "%s: %.*s: %s", name, PSTR(shown(t->cert)), one.text);
 	TRY(read_path(name, t->key, PEM_MAX, &key, why));
 	rc = tls_key_fits(buf_str(&key), buf_str(&chain), &one);
 	if (rc != RC_OK)
-		FAIL(why, RC_SYNTAX, "%s: %.*s: %s", name, PSTR(str_head(t->key, 80)), one.text);
+		FAIL(why, RC_SYNTAX, "%s: %.*s: %s", name, PSTR(shown(t->key)), one.text);
 	return RC_OK;
 }
 
@@ -56,7 +59,7 @@ static enum rc check_zones(const struct config *c, struct why *why)
 		AUTO(buf_done) struct buf text = { 0 };
 		rc = read_path("dns.zones", path[i], ZONE_MAX, &text, why);
 		if (rc == RC_OK && dns_table_read(t, buf_str(&text), STR(""), &one) != RC_OK)
-			rc = why_fail(why, RC_SYNTAX, 0, __FILE__, "dns.zones: %.*s: %.90s", PSTR(str_head(path[i], 90)), one.text);
+			rc = why_fail(why, RC_SYNTAX, 0, __FILE__, "dns.zones: %.*s: %.90s", PSTR(shown(path[i])), one.text);
 	}
 	dns_table_free(&t);
 	return rc;
