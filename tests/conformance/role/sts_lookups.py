@@ -215,7 +215,7 @@ def main():
     for i in range(50):
         Web.served[f"mta-sts.silent{i}.loc"] = lambda h: release.wait()
     out = look_up([f"silent{i}.loc" for i in range(50)] + ["near.loc"], timeout=8000)  # that long, since a busy machine makes fifty handshakes slowly
-    assert out[-1][3].startswith("enforce") and out[-1][2] < 7000, out[-1]
+    assert out[-1][3].startswith("enforce") and out[-1][2] < 6500, out[-1]
     assert all("no answer in time" in x[3] and x[2] >= 7900 for x in out[:50]), out
     print(f"ok near.loc after {out[-1][2]} ms beside 50 that are silent")
 
