@@ -265,6 +265,63 @@ static void many_fibers_share_one_commit(void **state)
 	close_looped(FIBERS * ROUNDS);
 }
 
+/* ---- waiting for company ---- */
+enum { CROWD = 10, EACH_TURN = 5, TOO_MANY = 500, HOUSES = 50, FIRST_HOUSE = 100 }; /* accounts enough: those of one count as one */
+static unsigned begun, first_ended_after;
+
+static void deliver_once(void *arg)
+{
+	struct kit_copy c = { .account = FIRST_HOUSE + (uint64_t)(uintptr_t)arg % HOUSES };
+	struct store_copy_result r;
+	enum rc rc = kit_deliver(k, 5000 + (uint64_t)(uintptr_t)arg, STR("octets"), &c, 1, &r);
+	succeeded += rc == RC_OK && r.rc == RC_OK;
+	if ((uintptr_t)arg == CROWD) /* the first that came after the crowd */
+		first_ended_after = begun - CROWD;
+}
+
+static void begin(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++, begun++)
+		assert_int_equal(fiber_start(loop, deliver_once, (void *)(uintptr_t)begun, NULL), RC_OK);
+}
+
+/* A crowd, and then five more in each turn of the loop, for as long as the first of these has no answer. */
+static void never_ending_company(void *arg)
+{
+	(void)arg;
+	begin(CROWD);
+	while (succeeded < CROWD)
+		fiber_yield();
+	while (!first_ended_after && begun < TOO_MANY) {
+		begin(EACH_TURN);
+		fiber_yield();
+	}
+	while (succeeded < begun)
+		fiber_yield();
+	loop_stop(loop);
+}
+
+static void a_group_in_a_crowd_waits_for_company_and_not_for_ever(void **state)
+{
+	for (int patient = 0; patient < 2; patient++) {
+		open_looped();
+		store_close(&k->s);
+		k->o.patient = patient;
+		assert_int_equal(store_open(loop, &k->o, &k->s, &why), RC_OK);
+		for (unsigned i = 0; i < HOUSES; i++) {
+			char address[40];
+			(void)snprintf(address, sizeof address, "h%u@example.org", i);
+			kit_account(k, FIRST_HOUSE + i, address, 0);
+		}
+		begun = first_ended_after = 0;
+		assert_int_equal(fiber_start(loop, never_ending_company, NULL, NULL), RC_OK);
+		loop_run(loop);
+		/* Four waits of a turn each bring in twenty more; without patience the group ends with those it began with, or with the next turn's. */
+		assert_in_range(first_ended_after, patient ? 4 * EACH_TURN : EACH_TURN, patient ? 7 * EACH_TURN : 3 * EACH_TURN);
+		close_looped(begun);
+	}
+}
+
 static void large_bodies_go_through_a_worker(void **state)
 {
 	open_looped();
@@ -415,6 +472,7 @@ int main(void)
 		cmocka_unit_test(a_scan_goes_in_order_within_its_bounds),
 		cmocka_unit_test(a_blob_lives_as_long_as_it_is_named),
 		cmocka_unit_test(many_fibers_share_one_commit),
+		cmocka_unit_test(a_group_in_a_crowd_waits_for_company_and_not_for_ever),
 		cmocka_unit_test(large_bodies_go_through_a_worker),
 		cmocka_unit_test(letters_of_many_fibers_get_a_number_each),
 		cmocka_unit_test(a_backup_taken_under_load_is_whole),
