@@ -51,6 +51,22 @@ static void dkim(struct str in)
 	buf_done(&out);
 }
 
+/* A slot of ours is one, and is none with an octet of the input's choice changed. */
+static void slots(const struct format_keys *k, struct str in)
+{
+	uint8_t file[FRAMES_AT] = { 0 };
+	struct slot s = { .version = 1 + in.n, .committed = FRAMES_AT }, got;
+	if (in.n < 3)
+		return;
+	unsigned which = (uint8_t)in.p[0] & 1, at = SLOT_AT + which * SLOT_STEP;
+	format_slot_put(k, &s, file + at);
+	if (!format_slot_get(k, str_of(file, sizeof file), which, &got) || got.version != s.version || got.committed != s.committed)
+		abort();
+	file[at + (uint8_t)in.p[1] % SLOT_LEN] ^= (uint8_t)in.p[2] | 1;
+	if (format_slot_get(k, str_of(file, sizeof file), which, &got))
+		abort();
+}
+
 static void file(struct str in)
 {
 	static struct format_keys k;
@@ -72,6 +88,7 @@ static void file(struct str in)
 	if (format_frame_get(&k, in, &f) || format_slot_get(&k, in, 0, &s) || format_slot_get(&k, in, 1, &s))
 		abort(); /* nobody guesses a keyed check */
 	(void)format_padding_ok(in);
+	slots(&k, in);
 	/* A frame of ours, with the input as its value, then with one octet of the input's choice changed. */
 	if (in.n > 8 && in.n <= VAULT_VALUE_MAX && format_frame_put(&k, KIND_ACCOUNT, 3, 1, in, &frame) == RC_OK) {
 		if (!format_frame_get(&k, buf_str(&frame), &f) || format_frame_open(&k, &f, &out) != RC_OK || !str_eq(buf_str(&out), in))
