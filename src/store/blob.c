@@ -11,7 +11,7 @@
  * then per chunk u32 stored length; then the chunks, each: u8 kind, AEAD(...); then CRC32C u32 of everything before it. */
 enum { FIXED_LEN = 48, CHUNK_EXTRA = 1 + TAG_LEN, CRC_LEN = 4, CRC_AT = 44, AAD_LEN = CRC_AT + 1 };
 #define MAGIC "LLB1"
-enum { FORMAT_ZSTD = 1, FORMAT = 2 }; /* version 1 knows no LZ4 */
+enum { FORMAT_ZSTD = 1, FORMAT_LZ4 = 2, FORMAT = 3 }; /* each knows one packing more */
 #define PLAIN_MAX (1ull << 30)
 
 /* 48 bits of Unix milliseconds, then 80 random ones: ids of one hour lie together in the index. */
@@ -211,7 +211,7 @@ enum rc blob_chunk_open(const struct secret *body_key, const struct blob_header 
 {
 	if (i >= h->chunks || stored.n < CHUNK_EXTRA || stored.n > BLOB_CHUNK + CHUNK_EXTRA)
 		return RC_DAMAGED;
-	enum packing kind = (uint8_t)stored.p[0], most = h->version == FORMAT_ZSTD ? PACKED_ZSTD : PACKED_LZ4;
+	enum packing kind = (uint8_t)stored.p[0], most = h->version == FORMAT_ZSTD ? PACKED_ZSTD : h->version == FORMAT_LZ4 ? PACKED_LZ4 : PACKED_LINES;
 	size_t n = chunk_plain_len(h, i);
 	struct str sealed = str_skip(stored, 1);
 	if (kind > most || (kind == PACKED_NOT && sealed.n != n + TAG_LEN))

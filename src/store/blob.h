@@ -3,7 +3,7 @@
 #include "crypto/crypto.h"
 
 /* A message body at rest, as it stands in a segment: a header in the clear (magic, format version, blob id, key owner, plain length),
- * then AEAD chunks of 64 KiB plain text, each packed before sealing where that saves at least a fifth (pack.h). A range is
+ * then AEAD chunks of 64 KiB plain text, each packed before sealing where that is worth it (pack.h). A range is
  * read by opening only the chunks it needs. Pure functions on memory; docs/storage.md describes the bytes. */
 enum { BLOB_ID_LEN = 16, BLOB_CHUNK = 64 * 1024 };
 struct blob_id { uint8_t b[BLOB_ID_LEN]; };

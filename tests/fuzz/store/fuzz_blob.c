@@ -1,6 +1,6 @@
-/* Bodies: what the header parser, the chunk table and the chunk opener do with bytes of anybody's. Three ways in, by the first octet:
- * the bytes as a stored body; as a segment walked from body to body; and sealed under our own key as the inside of a chunk, so that
- * what comes after the seal (the kind octet, zstd, LZ4) is reached, too. */
+/* Bodies: what the header parser, the chunk table and the chunk opener do with bytes of anybody's. Four ways in, by the first octet:
+ * the bytes as a stored body; as a segment walked from body to body; sealed under our own key as the inside of a chunk, so that
+ * what comes after the seal (the kind octet, zstd, LZ4, lines of base64) is reached, too; and as a message, which must come back as it was. */
 #include "store/blob.h"
 
 #include <stdlib.h>
@@ -74,15 +74,33 @@ static void inside(struct str plain)
 	buf_done(&out);
 }
 
+static void there_and_back(struct str plain)
+{
+	struct blob_header h;
+	struct buf sealed, back;
+	size_t need;
+	uint64_t off;
+	uint32_t len;
+	buf_init(&sealed, 1 << 20);
+	buf_init(&back, 1 << 20);
+	if (blob_seal(&key, &id, 9, plain, &sealed) != RC_OK || blob_header_parse(buf_str(&sealed), &h, &need, NULL) != RC_OK ||
+	    blob_chunk_at(buf_str(&sealed), &h, 0, &off, &len) != RC_OK ||
+	    blob_chunk_open(&key, &h, 0, str_head(str_skip(buf_str(&sealed), off), len), &back) != RC_OK || !str_eq(buf_str(&back), plain))
+		abort();
+	buf_done(&sealed);
+	buf_done(&back);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	if (n == 0 || n > 1 << 16)
 		return 0;
 	struct str s = str_of(data + 1, n - 1);
-	switch (data[0] % 3) {
+	switch (data[0] % 4) {
 	case 0: open_chunks(s); break;
 	case 1: walk(s); break;
-	default: inside(s);
+	case 2: inside(s); break;
+	default: there_and_back(s);
 	}
 	return 0;
 }
