@@ -237,6 +237,13 @@ void stream_write(struct stream *s, struct str bytes)
 	}
 }
 
+void stream_write_last(struct stream *s, struct str bytes, struct str end)
+{
+	size_t gone = s->error == RC_OK && s->ops->send_lent ? s->ops->send_lent(s, bytes, end) : 0;
+	stream_write(s, str_skip(bytes, gone));
+	stream_write(s, str_skip(end, gone > bytes.n ? gone - bytes.n : 0));
+}
+
 void stream_writef(struct stream *s, const char *fmt, ...)
 {
 	char text[2048];

@@ -33,6 +33,9 @@ void stream_wake(struct stream *s); /* callable from outside the fiber; sticky u
 /* Queues bytes; suspends only while more than the high-water mark (256 KiB) is unsent. Nothing is sent before
  * stream_flush() or before a read has to wait, so pipelined answers leave in one packet. */
 void stream_write(struct stream *s, struct str bytes);
+/* The same for `bytes` and then `end`, which are the last for now: in clear they leave at once with everything unsent, from where they lie.
+ * What finds no room there is kept, as ever. */
+void stream_write_last(struct stream *s, struct str bytes, struct str end);
 void stream_writef(struct stream *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* <= 2047 bytes */
 MUST_USE enum rc stream_flush(struct stream *s);
 /* Direct access for hot formatting: room for at least `n` (<= 64 KiB) bytes at the end of the output, then how many were used.

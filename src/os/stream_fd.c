@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct fd_stream {
@@ -171,6 +172,27 @@ static enum rc fd_send(struct stream *s)
 	return s->error;
 }
 
+/* Errors are left to the sending that follows. */
+static size_t fd_send_lent(struct stream *s, struct str bytes, struct str end)
+{
+	struct fd_stream *d = fd_of(s);
+	size_t unsent = s->out_n - s->sent;
+	if (d->session)
+		return 0;
+	struct iovec part[] = { { s->out + s->sent, unsent }, { (void *)(uintptr_t)bytes.p, bytes.n }, { (void *)(uintptr_t)end.p, end.n } };
+	struct msghdr m = { .msg_iov = part, .msg_iovlen = sizeof part / sizeof *part };
+	ssize_t put;
+	do
+		put = sendmsg(d->poll->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (put < 0 && errno == EINTR);
+	if (put <= 0)
+		return 0;
+	size_t own = (size_t)put < unsent ? (size_t)put : unsent;
+	s->sent += own;
+	be_fair(d, (size_t)put);
+	return (size_t)put - own;
+}
+
 /* One attempt: RC_OK = octets arrived, RC_AGAIN = `*want` tells for what to wait, else broken. */
 static enum rc attempt(struct fd_stream *d, long *want)
 {
@@ -308,7 +330,7 @@ static void fd_end(struct stream *s)
 }
 
 static const struct stream_ops fd_ops = {
-	.fill = fd_fill, .send = fd_send, .wait = fd_wait, .wake = fd_wake,
+	.fill = fd_fill, .send = fd_send, .send_lent = fd_send_lent, .wait = fd_wait, .wake = fd_wake,
 	.can_tls = fd_can_tls, .starttls = fd_starttls, .binding = fd_binding, .close = fd_end,
 };
 

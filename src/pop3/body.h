@@ -10,6 +10,9 @@ struct pop3_body {
 	bool empty;       /* nothing was written yet */
 	char tail[2];     /* the last two octets written */
 };
+/* A whole message at once, with its end, from where it lies: most need no stuffing, and are not copied. false: this one has to be written as below. */
+bool pop3_body_whole(struct stream *io, struct str message);
+
 void pop3_body_begin(struct pop3_body *b, struct stream *io);
 void pop3_body_write(struct pop3_body *b, struct str chunk);
 /* Ends the line if the message did not, then the response. */

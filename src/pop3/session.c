@@ -245,6 +245,8 @@ static void send_message(struct pop3_session *s, size_t i, struct pop3_top *top)
 		pop3_ok(s, "top of message follows");
 	else
 		octets_follow(s, s->entries[i].size);
+	if (!top && chunk.n == s->entries[i].size && stream_pending(s->io) == 0 && pop3_body_whole(s->io, chunk))
+		return;
 	pop3_body_begin(&body, s->io);
 	while (chunk.n && stream_error(s->io) == RC_OK) {
 		pop3_body_write(&body, top ? str_head(chunk, pop3_top_take(top, chunk)) : chunk);

@@ -127,6 +127,42 @@ static void slow_client(struct pair *p)
 	}
 }
 
+static void lending_server(struct pair *p)
+{
+	static char body[4 * 1000 * 1000 - 12];
+	memset(body, 'y', sizeof body);
+	for (unsigned i = 0; i < 2; i++) {
+		stream_write(p->s, STR("+OK y\r\n"));
+		stream_write_last(p->s, str_of(body, sizeof body), STR("\r\n.\r\n"));
+		memset(body, 'z', sizeof body); /* ours again */
+	}
+	p->rc = stream_flush(p->s);
+}
+
+static void comparing_client(struct pair *p)
+{
+	static char all[FLOOD + 1];
+	while (p->got < FLOOD) {
+		if (p->got % 3 == 0)
+			assert_int_equal(fiber_sleep(1), RC_OK);
+		p->got += get(p, all + p->got, sizeof all - p->got);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		const char *one = all + i * (FLOOD / 2), *end = one + FLOOD / 2 - 5;
+		assert_memory_equal(one, "+OK y\r\n", 7);
+		for (const char *q = one + 7; q < end; q++)
+			assert_int_equal(*q, i ? 'z' : 'y');
+		assert_memory_equal(end, "\r\n.\r\n", 5);
+	}
+}
+
+static void what_is_lent_arrives_in_its_place_however_little_fits(void **state)
+{
+	struct pair p = { .server = lending_server, .client = comparing_client };
+	run_pair(&p, SOCK_STREAM);
+	assert_int_equal(p.rc, RC_OK);
+}
+
 static void a_slow_reader_suspends_the_writer_and_gets_everything(void **state)
 {
 	struct pair p = { .server = flooding_server, .client = slow_client };
@@ -475,6 +511,7 @@ static void an_endless_pipeline_leaves_others_their_turns(void **state)
 const struct CMUnitTest fd_tests[] = {
 	cmocka_unit_test(answers_to_pipelined_lines_leave_together),
 	cmocka_unit_test(a_slow_reader_suspends_the_writer_and_gets_everything),
+	cmocka_unit_test(what_is_lent_arrives_in_its_place_however_little_fits),
 	cmocka_unit_test(a_reader_that_never_reads_is_late),
 	cmocka_unit_test(a_client_that_says_nothing_is_late),
 	cmocka_unit_test(cancelling_closes_the_stream),
