@@ -8,6 +8,7 @@
 /* queue list|show|retry|hold|free|bounce|drop: the same filters to look and to act. */
 
 enum { SHOWN = 20, AT_ONCE = 1000, FOUND_MAX = 16 << 20, ARENA = 16 << 20, LINE_MOST = 300, LETTER = 8, ROW = 12 /* octets of a row's number: the letter's, then its own */ };
+enum { OPEN_STATES = RELAY_STATE_READY | RELAY_STATE_DEFERRED | RELAY_STATE_HELD };
 static const char *const acts[RELAY_ACTS] = { "retry", "hold", "free", "bounce", "drop" };
 static const char *const done_words[RELAY_ACTS] = { "due now", "held", "freed", "returned", "removed" };
 
@@ -42,9 +43,9 @@ bool queue_duration(const char *text, uint64_t *out_ms)
 static enum status state_option(const struct call *c, struct relay_filter *f)
 {
 	static const struct { const char *word; uint8_t states; } words[] = { { "ready", RELAY_STATE_READY }, { "deferred", RELAY_STATE_DEFERRED }, { "held", RELAY_STATE_HELD },
-		{ "done", RELAY_STATE_DONE }, { "open", RELAY_STATE_READY | RELAY_STATE_DEFERRED | RELAY_STATE_HELD } };
+		{ "done", RELAY_STATE_DONE }, { "open", OPEN_STATES } };
 	const char *given = call_option(c, "state");
-	f->states = given ? 0 : RELAY_STATE_READY | RELAY_STATE_DEFERRED | RELAY_STATE_HELD;
+	f->states = given ? 0 : OPEN_STATES;
 	for (size_t i = 0; given && i < sizeof words / sizeof *words; i++)
 		if (strcmp(given, words[i].word) == 0)
 			f->states = words[i].states;
@@ -100,7 +101,8 @@ static bool set_id(struct relay_filter *f, const char *id)
 
 /* ---- finding ---- */
 
-struct gathered { const struct call *c; struct relay_entry shown[SHOWN]; struct arena a; struct buf rows; size_t n, shown_n; bool show_all, kept; /* kept: `shown` is filled */ };
+struct gathered { const struct call *c; struct relay_entry shown[SHOWN]; struct arena a; struct buf rows; size_t n, shown_n, missing; bool show_all, kept; /* missing: ids that
+	matched nothing; kept: `shown` is filled */ };
 
 static bool is_shown(const struct gathered *g, const struct relay_entry *e)
 {
@@ -184,15 +186,49 @@ static enum status each_given(struct call *c, each_id *fn, void *arg)
 	return STATUS_OK;
 }
 
+static enum status cannot_read(const struct call *c, const struct why *why) { return say_error(c, STATUS_FAILED, "the queue cannot be read", why->text, "letterlock status"); }
+static enum status no_id(const struct call *c, const char *id) { return say_usage(c, "\"%.40s\" is neither a message (7F3K9Q2D) nor one recipient of it (12.0)", id); }
+
+/* An id of several that matched nothing: the others are gone on with, and the status at the end says that it was not all. */
+static void say_missing(struct gathered *g, const char *id, const char *act)
+{
+	char what[100];
+	(void)snprintf(what, sizeof what, "nothing in the queue matches \"%.40s\"", id);
+	(void)say_error(g->c, STATUS_NOTHING, what, NULL, act);
+	g->missing++;
+}
+
+static enum status in_part(const struct gathered *g, enum status s) { return s == STATUS_OK && g->missing ? STATUS_FAILED : s; }
+
+static void see(void *arg, const struct relay_entry *e) { (void)arg, (void)e; }
+
+/* Is this id in the queue, whatever the filters beside it leave of it? */
+static enum rc is_in_queue(struct ctl *ctl, const char *id, bool *out, struct why *why)
+{
+	struct queue_search s = { .limit = 1 };
+	size_t found = 0;
+	s.f = (struct relay_filter){ .from = STR(""), .to = STR(""), .domain = STR(""), .reason = STR(""), .states = OPEN_STATES };
+	*out = set_id(&s.f, id);
+	TRY(queue_find(ctl, &s, &found, see, NULL, why));
+	*out = found > 0;
+	return RC_OK;
+}
+
 struct looking { struct ctl *ctl; struct queue_search s; struct gathered *g; size_t found; };
 static enum status look_for(void *arg, const char *id)
 {
 	struct looking *l = arg;
 	struct why why = { 0 };
+	size_t before = l->found;
+	bool passed_over = false;
 	if (!set_id(&l->s.f, id))
-		return say_usage(l->g->c, "\"%.40s\" is neither a message (7F3K9Q2D) nor one recipient of it (12.0)", id);
-	return queue_find(l->ctl, &l->s, &l->found, gather_one, l->g, &why) == RC_OK ? STATUS_OK :
-	       say_error(l->g->c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
+		return no_id(l->g->c, id);
+	if (queue_find(l->ctl, &l->s, &l->found, gather_one, l->g, &why) != RC_OK ||
+	    (l->found == before && l->s.filtered && is_in_queue(l->ctl, id, &passed_over, &why) != RC_OK))
+		return cannot_read(l->g->c, &why);
+	if (l->found == before && !passed_over)
+		say_missing(l->g, id, "letterlock queue show ID tells of what has left it, too");
+	return STATUS_OK;
 }
 
 static enum status gather(struct ctl *ctl, struct call *c, struct gathered *g)
@@ -208,7 +244,7 @@ static enum status gather(struct ctl *ctl, struct call *c, struct gathered *g)
 		size_t seen = 0, limit = l.s.limit;
 		l.s.limit = limit < SHOWN ? limit : SHOWN;
 		if (queue_find(ctl, &l.s, &seen, gather_one, g, &why) != RC_OK)
-			return say_error(c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
+			return cannot_read(c, &why);
 		l.s.limit = limit;
 		l.s.f.heads = true;
 		g->n = 0;
@@ -216,7 +252,7 @@ static enum status gather(struct ctl *ctl, struct call *c, struct gathered *g)
 		buf_clear(&g->rows);
 	}
 	if (queue_find(ctl, &l.s, &l.found, gather_one, g, &why) != RC_OK)
-		return say_error(c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
+		return cannot_read(c, &why);
 	return STATUS_OK;
 }
 
@@ -247,7 +283,7 @@ static enum status list_for_scripts(struct ctl *ctl, struct call *c)
 	if (st != STATUS_OK)
 		return st;
 	if (queue_find(ctl, &s, &found, mailq_row, &q, &why) != RC_OK)
-		return say_error(c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
+		return cannot_read(c, &why);
 	mailq_end(&q);
 	return found ? STATUS_OK : STATUS_NOTHING;
 }
@@ -263,7 +299,7 @@ static enum status list(struct ctl *ctl, void *arg)
 		return s;
 	if (g.n && !c->json)
 		print_counts(ctl);
-	return g.n ? STATUS_OK : nothing(c);
+	return g.n ? in_part(&g, STATUS_OK) : nothing(c);
 }
 enum status run_queue_list(struct call *c) { return ctl_verb(c, list); }
 
@@ -280,16 +316,19 @@ static enum status show_id(void *arg, const char *id)
 	struct showing *x = arg;
 	struct queue_search s = { .limit = SIZE_MAX };
 	struct why why = { 0 };
-	static const uint8_t tables[] = { RELAY_STATE_READY | RELAY_STATE_DEFERRED | RELAY_STATE_HELD, RELAY_STATE_DONE };
+	static const uint8_t tables[] = { OPEN_STATES, RELAY_STATE_DONE };
+	size_t before = x->g.n;
 	s.f = (struct relay_filter){ .from = STR(""), .to = STR(""), .domain = STR(""), .reason = STR("") };
 	if (!set_id(&s.f, id))
-		return say_usage(x->g.c, "\"%.40s\" is neither a message (7F3K9Q2D) nor one recipient of it (12.0)", id);
+		return no_id(x->g.c, id);
 	for (size_t i = 0; i < 2; i++) {
 		size_t found = 0;
 		s.f.states = tables[i];
 		if (queue_find(x->ctl, &s, &found, show_one, &x->g, &why) != RC_OK)
-			return say_error(x->g.c, STATUS_FAILED, "the queue cannot be read", why.text, "letterlock status");
+			return cannot_read(x->g.c, &why);
 	}
+	if (x->g.n == before)
+		say_missing(&x->g, id, "letterlock queue list");
 	return STATUS_OK;
 }
 
@@ -298,7 +337,7 @@ static enum status show(struct ctl *ctl, void *arg)
 	struct call *c = arg;
 	struct showing x = { .ctl = ctl, .g = { .c = c } };
 	enum status s = each_given(c, show_id, &x);
-	return s != STATUS_OK ? s : x.g.n ? STATUS_OK : nothing(c);
+	return s != STATUS_OK ? s : x.g.n ? in_part(&x.g, STATUS_OK) : nothing(c);
 }
 enum status run_queue_show(struct call *c) { return ctl_verb(c, show); }
 
@@ -409,7 +448,7 @@ static enum status act(struct ctl *ctl, struct call *c, enum relay_act act_)
 	if (g->n)
 		one_of_each(g);
 	if (s == STATUS_OK)
-		s = g->n ? confirm(ctl, c, act_, g) : nothing(c);
+		s = g->n ? in_part(g, confirm(ctl, c, act_, g)) : nothing(c);
 	buf_done(&g->rows);
 	arena_done(&g->a);
 	mem_free(g);

@@ -439,6 +439,35 @@ def test_the_queue_is_shown_and_steered_by_ids_and_filters(world):
     world.cli("queue", "drop", "--domain", "late.example", "--yes")
 
 
+def test_an_id_that_matches_nothing_is_named_and_the_others_are_done(world):
+    """Also on stdin and with --json; a filter that passes an id over is not a mistake in that id."""
+    fill(world, to="m%d@late.example", letters=4, held=1, mid="MS")
+    a, b, c, d = sorted(rows(world, "--domain", "late.example"), key=lambda r: r["to"])
+    p = world.cli("queue", "drop", a["id"], "NOSUCHID", b["mid"], "999999.0", "--yes", check=False)
+    assert p.returncode == 1 and "2 removed" in p.stdout, p
+    assert 'nothing in the queue matches "NOSUCHID"' in p.stderr and 'nothing in the queue matches "999999.0"' in p.stderr and p.stderr.count("nothing in") == 2, p.stderr
+    assert {r["id"] for r in rows(world, "--domain", "late.example")} == {c["id"], d["id"]}
+    p = world.cli("queue", "hold", "-", "--yes", "--json", input=f"{a['id']}\n{c['id']}\n", check=False)
+    assert p.returncode == 1 and json.loads(p.stdout.splitlines()[-1])["matched"] == 1
+    assert json.loads(p.stderr) == {"status": 3, "error": f'nothing in the queue matches "{a["id"]}"', "do": "letterlock queue show ID tells of what has left it, too"}
+    p = world.cli("queue", "free", c["id"], "NOSUCHID", "--dry-run", check=False)
+    assert p.returncode == 1 and "1 recipient." in p.stdout and "NOSUCHID" in p.stderr
+    for more in (["--to", c["to"]], ["--limit", "1"]):
+        p = world.cli("queue", "hold", c["id"], d["id"], *more, "--yes")
+        assert "1 were so already" in p.stdout and p.stderr == "", p
+    p = world.cli("queue", "hold", c["id"], d["id"], "NOSUCHID", "--to", c["to"], "--yes", check=False)
+    assert p.returncode == 1 and p.stderr.count("nothing in") == 1 and "NOSUCHID" in p.stderr
+    for verb in ("retry", "hold", "free", "bounce", "drop"):
+        p = world.cli("queue", verb, "NOSUCHID", "--yes", check=False)
+        assert p.returncode == 3 and "NOSUCHID" in p.stderr, (verb, p)
+    for verb in ("show", "list"):
+        p = world.cli("queue", verb, c["id"], "NOSUCHID", check=False)
+        assert p.returncode == 1 and c["to"] in p.stdout and "NOSUCHID" in p.stderr, (verb, p)
+    p = world.cli("queue", "drop", c["id"], "12x", "--yes", check=False)
+    assert p.returncode == 2 and len(rows(world, "--domain", "late.example")) == 2  # what is no id is a mistake of the whole line: nothing is done
+    world.cli("queue", "drop", "--domain", "late.example", "--yes")
+
+
 def told_of(server, text):
     """The recipients in each notice about what was returned with these words."""
     return sorted(sorted(f["Final-Recipient"].split("; ")[1] for f in status_fields(n)[1:]) for n in notices(server) if text in n.as_string().replace("\n ", " "))
