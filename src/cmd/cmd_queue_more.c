@@ -130,9 +130,22 @@ static void print_event(const struct call *c, const struct msg_EVENT *m, struct 
 		say("    %s", text_z(a, m->reason));
 }
 
-static enum rc print_events(struct call *c, struct str list, size_t *n, struct why *why)
+static size_t count_runs(struct str list)
 {
 	struct cursor in = cursor_of(list);
+	size_t n = 0;
+	for (; in.in.n && !in.failed; n++)
+		(void)cursor_run(&in, in.in.n);
+	return n;
+}
+
+/* The newest EVENTS_MOST: of one more, which says that there are others, the first is passed over. */
+static enum rc print_events(struct call *c, struct str list, size_t *n, bool *out_cut, struct why *why)
+{
+	struct cursor in = cursor_of(list);
+	*out_cut = count_runs(list) > EVENTS_MOST;
+	if (*out_cut)
+		(void)cursor_run(&in, in.in.n);
 	while (in.in.n && !in.failed) {
 		struct msg_EVENT m;
 		struct arena a;
@@ -178,6 +191,17 @@ static struct str mid_sought(const char *text, char room[ADDRESS_TEXT])
 	return str_of(room, n);
 }
 
+/* With --json on stderr: what is on stdout are events. */
+static void say_cut(const struct call *c)
+{
+	static const char what[] = "only the newest 2,000 events are shown, older ones were left out", act[] = "a shorter --since shows fewer; for others give one message's ID, or the address at its other end";
+	_Static_assert(EVENTS_MOST == 2000, "what is said names the number");
+	if (c->json)
+		(void)say_error(c, STATUS_OK, what, NULL, act);
+	else
+		say("Note: %s; %s.", what, act);
+}
+
 static enum status trace(struct ctl *ctl, void *arg)
 {
 	struct call *c = arg;
@@ -195,18 +219,18 @@ static enum status trace(struct ctl *ctl, void *arg)
 	if (!address && strlen(what) != 8)
 		return say_usage(c, "\"%.60s\" is neither an address nor a message's id (7F3K9Q2D)", what);
 	struct msg_TRACE q = { .address = address ? str_head(sought, 320) : STR(""), .mid = address ? STR("") : sought, .since_ms = since || address ? now - back : 0,
-		.max = EVENTS_MOST };
+		.max = EVENTS_MOST + 1 };
 	if (ctl_ask(ctl, ROLE_LEDGER, MSG_TRACE, &q, &a, &reply, &why) != RC_OK)
 		return say_error(c, STATUS_FAILED, "the history cannot be read", why.text, "letterlock status");
-	enum rc rc = print_events(c, a.events, &n, &why);
+	bool cut;
+	enum rc rc = print_events(c, a.events, &n, &cut, &why);
 	ipc_reply_done(&reply);
-	bool cut = n >= EVENTS_MOST;
 	if (rc == RC_OK)
 		rc = trace_queue(ctl, c, sought, address, &n, &why);
 	if (rc != RC_OK)
 		return say_error(c, STATUS_FAILED, "the history or the queue cannot be read", why.text, "letterlock status");
-	if (cut && !c->json)
-		say("Only the first %d events are shown: give a shorter --since", EVENTS_MOST);
+	if (cut)
+		say_cut(c);
 	if (!n && !c->json)
 		say("Nothing is known of %s%s.", what, since || address ? " within that time" : "");
 	return n ? STATUS_OK : STATUS_NOTHING;

@@ -155,51 +155,81 @@ static enum rc open_row(struct ledger *l, sqlite3_stmt *s, struct buf *plain, st
 	return RC_OK;
 }
 
-struct hearing { const struct ledger_filter *f; bool (*each)(void *arg, const struct ledger_event *e); void *arg; unsigned left; };
-
-/* Each recipient of one row, where the filter lets it pass. False: enough. */
-static bool give(struct hearing *h, struct ledger_event e)
+/* Two addresses may share a hash, and with an address the short id is a filter of ours. */
+static bool is_meant(const struct ledger_filter *f, const struct ledger_event *e)
 {
-	struct cursor more = cursor_of(e.more);
-	const struct ledger_filter *f = h->f;
-	e.more = STR("");
-	do {
-		/* Two addresses may share a hash, and with an address the short id is a filter of ours. */
-		if ((f->address.n && !str_ieq(e.sender, f->address) && !str_ieq(e.recipient, f->address)) || (f->mid.n && !str_eq(e.mid, f->mid)))
-			continue;
-		h->left--;
-		if (!h->each(h->arg, &e) || !h->left)
-			return false;
-	} while (next_of(&more, &e.recipient, &e.account) == RC_OK);
-	return true;
+	return (!f->address.n || str_ieq(e->sender, f->address) || str_ieq(e->recipient, f->address)) && (!f->mid.n || str_eq(e->mid, f->mid));
 }
 
-enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*each)(void *arg, const struct ledger_event *e), void *arg,
-                      struct why *why)
+/* Each row that may be meant, from number `first` on, forward or back, until `row` answers false. */
+struct walk { const struct ledger_filter *f; int64_t first; bool back; bool (*row)(void *arg, int64_t id, struct ledger_event *e); void *arg; };
+static enum rc walk_rows(struct ledger *l, const struct walk *w, struct why *why)
 {
-	sqlite3_stmt *s = sql(l, f->address.n ? SQL_EVENTS_ADDRESS : f->mid.n ? SQL_EVENTS_MID : SQL_EVENTS_ALL);
+	static const enum sql queries[2][3] = { { SQL_EVENTS_ALL, SQL_EVENTS_MID, SQL_EVENTS_ADDRESS }, { SQL_EVENTS_BACK_ALL, SQL_EVENTS_BACK_MID, SQL_EVENTS_BACK_ADDRESS } };
 	struct buf plain AUTO(buf_wipe);
 	int64_t tag = 0;
-	struct hearing h = { f, each, arg, f->max ? f->max : 1000 };
 	buf_init(&plain, LEDGER_TEXT_MAX + 128);
-	TRY(ledger_tag(l, f->address, &tag));
-	sqlite3_bind_int64(s, 1, f->since_ms);
-	if (f->address.n)
+	TRY(ledger_tag(l, w->f->address, &tag));
+	sqlite3_stmt *s = sql(l, queries[w->back][w->f->address.n ? 2 : w->f->mid.n ? 1 : 0]);
+	sqlite3_bind_int64(s, 1, w->f->since_ms);
+	sqlite3_bind_int64(s, 3, w->first);
+	if (w->f->address.n)
 		sqlite3_bind_int64(s, 2, tag);
-	else if (f->mid.n)
-		bind_str(s, 2, f->mid);
+	else if (w->f->mid.n)
+		bind_str(s, 2, w->f->mid);
 	enum rc rc = RC_OK;
 	int step;
 	while ((step = sqlite3_step(s)) == SQLITE_ROW) {
 		struct ledger_event e;
 		rc = open_row(l, s, &plain, &e, why);
-		if (rc != RC_OK || !give(&h, e))
+		if (rc != RC_OK || !w->row(w->arg, sqlite3_column_int64(s, 0), &e))
 			break;
 	}
 	if (rc == RC_OK && step != SQLITE_ROW && step != SQLITE_DONE)
 		rc = sql_fail(l, step, SQL_AT, why);
 	sqlite3_reset(s);
 	return rc;
+}
+
+/* Back from the newest: in which row the `max`th event is, and how many there are from that row on. */
+struct counting { const struct ledger_filter *f; uint64_t max, n; int64_t first; };
+static bool count_row(void *arg, int64_t id, struct ledger_event *e)
+{
+	struct counting *c = arg;
+	struct cursor more = cursor_of(e->more);
+	do
+		c->n += is_meant(c->f, e);
+	while (next_of(&more, &e->recipient, &e->account) == RC_OK);
+	c->first = id;
+	return c->n < c->max;
+}
+
+struct hearing { const struct ledger_filter *f; bool (*each)(void *arg, const struct ledger_event *e); void *arg; uint64_t skip, left; };
+static bool give_row(void *arg, int64_t id, struct ledger_event *e)
+{
+	struct hearing *h = arg;
+	struct cursor more = cursor_of(e->more);
+	(void)id;
+	e->more = STR("");
+	do {
+		if (!is_meant(h->f, e) || (h->skip && h->skip--))
+			continue;
+		h->left--;
+		if (!h->each(h->arg, e) || !h->left)
+			return false;
+	} while (next_of(&more, &e->recipient, &e->account) == RC_OK);
+	return true;
+}
+
+enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*each)(void *arg, const struct ledger_event *e), void *arg,
+                      struct why *why)
+{
+	struct counting c = { .f = f, .max = f->max ? f->max : 1000 };
+	TRY(walk_rows(l, &(struct walk){ .f = f, .first = INT64_MIN, .back = true, .row = count_row, .arg = &c }, why));
+	if (!c.n)
+		return RC_OK;
+	struct hearing h = { f, each, arg, c.n > c.max ? c.n - c.max : 0, c.max };
+	return walk_rows(l, &(struct walk){ .f = f, .first = c.first, .row = give_row, .arg = &h }, why);
 }
 
 /* Can each further recipient of this row be found? */
@@ -233,6 +263,7 @@ enum rc ledger_events_verify(struct ledger *l, struct why *why)
 	struct buf plain AUTO(buf_wipe);
 	buf_init(&plain, LEDGER_TEXT_MAX + 128);
 	sqlite3_bind_int64(s, 1, INT64_MIN);
+	sqlite3_bind_int64(s, 3, INT64_MIN);
 	enum rc rc = RC_OK;
 	int step = SQLITE_DONE;
 	while (rc == RC_OK && (step = sqlite3_step(s)) == SQLITE_ROW) {

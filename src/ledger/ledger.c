@@ -51,7 +51,10 @@ static const char schema_3[] =
 	"PRAGMA user_version=3;"
 	"COMMIT;";
 
-#define EVENT_COLUMNS "SELECT id,at_ms,kind,mid,size,account,sender,recipient,batch,place,sealed FROM event WHERE at_ms>=?1 "
+#define EVENT_COLUMNS "SELECT id,at_ms,kind,mid,size,account,sender,recipient,batch,place,sealed FROM event WHERE at_ms>=?1 AND id>=?3 "
+/* The numbers first: SQLite would sort whole rows otherwise, with what is sealed in them. */
+#define EVENTS_ADDRESS EVENT_COLUMNS "AND id IN (SELECT id FROM event WHERE sender=?2 UNION ALL SELECT id FROM event WHERE recipient=?2" \
+	" UNION ALL SELECT event FROM event_more WHERE recipient=?2) ORDER BY id"
 #define DAY_COLUMNS "SELECT id,day,domain,batch,place,sealed,upto,target,since_ms,done,(SELECT coalesce(max(o.id),0) FROM observation o WHERE o.day=d.day" \
 	" AND o.domain=d.domain) FROM report_day d WHERE day>=?1 AND day<?2 AND (?3=0 OR domain=?3) AND id>?4 "
 #define EXPIRE(table, column) "DELETE FROM " table " WHERE id IN (SELECT id FROM " table " WHERE " column "<?1 LIMIT ?2)"
@@ -66,7 +69,10 @@ static const char *const text[SQL_COUNT] = {
 	[SQL_EVENT_MORE_HAS] = "SELECT 1 FROM event_more WHERE recipient=?1 AND event=?2",
 	[SQL_EVENTS_ALL] = EVENT_COLUMNS "ORDER BY id",
 	[SQL_EVENTS_MID] = EVENT_COLUMNS "AND mid=?2 ORDER BY id",
-	[SQL_EVENTS_ADDRESS] = EVENT_COLUMNS "AND (sender=?2 OR recipient=?2 OR id IN (SELECT event FROM event_more WHERE recipient=?2)) ORDER BY id",
+	[SQL_EVENTS_ADDRESS] = EVENTS_ADDRESS,
+	[SQL_EVENTS_BACK_ALL] = EVENT_COLUMNS "ORDER BY id DESC",
+	[SQL_EVENTS_BACK_MID] = EVENT_COLUMNS "AND mid=?2 ORDER BY id DESC",
+	[SQL_EVENTS_BACK_ADDRESS] = EVENTS_ADDRESS " DESC",
 	[SQL_AUDIT_ADD] = "INSERT INTO audit(number,at_ms,batch,place,sealed,hash) VALUES(?1,?2,?3,?4,?5,?6)",
 	[SQL_AUDIT_FROM] = "SELECT number,at_ms,batch,place,sealed,hash FROM audit WHERE number>=?1 ORDER BY number",
 	[SQL_AUDIT_LAST] = "SELECT number,hash FROM audit ORDER BY number DESC LIMIT 1",

@@ -24,9 +24,9 @@ struct ledger_event {              /* one message, and a recipient of it */
 };
 enum { LEDGER_TEXT_MAX = 32 * 1024 }; /* all texts of one event or audit entry together: RC_LIMIT past it */
 MUST_USE enum rc ledger_event(struct ledger *l, const struct ledger_event *e, struct why *why);
-/* Events in order of writing, also those not yet flushed, each recipient as an event of its own. Empty address and mid: any. Address: sender or recipient, in any case of letters. `each` answers
+/* The newest f->max events in order of writing, also those not yet flushed, each recipient as an event of its own. Empty address and mid: any. Address: sender or recipient, in any case of letters. `each` answers
  * false to stop; its event lives during the call. RC_DAMAGED: an event does not open. */
-struct ledger_filter { struct str address, mid; int64_t since_ms; unsigned max; /* 0 = 1,000 */ };
+struct ledger_filter { struct str address, mid; int64_t since_ms; unsigned max; /* the newest; 0 = 1,000 */ };
 MUST_USE enum rc ledger_events(struct ledger *l, const struct ledger_filter *f, bool (*each)(void *arg, const struct ledger_event *e), void *arg,
                                struct why *why);
 

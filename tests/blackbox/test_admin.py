@@ -269,3 +269,31 @@ def test_the_history_of_a_busy_address_is_shown(server):
             c.sendmail(long, "bob@demo.test", f"Subject: {i}\r\n\r\nx\r\n")
     wait_for(lambda: len(server.cli("trace", long, "--json", check=False).stdout.splitlines()) == 400)
     assert "delivered" in server.cli("trace", long).stdout
+
+
+def test_of_a_long_history_the_newest_is_shown_and_the_rest_is_said_to_be_left_out(server):
+    sender = "prolific@busy.example"
+
+    def post(first, count, to):
+        with smtplib.SMTP("localhost", server.smtp, local_hostname="client.example") as c:
+            for i in range(first, first + count):
+                c.sendmail(sender, to, f"Subject: {i}\r\n\r\nx\r\n")
+
+    def lines():
+        p = server.cli("trace", sender, "--json", check=False)
+        return [json.loads(line) for line in p.stdout.splitlines()], p.stderr
+
+    def all_in():
+        found, said = lines()
+        return len(found) == 2000 and (found, said)
+
+    post(0, 50, [f"u{i}@demo.test" for i in range(1, 41)])
+    before, said = wait_for(all_in)
+    assert said == "" and "older" not in server.cli("trace", sender).stdout
+    post(50, 1, ["bob@demo.test"])
+    after, said = wait_for(lambda: (lambda f: f[0][-1]["to"] == "bob@demo.test" and f)(lines()))
+    assert after[:-1] == before[1:]
+    note = json.loads(said)
+    assert note["status"] == 0 and "newest 2,000" in note["error"] and "older ones were left out" in note["error"] and "--since" in note["do"]
+    text = server.cli("trace", sender).stdout
+    assert "only the newest 2,000 events are shown, older ones were left out; a shorter --since" in text and "bob@demo.test" in text

@@ -156,6 +156,37 @@ static void recipients_who_share_an_event_are_each_found(void **state)
 	ledger_close(&l);
 }
 
+static void of_many_events_the_newest_are_given_in_order_of_writing(void **state)
+{
+	struct ledger *l = open_it(*state);
+	struct why why = { 0 };
+	struct buf more AUTO(buf_done);
+	static const struct { struct ledger_filter f; const char *want; } cases[] = {
+		{ { .max = 2 }, "faythe@our.example 44;dave@our.example 3;" },
+		{ { .max = 4 }, "dave@our.example 2;eve@our.example 43;faythe@our.example 44;dave@our.example 3;" },
+		{ { .max = 5 }, "dave@our.example 1;dave@our.example 2;eve@our.example 43;faythe@our.example 44;dave@our.example 3;" },
+		{ { .address = STR_INIT("eve@our.example"), .max = 1 }, "eve@our.example 43;" },
+		{ { .address = STR_INIT("carol@sender.example"), .max = 3 }, "eve@our.example 43;faythe@our.example 44;dave@our.example 3;" },
+		{ { .mid = STR_INIT("7F3K9Q2D"), .max = 1 }, "dave@our.example 3;" },
+		{ { .since_ms = 3, .max = 3 }, "dave@our.example 3;" },
+	};
+	buf_init(&more, 4096);
+	put_more(&more, STR("eve@our.example"), 43);
+	put_more(&more, STR("faythe@our.example"), 44);
+	for (int64_t at = 1; at <= 3; at++) {
+		struct ledger_event e = sample(at);
+		e.account = (uint64_t)at;
+		e.more = at == 2 ? buf_str(&more) : STR("");
+		assert_int_equal(ledger_event(l, &e, &why), RC_OK);
+	}
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct heard h = { 0 };
+		assert_int_equal(ledger_events(l, &cases[i].f, hear, &h, &why), RC_OK);
+		assert_string_equal(h.text, cases[i].want);
+	}
+	ledger_close(&l);
+}
+
 static void an_event_whose_recipients_are_cut_short_is_refused_whole(void **state)
 {
 	struct ledger *l = open_it(*state);
@@ -482,6 +513,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, make_place, drop_place)
 		T(events_are_found_by_address_short_id_and_time),
 		T(recipients_who_share_an_event_are_each_found),
+		T(of_many_events_the_newest_are_given_in_order_of_writing),
 		T(an_event_whose_recipients_are_cut_short_is_refused_whole),
 		T(a_recipients_lost_line_is_damage),
 		T(an_event_from_before_there_were_further_recipients_is_read),
