@@ -1,6 +1,8 @@
 #include "cmd/address.h"
 
 #include "base/codec.h"
+#include "os/net.h"
+#include "role/config_names.h"
 #include <idn2.h>
 #include <stdio.h>
 
@@ -41,6 +43,29 @@ enum rc domain_clean(const char *text, char *out, size_t size, struct why *why)
 		*p = ascii_lower(*p);
 	if (n < 0 || (size_t)n >= size || !is_domain(str_z(out)))
 		FAIL(why, RC_SYNTAX, "\"%.100s\" is not a domain; it should look like example.org", text);
+	return RC_OK;
+}
+
+/* "192.0.2.1", "2001:db8::1", and in brackets as RFC 5321 4.1.3 has them: "[192.0.2.1]", "[IPv6:2001:db8::1]". */
+static bool is_ip(struct str s)
+{
+	char text[64];
+	uint8_t unused[16];
+	if (str_starts(s, STR("[")) && str_ends(s, STR("]")))
+		s = str_head(str_skip(s, 1), s.n - 2);
+	if (str_istarts(s, STR("IPv6:")))
+		s = str_skip(s, 5);
+	(void)snprintf(text, sizeof text, "%.*s", PSTR(s));
+	return s.n < sizeof text && net_addr16(text, unused);
+}
+
+enum rc domain_clean_ours(const char *text, char *out, size_t size, struct why *why)
+{
+	if (is_ip(str_z(text)))
+		FAIL(why, RC_SYNTAX, "\"%.100s\" is an IP address, not a domain; it should look like example.org", text);
+	TRY(domain_clean(text, out, size, why));
+	if (name_ends_with_number(str_z(out)))
+		FAIL(why, RC_SYNTAX, "\"%.100s\" is not a domain, for it ends with a number; it should look like example.org", text);
 	return RC_OK;
 }
 

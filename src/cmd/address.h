@@ -10,3 +10,5 @@ MUST_USE enum rc address_clean_tagged(const char *text, char *out, size_t size, 
 /* One that is looked for in the queue and the history, which keep envelopes: its domain as A-labels, also of "@domain"; all else as it was typed. In `out`, or `text` itself. */
 struct str address_sought(const char *text, char *out, size_t size);
 MUST_USE enum rc domain_clean(const char *text, char *out, size_t size, struct why *why);
+/* The same for one that is to be ours: no IP address, bare or as a literal, and nothing else whose last part is a number. */
+MUST_USE enum rc domain_clean_ours(const char *text, char *out, size_t size, struct why *why);

@@ -21,7 +21,7 @@ static enum status clean(struct call *c, struct arena *a, struct str *out)
 {
 	char domain[256];
 	struct why why = { 0 };
-	if (domain_clean(c->args[0], domain, sizeof domain, &why) != RC_OK)
+	if (domain_clean_ours(c->args[0], domain, sizeof domain, &why) != RC_OK)
 		return say_usage(c, "%s", why.text);
 	*out = arena_str(a, str_z(domain));
 	return STATUS_OK;

@@ -26,7 +26,7 @@ static enum status add(struct ctl *ctl, void *arg)
 	struct call *c = arg;
 	struct why why = { 0 };
 	char domain[256];
-	if (domain_clean(c->args[0], domain, sizeof domain, &why) != RC_OK)
+	if (domain_clean_ours(c->args[0], domain, sizeof domain, &why) != RC_OK)
 		return say_usage(c, "%s", why.text);
 	enum rc rc = ctl_ask(ctl, ROLE_STORE, MSG_DOMAIN_ADD, &(struct msg_DOMAIN_ADD){ .domain = str_z(domain) }, NULL, NULL, &why);
 	if (rc != RC_OK)

@@ -4,11 +4,19 @@
 
 enum { WORDS_MAX = 64 };
 
+bool name_ends_with_number(struct str name)
+{
+	size_t digits = 0;
+	while (digits < name.n && ascii_digit(name.p[name.n - 1 - digits]))
+		digits++;
+	return digits > 0 && (digits == name.n || name.p[name.n - 1 - digits] == '.');
+}
+
 static bool is_name(struct str s)
 {
 	if (s.n > 1 && str_ends(s, STR(".")))
 		s = str_head(s, s.n - 1);
-	return mail_domain_ok(s, true);
+	return mail_domain_ok(s, true) && !name_ends_with_number(s);
 }
 
 static bool is_zone(struct str s) { return str_eq(s, STR(".")) || is_name(s); }

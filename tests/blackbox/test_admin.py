@@ -82,6 +82,16 @@ def test_domains_come_and_go(server):
     wait_for(lambda: refused(server, "x@new.example")[1].startswith(b"5.7.1"))
 
 
+def test_an_ip_address_is_no_domain(server):
+    for text in ("1.2.3.4", "[1.2.3.4]", "2001:db8::1", "[IPv6:2001:db8::1]"):
+        for words in (["domain", "add", text], ["dns", "show", text]):
+            p = server.cli(*words, check=False)
+            assert p.returncode == 2 and f'"{text}" is an IP address, not a domain' in p.stderr, p
+        assert text not in server.cli("domain", "list").stdout
+    p = server.cli("domain", "remove", "1.2.3.4", "--yes", check=False)  # one that an older version took
+    assert p.returncode == 3 and "that domain is not ours" in p.stderr, p
+
+
 def test_quota_is_said_at_smtp_time(server):
     a = "full@demo.test"
     server.cli("account", "add", a, "--quota", "20KiB", input="pw pw pw\n")

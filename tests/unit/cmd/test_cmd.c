@@ -129,6 +129,29 @@ static void addresses_become_what_the_directory_keeps(void **state)
 	}
 }
 
+static void an_address_of_a_machine_is_no_domain_of_ours(void **state)
+{
+	static const char ip[] = "is an IP address, not a domain; it should look like example.org";
+	static const char number[] = "is not a domain, for it ends with a number; it should look like example.org";
+	static const char other[] = "is not a domain; it should look like example.org";
+	static const struct { const char *in, *wrong; } cases[] = {
+		{ "1.2.3.4", ip }, { "[1.2.3.4]", ip }, { "2001:db8::1", ip }, { "[2001:db8::1]", ip }, { "[IPv6:2001:db8::1]", ip }, { "::ffff:192.0.2.1", ip },
+		{ "1.2.3", number }, { "300.2.3.4", number }, { "example.123", number }, { "1.2.3.4.", other }, { "[example.org]", other },
+		{ "1.2.3.example", NULL }, { "example.x1", NULL }, { "b\xc3\xbc" "cher.example", NULL },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char out[256], want[200];
+		struct why why = { 0 };
+		assert_int_equal(domain_clean_ours(cases[i].in, out, sizeof out, &why), cases[i].wrong ? RC_SYNTAX : RC_OK);
+		if (cases[i].wrong) {
+			(void)snprintf(want, sizeof want, "\"%s\" %s", cases[i].in, cases[i].wrong);
+			assert_string_equal(why.text, want);
+		}
+	}
+	char out[256];
+	assert_int_equal(domain_clean("1.2.3.4", out, sizeof out, NULL), RC_OK); /* where mail goes, and what is to be removed */
+}
+
 static void what_is_looked_for_is_looked_for_by_its_a_labels(void **state)
 {
 	static const struct { const char *in, *out; } cases[] = {
@@ -235,6 +258,7 @@ int main(void)
 		cmocka_unit_test(comments_do_not_move_the_line_numbers),
 		cmocka_unit_test(the_nearest_word_is_near_or_none),
 		cmocka_unit_test(addresses_become_what_the_directory_keeps),
+		cmocka_unit_test(an_address_of_a_machine_is_no_domain_of_ours),
 		cmocka_unit_test(wrong_words_are_usage_errors_that_help),
 		cmocka_unit_test(every_verb_has_help_with_two_examples),
 		cmocka_unit_test(a_server_that_is_not_there_is_said_with_what_works_without),
