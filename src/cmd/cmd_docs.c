@@ -98,6 +98,7 @@ static void configuration(void)
 	say("Made by `make docs` from the table in src/role/config.def. One file, `/etc/letterlock/letterlock.conf`, in libconfuse's syntax; machine facts only.");
 	say("`config_version = 1` stands first. Sizes and times need units (KiB MiB GiB; ms s min h d). An unknown key is an error with line, column and");
 	say("nearest name; while a new version is wrong, the old one stays in force. Inside double quotes `${NAME}` is an environment variable.");
+	say("One that is not set is an error; `${NAME:-VALUE}` has a value for that case. Commands read the file too, with the environment of whoever calls them.");
 	for (size_t i = 0; i < config_row_n; i++) {
 		if (!is_first_of_section(i))
 			continue;

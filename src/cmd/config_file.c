@@ -6,6 +6,7 @@
 #include <confuse.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 
 enum { SECTIONS_MAX = 32, KEYS_MAX = 48, WORD_MAX = 64 };
 
@@ -302,6 +303,62 @@ static int blank_comments(char *p, size_t n)
 	return open;
 }
 
+/* ---- the environment ---- */
+
+/* The inside of the next "${NAME}" or "${NAME:-default}" from *at on, which then is behind it. As libconfuse's lexer: inside double quotes anywhere but behind a
+ * backslash, inside single quotes nowhere, elsewhere as a word of its own; it ends at the first brace that closes. *quote is the one that is open. */
+static bool next_reference(struct str text, size_t *at, char *quote, struct str *out_inside)
+{
+	for (; *at < text.n; ++*at) {
+		char c = text.p[*at];
+		bool word = *quote == '"' || (!*quote && (*at == 0 || strchr(" #\"'\t\n\r={}()+,*", text.p[*at - 1])));
+		if (word && str_starts(str_skip(text, *at), STR("${"))) {
+			struct str inside = str_skip(text, *at + 2);
+			*out_inside = str_head(inside, str_find(inside, '}'));
+			*at += out_inside->n + 3;
+			return out_inside->n < inside.n; /* no brace closes: none is left for any other either */
+		}
+		if (*quote && c == '\\')
+			++*at;
+		else if (*quote ? c == *quote : c == '"' || c == '\'')
+			*quote = *quote ? 0 : c;
+	}
+	return false;
+}
+
+/* A variable that is not set would be an empty one to libconfuse, where no default follows the name. A colon without a hyphen is part of the name. */
+static enum rc is_set(struct str inside, bool *out)
+{
+	AUTO(buf_done) struct buf z = { .max = CONFIG_FILE_MAX + 1 };
+	*out = str_starts(str_skip(inside, str_find(inside, ':')), STR(":-"));
+	buf_add(&z, inside);
+	buf_byte(&z, 0);
+	if (z.failed)
+		return RC_NOMEM;
+	*out = *out || getenv(z.p);
+	return RC_OK;
+}
+
+static enum rc check_environment(const struct load *l)
+{
+	struct str inside;
+	char quote = 0;
+	size_t at = 0;
+	while (next_reference(l->text, &at, &quote, &inside)) {
+		bool set;
+		if (is_set(inside, &set) != RC_OK)
+			FAIL(l->why, RC_NOMEM, "no memory for the configuration");
+		if (set)
+			continue;
+		struct str name = str_head(inside, 60), before = str_head(l->text, (size_t)(inside.p - 2 - l->text.p));
+		unsigned line = 1;
+		for (size_t n; (n = str_find(before, '\n')) < before.n; line++)
+			before = str_skip(before, n + 1);
+		FAIL(l->why, RC_SYNTAX, "%s:%u:%zu: the environment variable \"%.*s\" is not set; a default is written ${NAME:-VALUE}", l->name, line, before.n + 1, PSTR(name));
+	}
+	return RC_OK;
+}
+
 static unsigned lines_of(struct str text)
 {
 	unsigned n = 1;
@@ -386,7 +443,9 @@ enum rc config_text_load(const char *name, struct str text, struct config *out, 
 	struct load l = { .name = name, .text = { copy.p, text.n }, .config = out, .lines = lines ? lines : &unused, .why = why ? why : &local };
 	*l.lines = (struct config_lines){ 0 };
 	config_init(out);
-	enum rc rc = parse(&l);
+	enum rc rc = check_environment(&l);
+	if (rc == RC_OK)
+		rc = parse(&l);
 	if (rc == RC_OK && open > 0)
 		rc = why_fail(why, RC_SYNTAX, 0, __FILE__, "%s:%u:1: the file ends inside a section: a } is missing", name, lines_of(text));
 	if (rc != RC_OK)

@@ -2,7 +2,7 @@
 #include "role/config.h"
 
 /* The configuration file: libconfuse's syntax, read strictly against role/config.def. An unknown or repeated key, a missing unit, a value
- * out of range, `config_version = 1` missing or not first: an error with line, column and, for a name, the nearest one. */
+ * out of range, `config_version = 1` missing or not first, an environment variable without value or default: an error with line, column and, for a name, the nearest one. */
 enum { CONFIG_ROWS_MAX = 192, CONFIG_FILE_MAX = 1 << 20 };
 struct config_lines {
 	unsigned row[CONFIG_ROWS_MAX];          /* line of config_rows[i], 0 = default */

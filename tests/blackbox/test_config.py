@@ -50,6 +50,25 @@ def test_check_looks_at_the_files_too(copy, spoil, words):
     assert p.returncode == 4 and f"{before}{shown}:{reason}" in p.stderr and "do:" in p.stderr, p.stderr
 
 
+def test_a_variable_that_is_not_set_is_named_by_check_and_at_the_start(copy, monkeypatch):
+    conf = copy / "l.conf"
+    text = conf.read_text().replace('hostname = "mail.demo.test"', 'hostname = "${LETTERLOCK_TEST_NAME}"')
+    line = 1 + [i for i, one in enumerate(text.splitlines()) if "LETTERLOCK_TEST_NAME" in one][0]
+    conf.write_text(text)
+    monkeypatch.delenv("LETTERLOCK_TEST_NAME", raising=False)
+    words = f'{conf}:{line}:'[-60:], 'the environment variable "LETTERLOCK_TEST_NAME" is not set'
+    p = check(conf)
+    assert p.returncode == 4 and all(w in p.stderr for w in words), p.stderr
+    p = subprocess.run([PROGRAM, "serve", "--config", str(conf)], capture_output=True, text=True, timeout=30)
+    assert p.returncode and all(w in p.stderr for w in words), p.stderr
+    monkeypatch.setenv("LETTERLOCK_TEST_NAME", "mail.other.test")
+    assert check(conf).returncode == 0
+    assert "mail.other.test" in subprocess.run([PROGRAM, "config", "show", "--config", str(conf)], capture_output=True, text=True, check=True).stdout
+    monkeypatch.delenv("LETTERLOCK_TEST_NAME")
+    conf.write_text(text.replace("${LETTERLOCK_TEST_NAME}", "${LETTERLOCK_TEST_NAME:-mail.demo.test}"))
+    assert check(conf).returncode == 0
+
+
 def test_a_reload_names_the_section_whose_certificate_is_wrong(fresh):
     s = fresh()
     (s.state / "cert.key").write_text("no key")

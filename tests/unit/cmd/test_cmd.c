@@ -67,6 +67,46 @@ static void a_wrong_file_is_refused_with_line_column_and_neighbour(void **state)
 	}
 }
 
+/* Each line after HEAD is the fourth one. */
+static void a_variable_that_is_not_set_is_an_error_unless_it_has_a_default(void **state)
+{
+	static const struct { const char *text, *hostname, *error; } cases[] = {
+		{ "relay { hostname = \"mx.${LL_TEST_NOT_SET}\" }\n", NULL, "x.conf:4:24: the environment variable \"LL_TEST_NOT_SET\" is not set; a default is written ${NAME:-VALUE}" },
+		{ "relay {\n  hostname = ${LL_TEST_NOT_SET}\n}\n", NULL, "x.conf:5:14: the environment variable \"LL_TEST_NOT_SET\" is not set" },
+		{ "relay { hostname = \"${LL_TEST_SET}${LL_TEST_NOT_SET}\" }\n", NULL, "x.conf:4:35: the environment variable \"LL_TEST_NOT_SET\" is not set" },
+		{ "relay { hostname = \"${LL_TEST_NOT_SET:x}\" }\n", NULL, "x.conf:4:21: the environment variable \"LL_TEST_NOT_SET:x\" is not set" },
+		{ "relay { hostname = \"${}\" }\n", NULL, "x.conf:4:21: the environment variable \"\" is not set" },
+		{ "relay { hostname = 'it''s' hostname = \"\\\"${LL_TEST_NOT_SET}\" }\n", NULL, "x.conf:4:42: the environment variable \"LL_TEST_NOT_SET\" is not set" },
+		{ "relay { hostname = \"${LL_TEST_SET}\" }\n", "mx.set.example", NULL },
+		{ "relay { hostname = ${LL_TEST_SET} }\n", "mx.set.example", NULL },
+		{ "relay { hostname = \"${LL_TEST_NOT_SET:-mx.default.example}\" }\n", "mx.default.example", NULL },
+		{ "relay { hostname = ${LL_TEST_NOT_SET:-mx.default.example} }\n", "mx.default.example", NULL },
+		{ "relay { hostname = \"${LL_TEST_EMPTY}\" }\n", "", NULL },
+		{ "# ${LL_TEST_NOT_SET}\n/* \"${LL_TEST_NOT_SET}\" */ relay { hostname = mx.plain.example }\n", "mx.plain.example", NULL },
+		{ "reports { org_name = '${LL_TEST_NOT_SET}' }\n", "", NULL },
+		{ "reports { org_name = \"\\${LL_TEST_NOT_SET}\" }\n", "", NULL },
+		{ "reports { org_name = \"a ${ b\" org_name = \"${\" }\n", NULL, "x.conf:4:25: the environment variable \" b\"" }, /* up to the first brace, as libconfuse has it */
+		{ "relay { hostname = \"${LL_TEST_NOT_SET\n", NULL, "x.conf" },
+	};
+	assert_int_equal(setenv("LL_TEST_SET", "mx.set.example", 1) | setenv("LL_TEST_EMPTY", "", 1) | unsetenv("LL_TEST_NOT_SET"), 0);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char text[500];
+		struct config c;
+		struct why why = { 0 };
+		snprintf(text, sizeof text, HEAD "%s", cases[i].text);
+		enum rc rc = config_text_load("x.conf", str_z(text), &c, NULL, &why);
+		if ((rc == RC_OK) != !cases[i].error || (cases[i].error && !strstr(why.text, cases[i].error)))
+			print_error("case %zu: %s\n", i, why.text);
+		assert_int_equal(rc, cases[i].error ? RC_SYNTAX : RC_OK);
+		if (cases[i].error) {
+			assert_non_null(strstr(why.text, cases[i].error));
+			continue;
+		}
+		assert_true(str_eq(c.relay_hostname, str_z(cases[i].hostname)));
+		config_done(&c);
+	}
+}
+
 static void a_file_that_is_no_text_or_too_large_is_refused(void **state)
 {
 	static char big[CONFIG_FILE_MAX + 1];
@@ -254,6 +294,7 @@ int main(void)
 		cmocka_unit_test(what_is_looked_for_is_looked_for_by_its_a_labels),
 		cmocka_unit_test(a_right_file_is_taken_with_its_lines),
 		cmocka_unit_test(a_wrong_file_is_refused_with_line_column_and_neighbour),
+		cmocka_unit_test(a_variable_that_is_not_set_is_an_error_unless_it_has_a_default),
 		cmocka_unit_test(a_file_that_is_no_text_or_too_large_is_refused),
 		cmocka_unit_test(comments_do_not_move_the_line_numbers),
 		cmocka_unit_test(the_nearest_word_is_near_or_none),
