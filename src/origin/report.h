@@ -36,13 +36,17 @@ struct report_tls {
 struct report_failure { struct str domain, source_ip, mail_from, auth_failure, dkim_domain, dkim_selector, spf_dns, delivery, original_headers; int64_t at_s; uint64_t incidents;
 	struct str alignment; };     /* RFC 9991 Identity-Alignment: "none", "dkim", "spf", "dkim, spf"; of original_headers at most 64 KiB are kept */
 enum report_kind { REPORT_UNKNOWN, REPORT_DMARC, REPORT_FAILURE, REPORT_TLS };
+enum { REPORT_FILES_MAX = 16 };  /* reports of one archive */
 struct report {
 	enum report_kind kind;
+	struct report *next;         /* another one of the same archive: those that can be read, then, as REPORT_UNKNOWN, those that cannot. NULL: no more */
+	struct str wrong;            /* of such a one: why it cannot be read */
 	struct report_aggregate dmarc;
 	struct report_tls tls;
 	struct report_failure failure;
 };
-/* A mail, or a bare file (xml, json, gz, zip), as received. Finds the report in it, unpacks and reads it. RC_NOTFOUND: no report in it; RC_SYNTAX: malformed
+/* A mail, or a bare file (xml, json, gz, zip), as received. Finds the report in it, unpacks and reads it; an archive may hold
+ * several, which hang on the first that can be read. RC_NOTFOUND: no report in it; RC_SYNTAX: malformed
  * beyond repair, numbers or dates that cannot be true included; RC_LIMIT: a bomb (more than 64 MiB unpacked, ratio, entries, an archive within an
  * archive), a DTD or entities, more rows than fit. Results in `a`, whose ceiling bounds rows. */
 MUST_USE enum rc report_read(struct str bytes, struct arena *a, struct report *out, struct why *why);

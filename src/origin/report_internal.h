@@ -3,7 +3,7 @@
 
 /* What the files of reports share. Not for others. */
 enum {
-	REPORT_UNPACKED_MAX = 64 << 20,  /* of one archive or gzip file */
+	REPORT_UNPACKED_MAX = 64 << 20,  /* of one archive or gzip file, all files together */
 	REPORT_RATIO_MAX = 300,          /* unpacked to packed, past the first MiB */
 	REPORT_JSON_MAX = 8 << 20,
 	REPORT_TEXT_MAX = 4096,          /* one value of a report */
@@ -15,8 +15,9 @@ enum packing { PACKING_NONE, PACKING_GZIP, PACKING_ZIP, PACKING_XML, PACKING_JSO
 enum packing packing_of(struct str bytes);
 /* RFC 1952; what follows the last member is passed over, for some senders add a line end. RC_SYNTAX, RC_LIMIT, RC_NOMEM. */
 MUST_USE enum rc gunzip(struct str in, struct buf *out, struct why *why);
-/* The one file of a zip archive: stored or deflated, not encrypted, no zip64, its CRC right. */
-MUST_USE enum rc unzip_one(struct str in, struct buf *out, struct why *why);
+/* The reports of a zip archive: each file that is named as one, or the only file, whatever its name. Stored or deflated, not encrypted, no zip64, no octet in two of
+ * them, their CRCs right: all or nothing, into the empty `out`, where out_file[0 .. *out_n - 1] lie. */
+MUST_USE enum rc unzip_reports(struct str in, struct buf *out, struct str out_file[REPORT_FILES_MAX], size_t *out_n, struct why *why);
 /* Raw deflate or gzip (`gzip`); answers in *out_used how much of `in` it took. */
 MUST_USE enum rc inflate_bounded(struct str in, bool gzip, struct buf *out, size_t *out_used, struct why *why);
 

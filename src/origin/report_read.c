@@ -23,13 +23,62 @@ static enum rc read_plain(struct str bytes, struct arena *a, struct report *out,
 	FAIL(why, RC_NOTFOUND, "neither XML nor JSON");
 }
 
+/* The files of one archive, in their order: the reports, then what should be one and cannot be read. */
+struct chain { struct report *good, **good_end, *bad, **bad_end; enum rc rc; struct why why; /* rc, why: the first complaint */ };
+static enum rc chain_add(struct chain *c, struct str bytes, struct arena *a, struct why *why)
+{
+	struct report *r = arena_new(a, sizeof *r);
+	struct why w = { 0 };
+	if (!r)
+		FAIL(why, RC_NOMEM, "no memory for a report");
+	enum rc rc = read_plain(bytes, a, r, &w);
+	if (rc == RC_OK) {
+		*c->good_end = r;
+		c->good_end = &r->next;
+		return RC_OK;
+	}
+	if (a->full || rc == RC_NOMEM)
+		return why_fail(why, rc, 0, __FILE__, "%s", w.text);
+	if (rc == RC_NOTFOUND)
+		return RC_OK;
+	*r = (struct report){ .kind = REPORT_UNKNOWN, .wrong = arena_str(a, str_z(w.text)) };
+	if (a->full)
+		FAIL(why, RC_NOMEM, "no memory for a report");
+	*c->bad_end = r;
+	c->bad_end = &r->next;
+	if (c->rc == RC_NOTFOUND) {
+		c->rc = rc;
+		c->why = w;
+	}
+	return RC_OK;
+}
+
+static enum rc read_zip(struct str bytes, struct buf *plain, struct arena *a, struct report *out, struct why *why)
+{
+	struct str file[REPORT_FILES_MAX];
+	size_t n;
+	TRY(unzip_reports(bytes, plain, file, &n, why));
+	if (n == 1)
+		return read_plain(file[0], a, out, why);
+	struct chain c = { .good_end = &c.good, .bad_end = &c.bad, .rc = RC_NOTFOUND };
+	for (size_t i = 0; i < n; i++)
+		TRY(chain_add(&c, file[i], a, why));
+	if (!c.good)
+		return why_fail(why, c.rc, 0, __FILE__, "%s", c.rc == RC_NOTFOUND ? "neither XML nor JSON" : c.why.text);
+	*c.good_end = c.bad;
+	*out = *c.good;
+	return RC_OK;
+}
+
 static enum rc read_file(struct str bytes, struct arena *a, struct report *out, struct why *why)
 {
 	AUTO(buf_done) struct buf plain = { .max = REPORT_UNPACKED_MAX + (1 << 17) };
 	enum packing p = packing_of(bytes);
-	if (p != PACKING_GZIP && p != PACKING_ZIP)
+	if (p == PACKING_ZIP)
+		return read_zip(bytes, &plain, a, out, why);
+	if (p != PACKING_GZIP)
 		return read_plain(bytes, a, out, why);
-	TRY(p == PACKING_GZIP ? gunzip(bytes, &plain, why) : unzip_one(bytes, &plain, why));
+	TRY(gunzip(bytes, &plain, why));
 	return read_plain(buf_str(&plain), a, out, why);
 }
 

@@ -3,7 +3,7 @@
 
 #include <zlib.h>
 
-enum { MEMBERS_MAX = 8, ENTRIES_MAX = 16, CHUNK = 65536, RATIO_FREE = 1 << 20 };
+enum { MEMBERS_MAX = 8, ENTRIES_MAX = REPORT_FILES_MAX, CHUNK = 65536, RATIO_FREE = 1 << 20 };
 
 enum packing packing_of(struct str b)
 {
@@ -112,8 +112,8 @@ static bool is_furniture(const struct entry *e)
 
 static bool is_named_as_report(const struct entry *e) { return str_iends(e->name, STR(".xml")) || str_iends(e->name, STR(".json")); }
 
-/* The only file, or the only one with a report's name: others may lie beside it. Which of two reports would be lost is not for us to say. */
-static enum rc choose(struct str in, struct entry *out, struct why *why)
+/* Those with a report's name, or the only file: others may lie beside reports. Which of several without such a name is one is not for us to say. */
+static enum rc choose(struct str in, struct entry out[ENTRIES_MAX], size_t *out_n, struct why *why)
 {
 	size_t end, found = 0, named = 0;
 	struct entry e;
@@ -129,12 +129,13 @@ static enum rc choose(struct str in, struct entry *out, struct why *why)
 			continue;
 		bool report = is_named_as_report(&e);
 		if (report || named == 0)
-			*out = e;
+			out[named] = e;
 		named += report;
 		found++;
 	}
-	if (found != 1 && named != 1)
+	if (found != 1 && named == 0)
 		FAIL(why, found ? RC_LIMIT : RC_NOTFOUND, "the zip archive has %zu files where a report is one", found);
+	*out_n = named ? named : 1;
 	return RC_OK;
 }
 
@@ -151,27 +152,55 @@ static enum rc data_of(struct str in, const struct entry *e, struct str *out, st
 	return RC_OK;
 }
 
-enum rc unzip_one(struct str in, struct buf *out, struct why *why)
+static enum rc unzip_entry(const struct entry *e, struct str data, struct buf *out, struct why *why)
 {
-	struct entry e = { .name = STR("") };
-	struct str data;
 	size_t used, from = out->len;
-	TRY(choose(in, &e, why));
-	TRY(data_of(in, &e, &data, why));
-	if (e.flags & 1)
-		FAIL(why, RC_SYNTAX, "the zip archive is encrypted");
-	if (e.size > REPORT_UNPACKED_MAX)
-		FAIL(why, RC_LIMIT, "unpacked it is larger than %d octets", REPORT_UNPACKED_MAX);
-	if (e.method == 0)
+	if (e->method == 0)
 		buf_add(out, data);
-	else if (e.method == 8)
+	else if (e->method == 8)
 		TRY(inflate_bounded(data, false, out, &used, why));
 	else
-		FAIL(why, RC_SYNTAX, "the zip archive uses method %u", e.method);
+		FAIL(why, RC_SYNTAX, "the zip archive uses method %u", e->method);
 	if (out->failed)
 		FAIL(why, RC_LIMIT, "unpacked it is larger than %zu octets", out->max);
 	struct str made = str_skip(buf_str(out), from);
-	if (made.n != e.size || crc32(0, (const unsigned char *)made.p, (unsigned)made.n) != e.crc)
+	if (made.n != e->size || crc32(0, (const unsigned char *)made.p, (unsigned)made.n) != e->crc)
 		FAIL(why, RC_SYNTAX, "the zip archive's checksum is wrong");
+	return RC_OK;
+}
+
+/* Before anything is unpacked: files that overlap would make much of little, and so would many that each keep to the ratio's free octets. */
+static enum rc check_entries(struct str in, const struct entry *e, size_t n, struct str *data, struct why *why)
+{
+	uint64_t size = 0, packed = 0;
+	for (size_t i = 0; i < n; i++) {
+		TRY(data_of(in, &e[i], &data[i], why));
+		if (e[i].flags & 1)
+			FAIL(why, RC_SYNTAX, "the zip archive is encrypted");
+		for (size_t k = 0; k < i; k++)
+			if (data[i].p < data[k].p + data[k].n && data[k].p < data[i].p + data[i].n)
+				FAIL(why, RC_LIMIT, "the zip archive's %zu files are partly the same octets", n);
+		size += e[i].size;
+		packed += data[i].n;
+	}
+	if (size > REPORT_UNPACKED_MAX)
+		FAIL(why, RC_LIMIT, "unpacked it is larger than %d octets", REPORT_UNPACKED_MAX);
+	if (size > RATIO_FREE + REPORT_RATIO_MAX * packed)
+		FAIL(why, RC_LIMIT, "it unpacks to more than %d times its size", REPORT_RATIO_MAX);
+	return RC_OK;
+}
+
+enum rc unzip_reports(struct str in, struct buf *out, struct str out_file[REPORT_FILES_MAX], size_t *out_n, struct why *why)
+{
+	struct entry e[ENTRIES_MAX];
+	struct str data[ENTRIES_MAX];
+	size_t n = 0, at = 0;
+	TRY(choose(in, e, &n, why));
+	TRY(check_entries(in, e, n, data, why));
+	for (size_t i = 0; i < n; i++)
+		TRY(unzip_entry(&e[i], data[i], out, why));
+	for (size_t i = 0; i < n; at += e[i++].size) /* once `out` moves no more */
+		out_file[i] = str_head(str_skip(buf_str(out), at), e[i].size);
+	*out_n = n;
 	return RC_OK;
 }

@@ -56,24 +56,32 @@ static void on_match(void *env, struct ipc_peer *from, struct ipc_call *call, co
 
 enum { REPORT_ROOM = 512 << 20, REPORT_PACKED = 32 << 20 };
 
+static enum rc put_report(struct report *r, struct arena *a, struct buf *out)
+{
+	AUTO(buf_done) struct buf packed = { .max = REPORT_PACKED };
+	TRY(report_shrink(r, REPORT_ROWS_IN, a));
+	if (r->kind != REPORT_UNKNOWN)
+		report_pack(r, &packed);
+	buf_u8(out, (uint8_t)r->kind);
+	buf_run(out, str_head(report_about_whom(r), 255));
+	buf_run(out, r->kind == REPORT_UNKNOWN ? r->wrong : buf_str(&packed));
+	return out->failed || packed.failed ? RC_LIMIT : RC_OK;
+}
+
 static void on_report_read(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	struct arena a;
-	struct report r = { 0 };
+	struct report first = { 0 };
 	struct buf out;
 	struct why why = { 0 };
 	(void)from;
 	fd_close(&fd);
 	arena_init(&a, REPORT_ROOM);
 	buf_init(&out, REPORT_PACKED);
-	enum rc rc = report_read(((const struct msg_REPORT_READ *)msg)->message, &a, &r, &why);
-	if (rc == RC_OK)
-		rc = report_shrink(&r, REPORT_ROWS_IN, &a);
-	if (rc == RC_OK)
-		report_pack(&r, &out);
-	if (rc == RC_OK && out.failed)
-		rc = RC_LIMIT;
-	ipc_answer(call, rc, &why, &(struct msg_REPORT_READ_answer){ .kind = (uint8_t)r.kind, .domain = str_head(report_about_whom(&r), 255), .report = buf_str(&out) });
+	enum rc rc = report_read(((const struct msg_REPORT_READ *)msg)->message, &a, &first, &why);
+	for (struct report *r = &first; r && rc == RC_OK; r = r->next)
+		rc = put_report(r, &a, &out);
+	ipc_answer(call, rc, &why, &(struct msg_REPORT_READ_answer){ .reports = buf_str(&out) });
 	buf_done(&out);
 	arena_done(&a);
 	grow_older(env);

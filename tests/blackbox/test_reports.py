@@ -56,7 +56,7 @@ REPORT_ZONE = (
 
 def server_with(make, file, zone=REPORT_ZONE, more="", accounts=30):
     file.write_text(zone)
-    dns = f'forwarder = "none"\nzones = "{file}"\n}}\nauthentication {{\ntrusted_sealers = "lists.example"\n}}\nreports {{\nalso = "good.example watch.example in-a.example in-b.example in-c.example in-d.example in-tls.example example.com"\n{more}'
+    dns = f'forwarder = "none"\nzones = "{file}"\n}}\nauthentication {{\ntrusted_sealers = "lists.example"\n}}\nreports {{\nalso = "good.example watch.example in-a.example in-b.example in-c.example in-d.example in-many.example in-tls.example example.com"\n{more}'
     return make("--accounts", accounts, env={"LETTERLOCK_DNS": dns})
 
 
@@ -249,6 +249,14 @@ def report_mail(content, name="report.xml", kind="application/gzip", author="goo
     return m.as_bytes(policy=email.policy.SMTP)
 
 
+def zipped_together(**files):
+    b = io.BytesIO()
+    with zipfile.ZipFile(b, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in files.items():
+            z.writestr(name.replace("_", "."), data)
+    return b.getvalue()
+
+
 def zipped(data, name="r.xml"):
     b = io.BytesIO()
     with zipfile.ZipFile(b, "w", zipfile.ZIP_DEFLATED) as z:
@@ -274,6 +282,23 @@ def test_reports_come_in_any_wrapping_and_duplicates_count_once(house):
     assert (v["messages"], v["passed"], v["reports"]) == (21, 21, 3)
     assert [e["again"] for e in house.events("report.received")][-4:] == [False, False, False, True]
     assert v["sources"][0]["network"] == "192.0.2.0/24"
+
+
+def test_each_report_of_one_archive_is_kept(house):
+    """About two domains, one of them not ours; what cannot be read is said and does not hide the others."""
+    many = zipped_together(a_xml=aggregate("in-many.example", "m-0"), b_xml=aggregate("in-many.example", "m-1")[:200], c_xml=aggregate("in-many.example", "m-2"),
+                           d_xml=aggregate("a-strangers.example", "m-3"), readme_txt=b"hello")
+    bad = len(house.events("report.unreadable"))
+    assert give(house, many)[0] == 250
+    v = of(house, "in-many.example")
+    assert (v["messages"], v["reports"]) == (14, 2)
+    assert of(house, "a-strangers.example")["unverified_reports"] == 1
+    said = house.events("report.unreadable")[bad:]
+    assert len(said) == 1 and "line" in said[0]["reason"], said
+    assert give(house, many)[0] == 250
+    assert [e["again"] for e in house.events("report.received")][-6:] == [False] * 3 + [True] * 3
+    v = of(house, "in-many.example")
+    assert (v["messages"], v["reports"]) == (14, 2)
 
 
 def test_who_proves_nothing_is_kept_but_does_not_count(house):

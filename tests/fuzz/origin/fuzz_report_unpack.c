@@ -6,13 +6,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf out = { .max = 4 << 20 };
 	struct arena a;
 	struct report r;
+	struct str file[REPORT_FILES_MAX];
+	size_t n = 0, files = 0;
 	struct str in = str_of(data, size);
 	arena_init(&a, 4 << 20);
 	if (packing_of(in) == PACKING_GZIP)
 		(void)!gunzip(in, &out, NULL);
-	else if (packing_of(in) == PACKING_ZIP)
-		(void)!unzip_one(in, &out, NULL);
-	assert(out.len <= out.max);
+	else if (packing_of(in) == PACKING_ZIP && unzip_reports(in, &out, file, &n, NULL) == RC_OK)
+		for (size_t i = 0; i < n; i++)
+			files += file[i].n;
+	assert(out.len <= out.max && n <= REPORT_FILES_MAX && (n == 0 || files == out.len));
 	if (report_unpack(in, &a, &r, NULL) == RC_OK)
 		fuzz_report(&r, &a);
 	buf_done(&out);

@@ -327,19 +327,125 @@ static void a_file_beside_the_report_does_not_hide_it(void **state)
 {
 	static const struct str names[] = { STR_INIT("readme.txt"), STR_INIT("./a/Report.XML"), STR_INIT("a/._Report.XML") };
 	static const struct str texts[] = { STR_INIT("<hello>"), STR_INIT(GOOD), STR_INIT("<xsl/>") };
-	static const struct str two[] = { STR_INIT("a.xml"), STR_INIT("b.xml") }, both[] = { STR_INIT(GOOD), STR_INIT(GOOD) };
+	static const struct str both[] = { STR_INIT(GOOD), STR_INIT(GOOD) };
 	static const struct str plain[] = { STR_INIT("a"), STR_INIT("b") };
 	for (size_t from = 0; from < 2; from++) {
 		AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
 		zipped_together(names + from, texts + from, 3 - from, &zip);
 		good(buf_str(&zip), 5);
 	}
-	AUTO(buf_done) struct buf reports = { .max = 1 << 20 };
 	AUTO(buf_done) struct buf nameless = { .max = 1 << 20 };
-	zipped_together(two, both, 2, &reports);
-	refused(buf_str(&reports), RC_LIMIT, "2 files where a report is one");
 	zipped_together(plain, both, 2, &nameless);
 	refused(buf_str(&nameless), RC_LIMIT, "2 files where a report is one");
+}
+
+static void mail_of(const char *type, struct str body, bool base64, struct buf *out)
+{
+	buf_addf(out, "From: a@b.example\r\nSubject: Report\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nHello <b>\r\n"
+	         "--x\r\nContent-Type: text/html\r\n\r\n<html></html>\r\n--x\r\nContent-Type: %s\r\n%s\r\n", type, base64 ? "Content-Transfer-Encoding: base64\r\n" : "");
+	if (base64)
+		base64_add(out, body);
+	else
+		buf_add(out, body);
+	buf_add(out, STR("\r\n--x--\r\n"));
+}
+
+#define COUNTED(n) "<feedback>" META POLICY RECORD("192.0.2.1", n) "</feedback>"
+
+static void each_report_of_an_archive_is_read(void **state)
+{
+	static const struct { struct str name, text; } files[] = {
+		{ STR_INIT("a.xml"), STR_INIT("<feedback>" META "</feed") }, { STR_INIT("b.XML"), STR_INIT(COUNTED("1")) }, { STR_INIT("readme"), STR_INIT(COUNTED("9")) },
+		{ STR_INIT("c.json"), STR_INIT("{\"organization-name\":\"O\",\"date-range\":{\"start-datetime\":\"2026-11-23T00:00:00Z\",\"end-datetime\":\"2026-11-23T23:59:59Z\"},"
+		  "\"report-id\":\"i\",\"policies\":[{\"policy\":{\"policy-domain\":\"b.example\"},\"summary\":{\"total-successful-session-count\":7}}]}") },
+		{ STR_INIT("d.xml"), STR_INIT(COUNTED("3")) }, { STR_INIT("e.xml"), STR_INIT("PK\3\4PK") }, { STR_INIT("f.xml"), STR_INIT("words") },
+	};
+	enum { N = sizeof files / sizeof *files };
+	struct str names[N], texts[N];
+	AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf mail = { .max = 1 << 20 };
+	for (size_t i = 0; i < N; i++)
+		names[i] = files[i].name, texts[i] = files[i].text;
+	zipped_together(names, texts, N, &zip);
+	mail_of("application/zip", buf_str(&zip), true, &mail);
+	for (size_t i = 0; i < 2; i++) {
+		AUTO(arena_done) struct arena a = { .max = 16 << 20 };
+		struct report r;
+		struct why why;
+		assert_int_equal(read_into(buf_str(i ? &mail : &zip), &a, &r, &why), RC_OK);
+		assert_true(r.kind == REPORT_DMARC && r.dmarc.row[0].count == 1);
+		r = *r.next;
+		assert_true(r.kind == REPORT_TLS && r.tls.policy[0].success == 7);
+		r = *r.next;
+		assert_true(r.kind == REPORT_DMARC && r.dmarc.row[0].count == 3);
+		r = *r.next;
+		assert_true(r.kind == REPORT_UNKNOWN && str_find_str(r.wrong, STR("line 1")) < r.wrong.n);
+		r = *r.next;
+		assert_true(r.kind == REPORT_UNKNOWN && str_eq(r.wrong, STR("an archive within an archive")));
+		assert_null(r.next);
+	}
+}
+
+static void an_archive_without_a_report_that_can_be_read_is_refused(void **state)
+{
+	static const struct str names[] = { STR_INIT("a.xml"), STR_INIT("b.xml") };
+	static const struct { struct str texts[2]; enum rc rc; const char *because; } cases[] = {
+		{ { STR_INIT("words"), STR_INIT("") }, RC_NOTFOUND, "neither XML nor JSON" }, { { STR_INIT("words"), STR_INIT("PK\3\4PK") }, RC_LIMIT, "archive within" },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+		zipped_together(names, cases[i].texts, 2, &zip);
+		refused(buf_str(&zip), cases[i].rc, cases[i].because);
+	}
+}
+
+/* Sixteen files, and no more; each within the bounds of one, and together past them. */
+static void an_archive_of_many_files_keeps_to_the_bounds_of_one(void **state)
+{
+	struct str names[REPORT_FILES_MAX + 1], texts[REPORT_FILES_MAX + 1];
+	char name[REPORT_FILES_MAX + 1][8];
+	AUTO(buf_done) struct buf zip = { .max = 1 << 20 };
+	AUTO(buf_done) struct buf more = { .max = 1 << 20 };
+	AUTO(arena_done) struct arena a = { .max = 16 << 20 };
+	struct report r;
+	struct why why;
+	size_t n = 1;
+	for (size_t i = 0; i <= REPORT_FILES_MAX; i++) {
+		snprintf(name[i], sizeof name[i], "%zu.xml", i);
+		names[i] = str_z(name[i]), texts[i] = STR(GOOD);
+	}
+	zipped_together(names, texts, REPORT_FILES_MAX, &zip);
+	assert_int_equal(read_into(buf_str(&zip), &a, &r, &why), RC_OK);
+	for (const struct report *one = r.next; one; one = one->next, n++)
+		assert_int_equal(one->dmarc.row[0].count, 5);
+	assert_int_equal(n, REPORT_FILES_MAX);
+	zipped_together(names, texts, REPORT_FILES_MAX + 1, &more);
+	refused(buf_str(&more), RC_LIMIT, "17 entries");
+}
+
+static void files_that_are_a_bomb_together_are_refused(void **state)
+{
+	AUTO(buf_done) struct buf spaces = { .max = 80 << 20 };
+	assert_true(buf_room(&spaces, 5 << 20));
+	memset(spaces.p, ' ', 5 << 20);
+	static const struct { size_t each; unsigned files; const char *because; } cases[] = { { 900 << 10, 8, "times its size" }, { 5 << 20, 14, "larger than" } };
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		AUTO(buf_done) struct buf zip = { .max = 80 << 20 };
+		AUTO(buf_done) struct buf directory = { .max = 1 << 20 };
+		spaces.len = cases[i].each;
+		for (unsigned k = 0; k < cases[i].files; k++) {
+			AUTO(buf_done) struct buf one = { .max = 8 << 20 };
+			zipped(STR("r.xml"), buf_str(&spaces), 8, &(struct zip_lie){ .local = (uint32_t)zip.len }, &one);
+			size_t local = one.len - 22 - 46 - 5;
+			buf_add(&zip, str_head(buf_str(&one), local));
+			buf_add(&directory, str_of(one.p + local, 46 + 5));
+		}
+		size_t central = zip.len;
+		buf_add(&zip, buf_str(&directory));
+		buf_add(&zip, STR("PK\5\6"));
+		le(&zip, 0, 4), le(&zip, cases[i].files, 2), le(&zip, cases[i].files, 2), le(&zip, directory.len, 4), le(&zip, central, 4), le(&zip, 0, 2);
+		refused(buf_str(&zip), RC_LIMIT, cases[i].because);
+	}
 }
 
 static void broken_archives_are_refused(void **state)
@@ -347,7 +453,7 @@ static void broken_archives_are_refused(void **state)
 	static const struct { struct zip_lie lie; enum rc rc; const char *because; } cases[] = {
 		{ { .flags = 1 }, RC_SYNTAX, "encrypted" }, { { .crc_xor = 1 }, RC_SYNTAX, "checksum" }, { { .set_size = true, .size = 3 }, RC_SYNTAX, "checksum" },
 		{ { .local = 100000 }, RC_SYNTAX, "damaged" }, { { .local = 1 }, RC_SYNTAX, "damaged" }, { { .method = 12 }, RC_SYNTAX, "method 12" },
-		{ { .entries = 2 }, RC_LIMIT, "2 files" }, { { .entries = 100 }, RC_LIMIT, "100 entries" },
+		{ { .entries = 2 }, RC_LIMIT, "2 files are partly the same octets" }, { { .entries = 100 }, RC_LIMIT, "100 entries" },
 		{ { .set_size = true, .size = 0xffffffff }, RC_LIMIT, "larger" },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -364,17 +470,6 @@ static void broken_archives_are_refused(void **state)
 	zipped(STR("r.xml"), STR(GOOD), 8, NULL, &zip);
 	for (size_t n = 5; n < zip.len; n += 7)
 		refused(str_head(buf_str(&zip), n), RC_SYNTAX, "");
-}
-
-static void mail_of(const char *type, struct str body, bool base64, struct buf *out)
-{
-	buf_addf(out, "From: a@b.example\r\nSubject: Report\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nHello <b>\r\n"
-	         "--x\r\nContent-Type: text/html\r\n\r\n<html></html>\r\n--x\r\nContent-Type: %s\r\n%s\r\n", type, base64 ? "Content-Transfer-Encoding: base64\r\n" : "");
-	if (base64)
-		base64_add(out, body);
-	else
-		buf_add(out, body);
-	buf_add(out, STR("\r\n--x--\r\n"));
 }
 
 static void a_report_is_found_in_mail_whatever_its_part_says(void **state)
@@ -524,6 +619,10 @@ int main(void)
 		cmocka_unit_test(too_large_unpacked_is_refused),
 		cmocka_unit_test(archives_within_archives_are_refused),
 		cmocka_unit_test(a_file_beside_the_report_does_not_hide_it),
+		cmocka_unit_test(each_report_of_an_archive_is_read),
+		cmocka_unit_test(an_archive_without_a_report_that_can_be_read_is_refused),
+		cmocka_unit_test(an_archive_of_many_files_keeps_to_the_bounds_of_one),
+		cmocka_unit_test(files_that_are_a_bomb_together_are_refused),
 		cmocka_unit_test(broken_archives_are_refused),
 		cmocka_unit_test(a_report_is_found_in_mail_whatever_its_part_says),
 		cmocka_unit_test(a_tls_report_is_read),
