@@ -81,7 +81,7 @@ static void configuration_lists(void)
 	say("## tls \"NAME\" { }");
 	say("%s", "");
 	say("`cert` and `key`: paths of a PEM chain (leaf first) and its key (ECDSA P-256 or P-384, RSA of 2048 to 4096 bits). Several sections are chosen by SNI, the first without.");
-	say("`letterlock reload` or SIGHUP reads them again.");
+	say("`letterlock reload` or SIGHUP reads them again. One that has expired is served all the same: `tls.expired` in the log says so, and `config check` calls it a problem.");
 	say("%s", "");
 	say("## What a reload changes");
 	say("%s", "");

@@ -1,8 +1,10 @@
 #include "role/master_state.h"
 
 #include "base/codec.h"
+#include "base/cursor.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "crypto/tls.h"
 #include "os/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -279,6 +281,19 @@ static enum rc put_pair(const struct config_tls *t, struct buf *out, struct why 
 	return rc;
 }
 
+/* `pairs`: what put_pair() made of each. Most others would rather have such a certificate than no TLS: it is served, and not without a word. */
+static void say_expired(const struct config *c, struct str pairs)
+{
+	struct cursor in = cursor_of(pairs);
+	for (size_t i = 0; i < c->tls_n && !in.failed; i++) {
+		struct why why = { 0 };
+		struct str name = cursor_run(&in, in.in.n), chain = cursor_run(&in, in.in.n);
+		(void)cursor_run(&in, in.in.n); /* the key */
+		if (!in.failed && tls_chain_valid(chain, wall_ms() / 1000, &why) == RC_LATE)
+			log_event(LEVEL_WARN, EV_TLS_DATE, F("name", name), F("cert", c->tls[i].cert), F("reason", why.text));
+	}
+}
+
 enum rc master_load_tls(struct master *m, const struct config *c, struct why *why)
 {
 	struct buf pairs;
@@ -291,10 +306,12 @@ enum rc master_load_tls(struct master *m, const struct config *c, struct why *wh
 	struct msg_TLS_LOAD q = { .pairs = buf_str(&pairs), .count = (uint32_t)c->tls_n };
 	if (rc == RC_OK)
 		rc = ipc_ask_role(m->node, ROLE_VAULT, MSG_TLS_LOAD, &q, NULL, NULL, true, why);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		log_event(LEVEL_INFO, EV_TLS_LOADED, F("count", c->tls_n));
-	else
+		say_expired(c, q.pairs);
+	} else {
 		log_event(LEVEL_ERROR, EV_TLS_BAD, F("reason", why->text), F("errno", why->sys));
+	}
 	buf_wipe(&pairs);
 	return rc;
 }

@@ -1,4 +1,5 @@
 """TLS, reloads and the PROXY protocol of the real server, looked at with openssl s_client and Python's ssl."""
+import datetime
 import os
 import re
 import shutil
@@ -152,6 +153,30 @@ def test_a_reload_serves_the_new_certificate_and_keeps_open_sessions(fresh):
     held.sendall(b"y NOOP\r\n")
     assert held.recv(4096).startswith(b"y OK")
     held.close()
+
+
+@needs_openssl
+def test_an_expired_certificate_is_served_and_said_by_a_reload_and_by_config_check(fresh):
+    server = fresh("--accounts", 1)
+    cert = server.state / "cert.pem"
+    server.cli("reload")
+    assert server.events("tls.loaded") and server.events("tls.expired") == []
+    for days, expired in (("-1", True), ("1", False)):
+        subprocess.run([OPENSSL, "x509", "-in", cert, "-signkey", server.state / "cert.key", "-days", days, "-out", cert], check=True, capture_output=True)
+        loaded, said = len(server.events("config.loaded")), len(server.events("tls.expired"))
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: len(server.events("config.loaded")) > loaded)
+        assert peer_certificate(server) == file_certificate(server)
+        checked = server.cli("config", "check", check=False)
+        new = server.events("tls.expired")[said:]
+        if not expired:
+            assert new == [] and checked.returncode == 0, (new, checked)
+            continue
+        until = subprocess.run([OPENSSL, "x509", "-in", cert, "-noout", "-enddate"], check=True, capture_output=True, text=True).stdout
+        day = datetime.datetime.strptime(until.strip(), "notAfter=%b %d %H:%M:%S %Y GMT").strftime("%Y-%m-%d")
+        (event,) = new
+        assert (event["level"], event["name"], event["cert"], event["reason"]) == ("warn", "demo", str(cert), f"the certificate expired on {day}"), event
+        assert checked.returncode == 4 and event["reason"] in checked.stderr and "cert.pem" in checked.stderr, checked
 
 
 @needs_openssl
