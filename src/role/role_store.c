@@ -95,6 +95,7 @@ static void care_fiber(void *arg)
 	struct why why = { 0 };
 	bool more = false;
 	struct store_stats s;
+	(void)!store_recent_settle(store_of(e), &why);
 	(void)!store_compact(store_of(e), 20, &more, &why);
 	store_stats(store_of(e), &s);
 	count_set(e, M_COMMITS, (int64_t)s.commits);
@@ -297,6 +298,17 @@ static void on_box_subscribe(void *env, struct ipc_peer *from, struct ipc_call *
 	ipc_answer(call, rc, &why, NULL);
 }
 
+static void on_recent(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	const struct msg_RECENT *m = msg;
+	struct why why = { 0 };
+	uint32_t first = 0;
+	(void)from;
+	fd_close(&fd);
+	enum rc rc = store_recent(store_of(env), m->account, m->box, m->before, &first, &why);
+	ipc_answer(call, rc, &why, &(struct msg_RECENT_answer){ .first = first });
+}
+
 static void on_rollup(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
 	const struct msg_ROLLUP *m = msg;
@@ -485,6 +497,7 @@ static ipc_handler *const on[MSG_COUNT] = {
 	[MSG_STORE_UNPIN] = on_unpin,         [MSG_STORE_STATS] = on_stats,           [MSG_STORE_COMPACT] = on_compact,
 	[MSG_QUEUE_CHANGE] = store_on_queue_change, [MSG_QUEUE_FORGET] = store_on_queue_forget, [MSG_NOTE_PUT] = store_on_note_put,
 	[MSG_GROUP_ADD] = store_on_group_add, [MSG_GROUP_SET] = store_on_group_set,   [MSG_GROUP_REMOVE] = store_on_group_remove,
+	[MSG_RECENT] = on_recent,
 	[MSG_GROUP_MEMBER] = store_on_group_member, [MSG_RULES_SET] = store_on_rules_set, [MSG_WAY_SET] = store_on_way_set, [MSG_WAY_REMOVE] = store_on_way_remove,
 };
 

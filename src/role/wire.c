@@ -266,8 +266,8 @@ void wire_put_box(struct buf *out, const struct box_info *b)
 	buf_u32(out, b->uidnext);
 	buf_u32(out, b->exists);
 	buf_u32(out, b->unseen);
-	buf_u32(out, b->recent_unused);
 	buf_u32(out, b->first_unseen_uid);
+	buf_u32(out, b->recent_from);
 	buf_u64(out, b->highestmodseq);
 	buf_u64(out, b->size);
 	size_t n = KEYWORDS; /* the place is the bit, so gaps are written and only the empty end is not */
@@ -289,8 +289,8 @@ enum rc wire_get_box(struct cursor *in, struct arena *a, struct box_info *out)
 	v.uidnext = cursor_u32(in);
 	v.exists = cursor_u32(in);
 	v.unseen = cursor_u32(in);
-	v.recent_unused = cursor_u32(in);
 	v.first_unseen_uid = cursor_u32(in);
+	v.recent_from = cursor_u32(in);
 	v.highestmodseq = cursor_u64(in);
 	v.size = cursor_u64(in);
 	size_t n = cursor_u8(in);

@@ -122,6 +122,8 @@ enum rc tx_box_drop(struct tx *t, struct tx_box *b, struct why *why)
 	struct key from = key_keyword(b->id, 0), to = key_keyword_end(b->id);
 	TRY(key_name(b->account->row.a.id, b->row.name, &k));
 	batch_delete(&t->batch, TABLE_NAME, key_str(&k));
+	k = key_box(b->account->row.a.id, b->id);
+	batch_delete(&t->batch, TABLE_RECENT, key_str(&k));
 	TRY(engine_scan(t->s->engine, TABLE_KEYWORD, key_str(&from), key_str(&to), 64, drop_row, t, NULL));
 	(void)tx_change(t, b, CHANGE_FOLDERS, 0);
 	b->gone = true;

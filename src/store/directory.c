@@ -291,6 +291,7 @@ static enum rc remove_step(struct tx *t, void *arg, struct why *why)
 	TRY(drop_rows(t, TABLE_SUBSCRIPTION, key_name_first(r->id), key_name_end(r->id), &r->left));
 	TRY(drop_rows(t, TABLE_KNOWN, key_known_first(r->id), key_known_end(r->id), &r->left)); /* letters of its that wait go out all the same */
 	TRY(drop_rows(t, TABLE_BOX, key_box(r->id, 0), key_box_end(r->id), &r->left)); /* folders whose row was damaged */
+	TRY(drop_rows(t, TABLE_RECENT, key_box(r->id, 0), key_box_end(r->id), &r->left));
 	if (!r->left) {
 		struct key k = key_account(r->id);
 		batch_delete(&t->batch, TABLE_ACCOUNT, key_str(&k));

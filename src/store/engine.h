@@ -28,6 +28,7 @@ enum table {
 	TABLE_QUEUE, TABLE_QUEUE_DONE, TABLE_LETTER, TABLE_NOTE,           /* outbound mail: store/queue.h */
 	TABLE_KNOWN,                                                       /* whom an account has written to, and its counters of the day */
 	TABLE_GROUP, TABLE_MEMBER, TABLE_RULES, TABLE_WAY,                 /* directory: store/route.h */
+	TABLE_RECENT,                                                      /* up to where IMAP sessions were given messages as \Recent */
 	TABLE_COUNT
 };
 enum { ENGINE_KEY_MAX = 400 };

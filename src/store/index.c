@@ -17,7 +17,7 @@ const char *const index_table_names[TABLE_COUNT] = {
 	[TABLE_EPOCH] = "epoch",     [TABLE_DELIVERY] = "delivery", [TABLE_BLOB] = "blob",     [TABLE_SEGMENT] = "segment",
 	[TABLE_QUEUE] = "queue",     [TABLE_SUBSCRIPTION] = "subscription", [TABLE_QUEUE_DONE] = "queue_done", [TABLE_LETTER] = "letter",
 	[TABLE_NOTE] = "note",       [TABLE_KNOWN] = "known",     [TABLE_GROUP] = "group",     [TABLE_MEMBER] = "member",
-	[TABLE_RULES] = "rules",     [TABLE_WAY] = "way",
+	[TABLE_RULES] = "rules",     [TABLE_WAY] = "way",       [TABLE_RECENT] = "recent",
 };
 enum { MAX_READERS = 512, MAX_TABLES = 32 };
 
@@ -62,12 +62,28 @@ static enum rc open_tables(struct index *x, struct why *why)
 	TRY(index_error(mdb_txn_begin(x->env, NULL, x->writable ? 0 : MDB_RDONLY, &t), "index: begin", why));
 	for (unsigned i = 0; i < TABLE_COUNT; i++) {
 		int err = mdb_dbi_open(t, index_table_names[i], x->writable ? MDB_CREATE : 0, &x->dbi[i]);
-		if (err) {
+		if (err == MDB_NOTFOUND && i == TABLE_RECENT) {
+			x->lacks_recent = true;
+		} else if (err) {
 			mdb_txn_abort(t);
 			return index_error(err, "index: table", why);
 		}
 	}
 	return index_error(mdb_txn_commit(t), "index: first commit", why);
+}
+
+void index_look_again(struct index *x)
+{
+	MDB_txn *t = NULL;
+	MDB_dbi dbi;
+	if (mdb_txn_begin(x->env, NULL, MDB_RDONLY, &t) != 0)
+		return;
+	if (mdb_dbi_open(t, index_table_names[TABLE_RECENT], 0, &dbi) != 0) {
+		mdb_txn_abort(t);
+	} else if (mdb_txn_commit(t) == 0) {
+		x->dbi[TABLE_RECENT] = dbi;
+		x->lacks_recent = false;
+	}
 }
 
 static enum rc set_up(struct index *x, const char *path, uint64_t map_size, struct why *why)
@@ -252,6 +268,8 @@ bool index_value(struct str key, MDB_val stored, struct str *out)
 enum rc index_get(const struct index *i, MDB_txn *t, enum table table, struct str key, struct str *out)
 {
 	MDB_val k = val_of(key), v;
+	if (table == TABLE_RECENT && i->lacks_recent)
+		return RC_NOTFOUND;
 	int err = mdb_get(t, i->dbi[table], &k, &v);
 	if (err)
 		return err == MDB_NOTFOUND ? RC_NOTFOUND : err == MDB_CORRUPTED || err == MDB_PAGE_NOTFOUND ? RC_DAMAGED : RC_IO;

@@ -9,6 +9,7 @@ struct index {
 	MDB_env *env;
 	MDB_dbi dbi[TABLE_COUNT];
 	bool writable;
+	bool lacks_recent;              /* open for reading, and made before there was this table: it has no rows */
 	unsigned refs;
 	uint64_t dev, ino;
 	struct index *next;
@@ -21,6 +22,7 @@ extern const char *const index_table_names[TABLE_COUNT];
  * an index of ours, or cut off. RC_BUSY: already open in this process without the right to write. */
 MUST_USE enum rc index_open(const char *dir, uint64_t map_size, bool writable, struct index **out, struct why *why);
 void index_close(struct index **i);
+void index_look_again(struct index *i);                /* whether the store has made meanwhile what was lacking */
 /* Reads the two headers of the index file without mapping it: LMDB believes the one with the higher transaction number, and neither has a
  * checksum. RC_DAMAGED: there is no index, it is cut off, or the two do not follow one another: one of them is not what was written. */
 MUST_USE enum rc index_head_check(const char *dir, struct why *why);

@@ -240,6 +240,31 @@ enum rc box_parse(struct str v, struct box_row *out)
 	return RC_OK;
 }
 
+struct str recent_format(uint32_t first, char out[RECENT_ROW_LEN])
+{
+	struct pen p = { out, out + RECENT_ROW_LEN, false };
+	pen_int(&p, first, 4);
+	return str_of(out, RECENT_ROW_LEN);
+}
+
+enum rc recent_parse(struct str v, uint32_t *out)
+{
+	struct cursor c = cursor_of(v);
+	uint32_t first = cursor_u32(&c);
+	if (!cursor_at_end(&c) || first == 0)
+		return RC_DAMAGED;
+	*out = first;
+	return RC_OK;
+}
+
+uint32_t recent_of(enum rc got, struct str v, uint32_t uidnext)
+{
+	uint32_t first = 1;
+	if (got == RC_OK && recent_parse(v, &first) != RC_OK)
+		first = 1;
+	return first < uidnext ? first : uidnext;
+}
+
 struct str state_format(const struct state_row *r, char out[STATE_LEN])
 {
 	struct pen p = { out, out + STATE_LEN, false };

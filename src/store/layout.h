@@ -64,6 +64,13 @@ struct box_row {
 struct str box_format(const struct box_row *r, char out[BOX_ROW_MAX]);
 MUST_USE enum rc box_parse(struct str v, struct box_row *out);
 
+/* Up to where sessions were given a folder's messages as \Recent: the first UID that none was. */
+enum { RECENT_ROW_LEN = 4 };
+struct str recent_format(uint32_t first, char out[RECENT_ROW_LEN]);
+MUST_USE enum rc recent_parse(struct str v, uint32_t *out);
+/* The same of what a look at the row has answered. No row, or a damaged one: RFC 3501 2.3.2 has in doubt everything recent. */
+uint32_t recent_of(enum rc got, struct str v, uint32_t uidnext);
+
 struct state_row { uint64_t modseq; uint32_t flags, size; uint64_t keywords, email; };
 struct str state_format(const struct state_row *r, char out[STATE_LEN]);
 MUST_USE enum rc state_parse(struct str v, struct state_row *out);

@@ -22,6 +22,7 @@ enum rc store_open(struct loop *l_or_null, const struct store_options *o, struct
 	struct engine_options eo = { .dir = o->dir, .map_size = o->map_size, .segment_bytes = o->segment_bytes, .grace_ms = o->grace_ms,
 		                     .read_only = o->read_only, .patient = o->patient };
 	s->read_only = o->read_only;
+	map_init(&s->recent, RECENT_MAX);
 	enum rc rc = engine_local_open(l_or_null, &eo, &s->engine, why);
 	if (rc != RC_OK) {
 		mem_free(s);
@@ -36,6 +37,8 @@ void store_close(struct store **s)
 {
 	if (!*s)
 		return;
+	(void)!store_recent_settle(*s, NULL); /* what cannot be kept is recent once more */
+	recent_done(*s);
 	engine_close(&(*s)->engine);
 	mem_free(*s);
 	*s = NULL;

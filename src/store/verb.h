@@ -1,4 +1,5 @@
 #pragma once
+#include "base/map.h"
 #include "store/layout.h"
 #include "store/queue.h"
 
@@ -12,6 +13,7 @@ struct store {
 	void *on_change_arg;
 	void (*on_queue)(void *arg, uint64_t letter);
 	void *on_queue_arg;
+	struct map recent;              /* folder -> struct given (recent.c), not on disk yet */
 	uint64_t forget_letter;         /* queue_forget() goes on behind this row; 0 = at the first */
 	uint32_t forget_n;
 };
@@ -80,6 +82,10 @@ MUST_USE enum rc tx_sent(struct tx *t, const struct sent_note *sent, struct why 
 struct waiting { uint64_t account; uint32_t n; };
 MUST_USE enum rc tx_waiting_add(struct tx *t, struct waiting *list, size_t n, const struct sent_note *limit, struct why *why);
 MUST_USE enum rc tx_waiting_take(struct tx *t, struct waiting *list, size_t n);
+
+/* recent.c */
+enum { RECENT_MAX = 1 << 16 };
+void recent_done(struct store *s);      /* forgets what is not on disk */
 
 /* directory.c: goes on with removing accounts whose removal was cut short. */
 MUST_USE enum rc directory_resume(struct store *s, struct why *why);

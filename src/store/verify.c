@@ -242,6 +242,19 @@ static bool keyword_row(struct verify *v, struct str key, struct str value)
 	return true;
 }
 
+static bool recent_row(struct verify *v, struct str key, struct str value)
+{
+	uint32_t first;
+	if (key.n != 20 || recent_parse(value, &first) != RC_OK)
+		return false;
+	struct seen_box *b = verify_box(v, u64_at(key, 12));
+	if ((!b || b->account != u64_at(key, 4)) && !v->damaged_rows[TABLE_BOX])
+		say_row(v, TABLE_RECENT, key, "belongs to no folder");
+	if (b && first > b->row.uidnext)
+		say_row(v, TABLE_RECENT, key, "speaks of a UID its folder has not given yet");
+	return true;
+}
+
 /* ---- messages ---- */
 static bool state_row(struct verify *v, struct str key, struct str value)
 {
@@ -385,6 +398,8 @@ static enum rc verify_all(struct verify *v)
 	TRY(verify_table(v, TABLE_NAME, name_row));
 	TRY(verify_table(v, TABLE_SUBSCRIPTION, subscription_row));
 	TRY(verify_table(v, TABLE_KEYWORD, keyword_row));
+	if (!v->index->lacks_recent)
+		TRY(verify_table(v, TABLE_RECENT, recent_row));
 	/* First what fails its checksum, so that rows which miss it are not reported as well. */
 	static const enum table linked[] = { TABLE_STATE, TABLE_RECORD, TABLE_GRAMS };
 	for (size_t i = 0; i < sizeof linked / sizeof *linked; i++)

@@ -4,7 +4,12 @@
 #include <stdlib.h>
 
 /* ---- snapshots: one per call, taken by renew and let go by reset ---- */
-enum rc view_begin(struct view *v, struct why *why) { return index_error(mdb_txn_renew(v->txn), "index: snapshot", why); }
+enum rc view_begin(struct view *v, struct why *why)
+{
+	if (v->index->lacks_recent)
+		index_look_again(v->index);
+	return index_error(mdb_txn_renew(v->txn), "index: snapshot", why);
+}
 enum rc view_end(struct view *v, enum rc rc)
 {
 	mdb_txn_reset(v->txn);
@@ -332,6 +337,7 @@ static enum rc get_box(struct view *v, uint64_t account, uint64_t box, struct ar
 	TRY(view_get(v, TABLE_BOX, key_box(account, box), &raw));
 	TRY(box_parse(raw, &r));
 	TRY(box_out(v, account, box, &r, a, out));
+	out->recent_from = recent_of(view_get(v, TABLE_RECENT, key_box(account, box), &raw), raw, r.uidnext);
 	return r.unseen == 0 ? RC_OK : view_each(v, TABLE_STATE, key_uid(box, r.unseen_from), key_uid_end(box), first_unseen, &out->first_unseen_uid);
 }
 

@@ -21,11 +21,12 @@ struct box_info {
 	uint64_t id;
 	struct str name;
 	uint32_t special_use; bool subscribed, selectable; /* not selectable: a removed folder whose children remain */
-	uint32_t uidvalidity, uidnext, exists, unseen, recent_unused, first_unseen_uid;
+	uint32_t uidvalidity, uidnext, exists, unseen, first_unseen_uid;
+	uint32_t recent_from;           /* the first UID that no IMAP session was given as \Recent; uidnext = there is none */
 	uint64_t highestmodseq, size;
 	struct str keywords[64];
 };
-MUST_USE enum rc view_boxes(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct why *why); /* no first_unseen */
+MUST_USE enum rc view_boxes(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct why *why); /* no first_unseen, no recent_from */
 /* view_boxes and, in the same snapshot, the subscribed names that have no folder (in no order). */
 MUST_USE enum rc view_folders(struct view *v, uint64_t account, struct arena *a, struct box_info **out, size_t *out_n, struct str **out_names,
                               size_t *out_names_n, struct why *why);

@@ -176,7 +176,7 @@ static enum rc one_verb(struct person *p)
 	size_t n;
 	uint32_t validity;
 	enum rc rc;
-	switch (rng_below(r, 13)) {
+	switch (rng_below(r, 14)) {
 	case 0: return store_flags(store, p->id, box, &some, 1, (enum flag_mode)rng_below(r, 3), (uint32_t)rng_below(r, 32), NULL, 0, NULL, &why);
 	case 1:
 	case 7:
@@ -190,6 +190,9 @@ static enum rc one_verb(struct person *p)
 		arena_done(&a);
 		return rc;
 	case 4: return box_create(store, p->id, str_z(name), 0, NULL, &why);
+	case 13: /* at once, and with others' verbs on its way to the disk */
+		rc = store_recent(store, p->id, box, first, &validity, &why);
+		return rc == RC_OK && rng_below(r, 2) ? store_recent_settle(store, &why) : rc;
 	case 12: return box_subscribe(store, p->id, str_z(name), rng_below(r, 2), &why);
 	case 5: return box_remove(store, p->id, str_z(name), &why);
 	case 6: return rng_below(r, 2) ? box_rename(store, p->id, STR("Work"), STR("Done"), &why) : box_rename(store, p->id, STR("Done"), STR("Work"), &why);

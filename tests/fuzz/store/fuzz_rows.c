@@ -41,12 +41,15 @@ static void values(struct str s)
 	struct address_row address;
 	struct str domain;
 	struct segment_row segment;
+	uint32_t recent;
 	if (account_parse(s, &account) == RC_OK && (uint8_t)s.p[1] < 8)
 		same(account_format(&account, out), s);
 	if (box_parse(s, &box) == RC_OK && ((uint8_t)s.p[1] & ~2u) == 0) /* the one flag that there is */
 		same(box_format(&box, out), s);
 	if (state_parse(s, &state) == RC_OK)
 		same(state_format(&state, out), s);
+	if (recent_parse(s, &recent) == RC_OK)
+		same(recent_format(recent, out), s);
 	if (change_parse(s, &change) == RC_OK)
 		same(change_format(&change, out), s);
 	if (blob_row_parse(s, &blob) == RC_OK)

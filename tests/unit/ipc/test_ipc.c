@@ -100,6 +100,8 @@ static void only_the_roles_in_the_table_may_send_a_message(void **state)
 		{ ROLE_ACCESS, ROLE_VAULT, MSG_PASSWORD_SET, false }, { ROLE_EDGE, ROLE_READER, MSG_ROWS, false },
 		{ ROLE_EDGE, ROLE_STORE, MSG_EXPUNGE, false },    { ROLE_STORE, ROLE_VAULT, MSG_LOGIN, false },
 		{ ROLE_WEB, ROLE_STORE, MSG_STORE_STATS, false }, { ROLE_ACCESS, ROLE_STORE, MSG_ACCOUNT_REMOVE, false },
+		{ ROLE_ACCESS, ROLE_STORE, MSG_RECENT, true },    { ROLE_EDGE, ROLE_STORE, MSG_RECENT, false },
+		{ ROLE_ACCESS, ROLE_READER, MSG_RECENT, false },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		assert_int_equal(msg_permitted(cases[i].from, cases[i].to, cases[i].t), cases[i].yes);

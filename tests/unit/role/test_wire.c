@@ -31,7 +31,7 @@ static const struct store_copy_result results[] = { { RC_OK, 1, 2, 3, 4 }, { RC_
 static const struct store_epoch epochs[] = { { 1, 2, STR_INIT("sealed") }, { 3, 4, STR_INIT("") } };
 static const struct box_info boxes[] = {
 	{ .id = 1, .name = STR_INIT("INBOX"), .special_use = 2, .subscribed = true, .uidvalidity = 3, .uidnext = 4, .exists = 5, .unseen = 6,
-	  .recent_unused = 7, .first_unseen_uid = 8, .highestmodseq = 9, .size = 10, .keywords = { [0] = STR_INIT("a"), [2] = STR_INIT("c"), [63] = STR_INIT("z") } },
+	  .first_unseen_uid = 8, .recent_from = 7, .highestmodseq = 9, .size = 10, .keywords = { [0] = STR_INIT("a"), [2] = STR_INIT("c"), [63] = STR_INIT("z") } },
 	{ .id = 2, .name = STR_INIT("Sent") },
 	{ .name = STR_INIT("not there"), .subscribed = true },
 };

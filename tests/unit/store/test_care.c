@@ -147,7 +147,8 @@ static void ignore(void *arg, const char *what)
 static void one_flipped_bit_in_any_index_value_is_reported_once(void **state)
 {
 	static struct spot spots[4096];
-	(void)fill(7, 500);
+	uint32_t first;
+	assert_int_equal(store_recent(k->s, 11, fill(7, 500), 4, &first, &k->why), RC_OK);
 	fill_queue();
 	fill_routes();
 	store_close(&k->s);
@@ -174,7 +175,8 @@ static void one_flipped_bit_in_any_index_value_is_reported_once(void **state)
 static void one_flipped_bit_in_any_key_is_reported(void **state)
 {
 	static struct spot spots[4096];
-	(void)fill(3, 500);
+	uint32_t first;
+	assert_int_equal(store_recent(k->s, 11, fill(3, 500), 4, &first, &k->why), RC_OK);
 	fill_queue();
 	fill_routes();
 	store_close(&k->s);
