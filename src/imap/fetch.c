@@ -66,7 +66,7 @@ static enum rc put_item(struct fetching *f, const struct imap_row *row, const st
 	out_put(o, STR(" "));
 	switch (item->kind) {
 	case ITEM_UID: out_num(o, row->uid); break;
-	case ITEM_FLAGS: out_flags(o, &f->s->box, row->flags, row->keywords); break;
+	case ITEM_FLAGS: out_flags(o, &f->s->box, row->uid, row->flags, row->keywords); break;
 	case ITEM_INTERNALDATE: out_date(o, row->internal_ms); break;
 	case ITEM_SIZE: out_num(o, row->size); break;
 	case ITEM_ENVELOPE: put_or_nil(o, row->envelope); break;
@@ -100,7 +100,7 @@ static enum rc put_row(struct fetching *f, struct imap_row *row, uint32_t seq)
 	/* RFC 3501 6.4.5: "if this causes the flags to change, they SHOULD be included". */
 	if (newly_seen && !has_flags) {
 		out_put(o, STR(" FLAGS "));
-		out_flags(o, &f->s->box, row->flags, row->keywords);
+		out_flags(o, &f->s->box, row->uid, row->flags, row->keywords);
 	}
 	out_put(o, STR(")\r\n"));
 	out_flush(o);

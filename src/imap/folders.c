@@ -273,9 +273,9 @@ static unsigned take_status_items(struct args *a)
 	return wanted;
 }
 
-static void status_line(struct session *s, struct str name, unsigned wanted, const struct imap_box *box)
+static void status_line(struct session *s, struct str name, unsigned wanted, const struct imap_box *box, uint64_t recent)
 {
-	const uint64_t values[STATUS_ITEMS] = { box->exists, 0, box->uidnext, box->uidvalidity, box->unseen, s->config->max_append };
+	const uint64_t values[STATUS_ITEMS] = { box->exists, recent, box->uidnext, box->uidvalidity, box->unseen, s->config->max_append };
 	struct out o = { .io = s->io };
 	bool first = true;
 	out_put(&o, STR("* STATUS "));
@@ -314,11 +314,14 @@ void do_status(struct session *s, struct args *a)
 		rc = RC_NOTFOUND;
 	if (rc == RC_OK)
 		rc = s->hooks->status(s->hooks->house, folder.id, &s->arena, &box, &why);
+	uint64_t recent = 0;
+	if (rc == RC_OK && wanted & ST_RECENT)
+		rc = recent_status(s, &box, &recent, &why);
 	if (rc != RC_OK) {
 		answer_failure(s, rc, &why, "no such mailbox");
 		return;
 	}
-	status_line(s, name, wanted, &box);
+	status_line(s, name, wanted, &box, recent);
 	answer_ok(s, "done");
 }
 

@@ -21,6 +21,8 @@ struct selected {
 	bool readonly, is_open;      /* is_open: the house has it open */
 	struct seqmap map;
 	struct ranges held;          /* expunged, but the client may not hear of it yet */
+	struct ranges recent;        /* \Recent in this session; tidy; expunged ones may be among them */
+	uint32_t recent_told;        /* how many, as the client has heard */
 	struct arena arena;          /* keyword names */
 	struct str *keywords;        /* by bit */
 	unsigned keyword_n;
@@ -82,7 +84,7 @@ static inline void out_put(struct out *o, struct str s)
 }
 void out_string(struct out *o, struct str s);       /* quoted, or a literal where it must be */
 void out_mailbox(struct out *o, struct str utf8);
-void out_flags(struct out *o, const struct selected *box, uint32_t flags, uint64_t keywords); /* "(\Seen $Junk)" */
+void out_flags(struct out *o, const struct selected *box, uint32_t uid, uint32_t flags, uint64_t keywords); /* "(\Seen \Recent $Junk)" */
 void out_date(struct out *o, int64_t ms);           /* "23-Nov-2026 21:36:12 +0000" with quotes */
 
 /* ---- session.c ---- */
@@ -115,6 +117,14 @@ void tell_flags(struct session *s);
 void selected_drop(struct session *s);                /* closes it; harmless when none is */
 /* The set as UID ranges of messages this client knows, clamped to them. RC_SYNTAX: a sequence number past the end. */
 enum rc set_resolve(const struct session *s, struct set set, bool by_uid, struct ranges *out);
+
+/* ---- recent.c ---- */
+/* What of the UIDs from `first` to `last`, all new to this client, is \Recent in this session: taken, or with EXAMINE only looked at. */
+enum rc recent_take(struct session *s, uint32_t first, uint32_t last);
+uint32_t recent_count(const struct selected *box);
+void tell_recent(struct session *s);
+/* STATUS: how many no session was given yet. */
+enum rc recent_status(struct session *s, const struct imap_box *box, uint64_t *out, struct why *why);
 
 /* ---- commands ---- */
 typedef void command_fn(struct session *s, struct args *a);

@@ -164,7 +164,7 @@ static void tell_row_flags(struct session *s, struct out *o, const struct flag_c
 		out_put(o, STR(" "));
 	}
 	out_put(o, STR("FLAGS "));
-	out_flags(o, &s->box, c->flags, c->keywords);
+	out_flags(o, &s->box, c->uid, c->flags, c->keywords);
 	out_put(o, STR(")\r\n"));
 }
 
@@ -257,7 +257,11 @@ static enum rc tell_fresh(struct session *s, struct news *n)
 	for (size_t i = 0; rc == RC_OK && i < fresh.n; i++)
 		rc = seqmap_add(&box->map, fresh.runs[i].first, fresh.runs[i].last);
 	if (rc == RC_OK && fresh.count)
-		stream_writef(s->io, "* %u EXISTS\r\n* 0 RECENT\r\n", (unsigned)box->map.count);
+		rc = recent_take(s, fresh.runs[0].first, seqmap_last_uid(&fresh));
+	if (rc == RC_OK && fresh.count) {
+		stream_writef(s->io, "* %u EXISTS\r\n", (unsigned)box->map.count);
+		tell_recent(s);
+	}
 	seqmap_done(&fresh);
 	return rc;
 }
@@ -281,9 +285,15 @@ static enum rc tell(struct session *s, struct news *n, bool may_expunge, const s
 	if (box->held.failed)
 		return RC_NOMEM;
 	TRY(n->is_reload ? tell_newer_rows(s, n->before, why) : tell_flag_news(s, n, told));
-	if (may_expunge && box->held.n)
+	bool shrinks = may_expunge && box->held.n;
+	if (shrinks)
 		TRY(tell_expunged(s));
-	return n->fresh.n ? tell_fresh(s, n) : RC_OK;
+	if (n->fresh.n)
+		TRY(tell_fresh(s, n));
+	/* RFC 3501 7.3.2: RECENT comes "if the size of the mailbox changes": also when a recent message goes. */
+	if (shrinks && recent_count(box) != box->recent_told)
+		tell_recent(s);
+	return RC_OK;
 }
 
 enum rc news_tell(struct session *s, bool may_expunge, const struct told *told)

@@ -150,7 +150,7 @@ void out_mailbox(struct out *o, struct str utf8)
 	out_string(o, utf7_encode(utf8, &name) == RC_OK ? buf_str(&name) : utf8);
 }
 
-void out_flags(struct out *o, const struct selected *box, uint32_t flags, uint64_t keywords)
+void out_flags(struct out *o, const struct selected *box, uint32_t uid, uint32_t flags, uint64_t keywords)
 {
 	static const struct str names[] = { STR_INIT("\\Seen"), STR_INIT("\\Answered"), STR_INIT("\\Flagged"), STR_INIT("\\Deleted"),
 	                                    STR_INIT("\\Draft") };
@@ -162,6 +162,10 @@ void out_flags(struct out *o, const struct selected *box, uint32_t flags, uint64
 		if (!first)
 			out_put(o, STR(" "));
 		out_put(o, names[i]);
+		first = false;
+	}
+	if (box->recent.n && ranges_have(&box->recent, uid)) {
+		out_put(o, first ? STR("\\Recent") : STR(" \\Recent"));
 		first = false;
 	}
 	for (uint64_t left = keywords & box->known_keywords; left; left &= left - 1) {

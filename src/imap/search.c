@@ -32,6 +32,13 @@ static enum rc match(void *arg, const struct imap_row *row, const struct key *k,
 	return g->s->hooks->match(g->s->hooks->house, row, where, k->field, k->folded, out, &g->why);
 }
 
+static enum rc copy_ranges(const struct ranges *from, struct ranges *to)
+{
+	for (size_t i = 0; i < from->n; i++)
+		ranges_add(to, from->v[i].first, from->v[i].last);
+	return to->failed ? RC_NOMEM : RC_OK;
+}
+
 /* Numbers become UIDs and needles their folded form, once. */
 static enum rc prepare(struct searching *g)
 {
@@ -40,6 +47,8 @@ static enum rc prepare(struct searching *g)
 		struct key *k = g->q.all[i];
 		if (k->kind == KEY_SEQ || k->kind == KEY_UID)
 			TRY(set_resolve(s, k->set, k->kind == KEY_UID, &k->uids));
+		else if (k->kind == KEY_RECENT || k->kind == KEY_OLD || k->kind == KEY_NEW)
+			TRY(copy_ranges(&s->box.recent, &k->uids));
 		else if (k->kind >= KEY_FROM && k->text.n)
 			TRY(s->hooks->fold(s->hooks->house, k->text, &s->arena, &k->folded, &g->why));
 	}
@@ -52,7 +61,7 @@ static enum rc start_set(struct searching *g)
 	const struct seqmap *m = &g->s->box.map;
 	const struct key *narrow = NULL;
 	for (const struct key *k = g->q.root->first; k; k = k->next)
-		if ((k->kind == KEY_SEQ || k->kind == KEY_UID) && (!narrow || ranges_total(&k->uids) < ranges_total(&narrow->uids)))
+		if ((k->kind == KEY_SEQ || k->kind == KEY_UID || k->kind == KEY_RECENT || k->kind == KEY_NEW) && (!narrow || ranges_total(&k->uids) < ranges_total(&narrow->uids)))
 			narrow = k;
 	if (!narrow) {
 		if (m->count)

@@ -4,8 +4,9 @@
 /* SEARCH as a tree. A key knows from which facts it can be decided, so that rows are read in passes, the cheap facts of
  * all before the dear ones of the few that are left. */
 enum key_kind {
-	KEY_TRUE, KEY_FALSE, KEY_AND, KEY_NOT, KEY_OR,
-	KEY_SEQ, KEY_UID,                         /* by number alone */
+	KEY_TRUE, KEY_AND, KEY_NOT, KEY_OR,
+	KEY_SEQ, KEY_UID, KEY_RECENT, KEY_OLD,    /* by number alone */
+	KEY_NEW,                                  /* by number, then state */
 	KEY_FLAG, KEY_NO_FLAG, KEY_KEYWORD, KEY_NO_KEYWORD, KEY_LARGER, KEY_SMALLER, /* state */
 	KEY_BEFORE, KEY_ON, KEY_SINCE,            /* record: internal date */
 	KEY_SENTBEFORE, KEY_SENTON, KEY_SENTSINCE,
@@ -24,7 +25,7 @@ struct key {
 	struct str text, field;    /* as said; `folded` for comparing */
 	struct str folded;
 	struct set set;
-	struct ranges uids;        /* of KEY_SEQ and KEY_UID, once resolved; owned */
+	struct ranges uids;        /* of KEY_SEQ and KEY_UID, once resolved, and of KEY_RECENT, KEY_OLD and KEY_NEW what is recent; owned */
 };
 struct search {
 	struct key *root;          /* an AND */

@@ -7,7 +7,7 @@
 unsigned key_needs(const struct key *key)
 {
 	switch (key->kind) {
-	case KEY_FLAG: case KEY_NO_FLAG: case KEY_KEYWORD: case KEY_NO_KEYWORD: case KEY_LARGER: case KEY_SMALLER:
+	case KEY_FLAG: case KEY_NO_FLAG: case KEY_NEW: case KEY_KEYWORD: case KEY_NO_KEYWORD: case KEY_LARGER: case KEY_SMALLER:
 		return WANT_STATE;
 	case KEY_BEFORE: case KEY_ON: case KEY_SINCE: case KEY_SENTBEFORE: case KEY_SENTON: case KEY_SENTSINCE:
 	case KEY_FROM: case KEY_TO: case KEY_CC: case KEY_BCC: case KEY_SUBJECT:
@@ -35,7 +35,7 @@ static enum truth eval_state(const struct key *k, const struct search_view *v)
 {
 	switch (k->kind) {
 	case KEY_FLAG: return truth(v->row->flags & k->flag);
-	case KEY_NO_FLAG: return truth(!(v->row->flags & k->flag));
+	case KEY_NO_FLAG: case KEY_NEW: return truth(!(v->row->flags & k->flag));
 	case KEY_KEYWORD: return truth(keyword_is_set(v, k->text));
 	case KEY_NO_KEYWORD: return truth(!keyword_is_set(v, k->text));
 	case KEY_LARGER: return truth(v->row->size > k->number);
@@ -122,13 +122,17 @@ enum truth search_eval(const struct key *k, struct search_view *v)
 	unsigned needs = key_needs(k);
 	switch (k->kind) {
 	case KEY_TRUE: return IS_TRUE;
-	case KEY_FALSE: return IS_FALSE;
 	case KEY_AND: return eval_list(k, v, IS_FALSE);
 	case KEY_OR: return eval_list(k, v, IS_TRUE);
 	case KEY_NOT:
 		t = search_eval(k->first, v);
 		return t == UNDECIDED ? t : truth(t == IS_FALSE);
-	case KEY_SEQ: case KEY_UID: return truth(ranges_have(&k->uids, v->row->uid));
+	case KEY_SEQ: case KEY_UID: case KEY_RECENT: return truth(ranges_have(&k->uids, v->row->uid));
+	case KEY_OLD: return truth(!ranges_have(&k->uids, v->row->uid));
+	case KEY_NEW: /* RFC 3501 6.4.4: "(RECENT UNSEEN)" */
+		if (!ranges_have(&k->uids, v->row->uid))
+			return IS_FALSE;
+		break;
 	default: break;
 	}
 	if (needs & WANT_STATE)

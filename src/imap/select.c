@@ -76,6 +76,7 @@ void selected_drop(struct session *s)
 		s->hooks->close(s->hooks->house, s->box.id);
 	seqmap_done(&s->box.map);
 	ranges_done(&s->box.held);
+	ranges_done(&s->box.recent);
 	arena_done(&s->box.arena);
 	s->box = (struct selected){ .arena = s->box.arena };
 	s->state = LOGGED_IN;
@@ -114,7 +115,8 @@ enum rc set_resolve(const struct session *s, struct set set, bool by_uid, struct
 static void tell_selected(struct session *s, const struct imap_box *box)
 {
 	tell_flags(s);
-	stream_writef(s->io, "* %u EXISTS\r\n* 0 RECENT\r\n", (unsigned)s->box.map.count);
+	stream_writef(s->io, "* %u EXISTS\r\n", (unsigned)s->box.map.count);
+	tell_recent(s); /* RFC 3501 6.3.1: REQUIRED, also when there are none */
 	uint32_t unseen = box->first_unseen_uid ? seqmap_seq(&s->box.map, box->first_unseen_uid) : 0;
 	if (unseen)
 		stream_writef(s->io, "* OK [UNSEEN %u] the first unseen\r\n", (unsigned)unseen);
@@ -132,7 +134,9 @@ static enum rc take_box(struct session *s, uint64_t id, bool readonly, struct im
 	s->box.uidvalidity = box->uidvalidity;
 	s->box.readonly = readonly || box->readonly;
 	TRY(seqmap_set(&s->box.map, box->runs, box->run_count));
-	return selected_keywords(s, box);
+	TRY(selected_keywords(s, box));
+	uint32_t last = seqmap_last_uid(&s->box.map); /* as new as the list of messages, which may be newer than uidnext */
+	return recent_take(s, box->recent_from, last >= box->uidnext ? last : box->uidnext - 1);
 }
 
 static void select_box(struct session *s, struct args *a, bool readonly)

@@ -30,8 +30,9 @@ enum imap_use { USE_DRAFTS = 1, USE_SENT = 2, USE_JUNK = 4, USE_TRASH = 8, USE_A
 struct imap_range { uint32_t first, last; };   /* UIDs, inclusive, first <= last */
 struct imap_box {
 	uint64_t id;
-	uint32_t uidvalidity, uidnext, exists, unseen, recent;
+	uint32_t uidvalidity, uidnext, exists, unseen;
 	uint32_t first_unseen_uid;   /* 0 = none */
+	uint32_t recent_from;        /* the first UID that no session was given, at least: the house may know of more that were; uidnext = none */
 	uint64_t highestmodseq, size;
 	struct str keywords[64];     /* "" = free bit */
 	const struct imap_range *runs; size_t run_count; /* UIDs present, ascending; filled by `open` only */
@@ -79,6 +80,10 @@ struct imap_hooks {
 	/* What changed since that modseq, in modseq order; *out_modseq is where the next call starts. `more` = call again. */
 	enum rc (*changes)(void *house, uint64_t box, uint64_t since, struct arena *a, struct imap_change **out, size_t *out_n,
 	                   uint64_t *out_modseq, bool *out_more, struct why *why);
+
+	/* \Recent. Gives this session the messages below `before` that none was given: from *out_first on they are its own, none of them when that is not
+	 * below `before`. No other session is ever given the same. before 0 only looks. */
+	enum rc (*recent)(void *house, uint64_t box, uint32_t before, uint32_t *out_first, struct why *why);
 
 	/* Rows of these UID ranges in ascending order, prefetched in chunks. UIDs that are gone are skipped. */
 	enum rc (*fetch_open)(void *house, uint64_t box, const struct imap_range *ranges, size_t n, unsigned want, void **out_cursor, struct why *why);

@@ -44,7 +44,7 @@ static enum rc tell_stored(struct session *s, const struct ranges *uids, struct 
 			out_num(&o, row.uid);
 			out_put(&o, STR(" FLAGS "));
 		}
-		out_flags(&o, &s->box, row.flags, row.keywords);
+		out_flags(&o, &s->box, row.uid, row.flags, row.keywords);
 		out_put(&o, STR(")\r\n"));
 		out_flush(&o);
 	}

@@ -49,6 +49,10 @@ MUST_USE enum rc owner_epoch(struct owner *o, uint64_t epoch, struct epoch_keys 
 struct visitor { struct visitor *next; uint64_t box; struct stream *stream; };
 MUST_USE enum rc watch_add(struct owner *o, struct visitor *w, struct why *why);
 void watch_drop(struct owner *o, struct visitor *w);
+/* Up to which UID sessions were given this mailbox's messages as \Recent, as far as known here: 0 = not. Kept while it is watched, so that what the
+ * reader does not know yet is not asked for again. */
+uint32_t watch_given(const struct access_house *h, uint64_t account, uint64_t box);
+void watch_gave(struct access_house *h, uint64_t account, uint64_t box, uint32_t first_not_given);
 void watch_changed(struct access_house *h, uint64_t account, uint64_t box);
 void watch_again(struct role_env *e);         /* the store is new: tell it everything, and have everybody look */
 void watch_sweep(void *env);                  /* every few seconds */

@@ -82,12 +82,12 @@ static enum rc on_folders(void *house, struct arena *a, struct imap_folder **out
 static void to_imap_box(const struct box_info *b, struct imap_box *out)
 {
 	*out = (struct imap_box){ .id = b->id, .uidvalidity = b->uidvalidity, .uidnext = b->uidnext, .exists = b->exists, .unseen = b->unseen,
-		.first_unseen_uid = b->first_unseen_uid, .highestmodseq = b->highestmodseq, .size = b->size };
+		.first_unseen_uid = b->first_unseen_uid, .recent_from = b->recent_from, .highestmodseq = b->highestmodseq, .size = b->size };
 	for (size_t i = 0; i < 64; i++)
 		out->keywords[i] = b->keywords[i].p ? b->keywords[i] : STR("");
 }
 
-static enum rc take_box(struct str packed, struct arena *a, struct imap_box *out)
+static enum rc take_box(struct imap_visit *s, struct str packed, struct arena *a, struct imap_box *out)
 {
 	struct box_info *info = arena_new(a, sizeof *info);
 	struct cursor c = cursor_of(packed);
@@ -95,6 +95,9 @@ static enum rc take_box(struct str packed, struct arena *a, struct imap_box *out
 		return RC_NOMEM;
 	TRY(wire_get_box(&c, a, info));
 	to_imap_box(info, out);
+	uint32_t given = watch_given(house_of(s), s->o->account, info->id);
+	if (given > out->recent_from)
+		out->recent_from = given;
 	return RC_OK;
 }
 
@@ -104,7 +107,7 @@ static enum rc on_status(void *house, uint64_t box, struct arena *a, struct imap
 	struct msg_BOX_STATUS_answer answer;
 	struct ipc_reply reply = { 0 };
 	TRY(ipc_ask_role(node_of(s), ROLE_READER, MSG_BOX_STATUS, &(struct msg_BOX_STATUS){ s->o->account, box, { 0 } }, &answer, &reply, true, why));
-	enum rc rc = take_box(answer.box_info, a, out);
+	enum rc rc = take_box(s, answer.box_info, a, out);
 	ipc_reply_done(&reply);
 	return rc;
 }
@@ -160,7 +163,7 @@ static enum rc on_open(void *house, uint64_t box, bool readonly, struct arena *a
 	s->watching = true;
 	enum rc rc = ipc_ask_role(node_of(s), ROLE_READER, MSG_BOX_OPEN, &(struct msg_BOX_OPEN){ s->o->account, box, { 0 } }, &answer, &reply, true, why);
 	if (rc == RC_OK)
-		rc = take_box(answer.box_info, a, out);
+		rc = take_box(s, answer.box_info, a, out);
 	if (rc == RC_OK)
 		rc = wire_get_ranges(answer.runs, a, &runs, &n);
 	ipc_reply_done(&reply);
@@ -206,6 +209,23 @@ static enum rc on_changes(void *house, uint64_t box, uint64_t since, struct aren
 		c[i] = (struct imap_change){ list[i].uid, list[i].expunged, list[i].flags, list[i].keywords, list[i].modseq };
 	*out = c;
 	*out_n = n;
+	return RC_OK;
+}
+
+/* The store decides: what the reader says may be some seconds old, and other processes have sessions, too. */
+static enum rc on_recent(void *house, uint64_t box, uint32_t before, uint32_t *out_first, struct why *why)
+{
+	struct imap_visit *s = house;
+	struct msg_RECENT_answer answer = { 0 };
+	uint32_t given = watch_given(house_of(s), s->o->account, box);
+	if (before && given >= before) {
+		*out_first = given;
+		return RC_OK;
+	}
+	struct msg_RECENT q = { .account = s->o->account, .box = box, .before = before };
+	TRY(ipc_ask_role(node_of(s), ROLE_STORE, MSG_RECENT, &q, &answer, NULL, true, why));
+	watch_gave(house_of(s), s->o->account, box, answer.first > before ? answer.first : before);
+	*out_first = answer.first;
 	return RC_OK;
 }
 
@@ -435,7 +455,7 @@ void access_serve_imap(struct door_visit *v)
 	struct imap_config ic = { .hostname = c->server_hostname, .plaintext_login = c->server_demo && f->loopback, .max_append = c->inbound_max_size,
 		.idle_ms = (unsigned)c->access_idle, .prelogin_ms = (unsigned)c->access_prelogin, .max_errors = 20 };
 	struct imap_hooks hooks = { .house = s, .connect = on_connect, .login = on_login, .logout = on_logout, .folders = on_folders, .status = on_status,
-		.create = on_create, .remove = on_remove, .rename = on_rename, .subscribe = on_subscribe, .open = on_open, .close = on_close, .changes = on_changes,
+		.create = on_create, .remove = on_remove, .rename = on_rename, .subscribe = on_subscribe, .open = on_open, .close = on_close, .changes = on_changes, .recent = on_recent,
 		.fetch_open = on_fetch_open, .fetch_next = on_fetch_next, .fetch_close = on_fetch_close, .body_read = on_body_read, .store = on_store,
 		.expunge = on_expunge, .copy = on_copy, .append_begin = on_append_begin, .append_write = on_append_write, .append_end = on_append_end,
 		.append_abort = on_append_abort, .fold = on_fold, .match = on_match };

@@ -14,12 +14,13 @@ struct watched {
 	struct visitor *visitors;
 	bool on;                              /* the store of now has said so */
 	bool telling, sent;
+	uint32_t given;                       /* see watch_given() */
 	int64_t left;                         /* when the last visitor went */
 	struct waitlist told;
 };
 struct known { uint64_t account; struct watched *boxes; struct buf folders; uint64_t generation; bool have_folders; };
 
-static struct known *known_of(struct access_house *h, uint64_t account) { return map_get_u64(&h->known, account); }
+static struct known *known_of(const struct access_house *h, uint64_t account) { return map_get_u64(&h->known, account); }
 
 static enum rc tell_store(struct role_env *e, uint64_t account, uint64_t box, struct why *why)
 {
@@ -70,7 +71,7 @@ static void known_free(struct known *k)
 	mem_free(k);
 }
 
-static struct watched *watched_of(struct known *k, uint64_t box)
+static struct watched *watched_of(const struct known *k, uint64_t box)
 {
 	struct watched *w = k ? k->boxes : NULL;
 	while (w && w->box != box)
@@ -199,6 +200,19 @@ void watch_changed(struct access_house *h, uint64_t account, uint64_t box)
 	for (struct watched *b = k ? k->boxes : NULL; b; b = b->next)
 		for (struct visitor *w = box == 0 || b->box == box ? b->visitors : NULL; w; w = w->next)
 			stream_wake(w->stream);
+}
+
+uint32_t watch_given(const struct access_house *h, uint64_t account, uint64_t box)
+{
+	const struct watched *b = watched_of(known_of(h, account), box);
+	return b ? b->given : 0;
+}
+
+void watch_gave(struct access_house *h, uint64_t account, uint64_t box, uint32_t first_not_given)
+{
+	struct watched *b = watched_of(known_of(h, account), box);
+	if (b && b->given < first_not_given)
+		b->given = first_not_given;
 }
 
 /* ---- a new store ---- */

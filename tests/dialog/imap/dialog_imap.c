@@ -1,5 +1,6 @@
 /* Plays IMAP scripts (tests/dialog/README.md) against the session and the house in memory of the unit tests.
- * SET tls | tls_on | no plaintext | max_append=N | refuses. HOUSE deliver N BOX | expunge UID BOX | seen UID BOX |
+ * SET tls | tls_on | no plaintext | max_append=N | refuses. HOUSE deliver N BOX | given N BOX (another session has selected the N messages there) |
+ * expunge UID BOX | seen UID BOX |
  * forget: happen at that point of the play; HOUSE messages N BOX: so many are there. */
 #include "../../unit/imap/house.h"
 #include "dialog/dialog.h"
@@ -83,6 +84,10 @@ static bool holds(void *arg, struct str claim, struct buf *truth)
 	}
 	if (str_eq(verb, STR("deliver")))
 		return deliver(c, b, n);
+	if (str_eq(verb, STR("given"))) {
+		b->given = b->uidnext;
+		return b->n == n;
+	}
 	if (str_eq(verb, STR("expunge")))
 		return house_expunge(&c->house, b, (uint32_t)n);
 	if (str_eq(verb, STR("seen"))) {

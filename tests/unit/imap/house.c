@@ -61,7 +61,7 @@ static struct house_box *box_new(struct house *h, struct str name, uint32_t use)
 	LOUDLY;
 	if (!b)
 		return NULL;
-	*b = (struct house_box){ .id = ++h->last_id, .uidvalidity = (uint32_t)(1000 + h->last_id), .uidnext = 1, .special_use = use,
+	*b = (struct house_box){ .id = ++h->last_id, .uidvalidity = (uint32_t)(1000 + h->last_id), .uidnext = 1, .given = 1, .special_use = use,
 	                         .is_selectable = true, .modseq = 1 };
 	memcpy(b->name, name.p, name.n);
 	h->boxes[h->n++] = b;
@@ -254,7 +254,7 @@ static enum rc hook_status(void *house, uint64_t id, struct arena *a, struct ima
 	struct house_box *b = box_by_id(house, id);
 	if (!b)
 		FAIL(why, RC_NOTFOUND, "gone");
-	*out = (struct imap_box){ .id = id, .uidvalidity = b->uidvalidity, .uidnext = b->uidnext, .exists = (uint32_t)b->n, .highestmodseq = b->modseq };
+	*out = (struct imap_box){ .id = id, .uidvalidity = b->uidvalidity, .uidnext = b->uidnext, .exists = (uint32_t)b->n, .highestmodseq = b->modseq, .recent_from = ((struct house *)house)->stale ? 1 : b->given };
 	for (size_t i = 0; i < b->n; i++) {
 		if (b->messages[i].flags & IMAP_SEEN)
 			continue;
@@ -404,13 +404,19 @@ static enum rc hook_changes(void *house, uint64_t id, uint64_t since, struct are
 	return RC_OK;
 }
 
-struct cursor_of_house {
-	struct house_box *box;
-	struct imap_range *ranges;
-	size_t n, at;
-	uint32_t uid;
-	unsigned want;
-};
+static enum rc hook_recent(void *house, uint64_t id, uint32_t before, uint32_t *out_first, struct why *why)
+{
+	struct house *h = house;
+	struct house_box *b = box_by_id(h, id);
+	h->asked_recent++;
+	if (!b || h->recent_rc != RC_OK)
+		FAIL(why, b ? h->recent_rc : RC_NOTFOUND, "nobody knows");
+	*out_first = b->given;
+	b->given = b->given < before ? before : b->given;
+	return RC_OK;
+}
+
+struct cursor_of_house { struct house_box *box; struct imap_range *ranges; size_t n; uint32_t uid; unsigned want; };
 
 static enum rc hook_fetch_open(void *house, uint64_t id, const struct imap_range *ranges, size_t n, unsigned want, void **out, struct why *why)
 {
@@ -589,8 +595,6 @@ static enum rc hook_expunge(void *house, uint64_t id, const struct imap_range *r
 	return RC_OK;
 }
 
-static void add_uid(struct imap_range *v, size_t *n, uint32_t uid) { v[(*n)++] = (struct imap_range){ uid, uid }; }
-
 static enum rc hook_copy(void *house, uint64_t id, const struct imap_range *ranges, size_t n, uint64_t to_id, bool move, struct arena *a,
                          struct imap_range **out_src, struct imap_range **out_dst, size_t *out_n, uint32_t *out_uidvalidity, struct why *why)
 {
@@ -606,13 +610,12 @@ static enum rc hook_copy(void *house, uint64_t id, const struct imap_range *rang
 	for (size_t i = 0; i < end; i++) {
 		if (!in_ranges(&c, b->messages[i].uid))
 			continue;
-		size_t at_src = k, at_dst = k;
 		uint32_t flags = b->messages[i].flags;
 		struct str body = buf_str(&b->messages[i].body);
-		add_uid(src, &at_src, b->messages[i].uid);
-		add_uid(dst, &at_dst, house_deliver(h, to, body, b->messages[i].internal_ms));
+		src[k] = (struct imap_range){ b->messages[i].uid, b->messages[i].uid };
+		uint32_t uid = house_deliver(h, to, body, b->messages[i].internal_ms);
+		dst[k++] = (struct imap_range){ uid, uid };
 		to->messages[to->n - 1].flags = flags;
-		k++;
 	}
 	for (size_t i = 0; move && i < k; i++)
 		house_expunge(h, b, src[i].first);
@@ -689,7 +692,7 @@ struct imap_hooks house_hooks(struct house *h)
 	return (struct imap_hooks){
 		.house = h, .connect = hook_connect, .login = hook_login, .logout = hook_logout, .folders = hook_folders, .status = hook_status,
 		.create = hook_create, .remove = hook_remove, .rename = hook_rename, .subscribe = hook_subscribe, .open = hook_open,
-		.close = hook_close, .changes = hook_changes, .fetch_open = hook_fetch_open, .fetch_next = hook_fetch_next,
+		.close = hook_close, .changes = hook_changes, .recent = hook_recent, .fetch_open = hook_fetch_open, .fetch_next = hook_fetch_next,
 		.fetch_close = hook_fetch_close, .body_read = hook_body_read, .store = hook_store, .expunge = hook_expunge, .copy = hook_copy,
 		.append_begin = hook_append_begin, .append_write = hook_append_write, .append_end = hook_append_end,
 		.append_abort = hook_append_abort, .fold = hook_fold, .match = hook_match,

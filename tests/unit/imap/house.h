@@ -17,6 +17,7 @@ struct house_message {
 struct house_box {
 	uint64_t id, modseq;
 	uint32_t uidvalidity, uidnext, special_use;
+	uint32_t given;             /* the first UID that no session was given as \Recent */
 	bool is_selectable;
 	char name[HOUSE_NAME];
 	struct house_message *messages;
@@ -36,7 +37,9 @@ struct house {
 	unsigned logins, logouts, opens, closes, cursors;
 	bool forgets;               /* the next changes() does not know any more */
 	bool refuses;               /* connections */
-	enum rc login_rc, store_rc, append_rc; /* what the next ones answer */
+	bool stale;                 /* status() and open() do not know yet what was given */
+	unsigned asked_recent;      /* calls of recent() */
+	enum rc login_rc, store_rc, append_rc, recent_rc; /* what the next ones answer */
 	size_t body_cut;            /* > 0: bodies end there without saying so */
 	uint64_t append_box, append_size;
 	struct buf append, lent;

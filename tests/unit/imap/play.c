@@ -59,6 +59,8 @@ static void event(struct play *p, const char *step)
 		house_box(h, box)->messages[a - 1].is_damaged = true;
 	else if (sscanf(step, "wait %u", &a) == 1)
 		wall_ms_fixed += a * 1000ll;
+	else if (sscanf(step, "given %63s", box) == 1)
+		house_box(h, box)->given = house_box(h, box)->uidnext;
 	else if (str_starts(str_z(step), STR("forget")))
 		h->forgets = true;
 	else

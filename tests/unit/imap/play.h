@@ -3,7 +3,7 @@
 
 /* A dialogue as a script, one step a line:
  *   C: a line from the client        S: a line that must come next ("..." at its end: whatever follows)
- *   E: deliver BOX N | flag BOX UID BITS | expunge BOX UID | forget | damage BOX UID | wait SECONDS | more
+ *   E: deliver BOX N | given BOX (another session was given all as \Recent) | flag BOX UID BITS | expunge BOX UID | forget | damage BOX UID | wait SECONDS | more
  * Events happen when everything before them has been read; "more" only ends a packet. Other lines are remarks. */
 struct play {
 	struct house house;

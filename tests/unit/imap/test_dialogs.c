@@ -11,12 +11,14 @@
 
 #define GREETING "S: * OK [CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID AUTH=PLAIN] mail.corp.example ready\n"
 #define LOGIN GREETING "C: a login alice@corp.example secret\nS: a OK [CAPABILITY ...\n"
-#define THREE "E: more\nE: deliver INBOX 3\n"
+#define THREE "E: more\nE: deliver INBOX 3\nE: given INBOX\n"
+#define THREE_NEW "E: more\nE: deliver INBOX 3\n"
 #define SELECTED_3 "C: s select inbox\nS: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\n" \
 	"S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] what can be kept\n" \
 	"S: * 3 EXISTS\nS: * 0 RECENT\nS: * OK [UNSEEN 1] the first unseen\nS: * OK [UIDVALIDITY 1001] these UIDs hold\n" \
 	"S: * OK [UIDNEXT 4] the next\nS: s OK [READ-WRITE] selected\n"
 #define OPEN LOGIN THREE SELECTED_3
+#define SELECT_NEW(recent, tag) "C: " tag " select INBOX\nS: * FLAGS ...\nS: * OK ...\nS: * ...\nS: * " #recent " RECENT\nS: * OK ...\nS: * OK ...\nS: * OK ...\nS: " tag " OK [READ-WRITE] selected\n"
 #define BYE "C: z logout\nS: * BYE see you\nS: z OK logged out\n"
 
 /* Each row: one behaviour, named as a sentence. */
@@ -146,12 +148,12 @@ static const struct { const char *name, *script; } plays[] = {
 	{ "uid move", OPEN "C: b uid move 3 Archive\nS: * OK [COPYUID 1004 3 1] moved\nS: * 3 EXPUNGE\nS: b OK moved\n" BYE },
 
 	{ "append stores and tells the UID",
-	  OPEN "C: b append INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {14}\nS: + go on\nC: Subject: x\nC: \nC: \nS: * 4 EXISTS\nS: * 0 RECENT\nS: b OK [APPENDUID 1001 4] stored\n" BYE },
+	  OPEN "C: b append INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {14}\nS: + go on\nC: Subject: x\nC: \nC: \nS: * 4 EXISTS\nS: * 1 RECENT\nS: b OK [APPENDUID 1001 4] stored\n" BYE },
 	{ "what follows an appended message is never a command",
 	  OPEN "C: b append INBOX {5+}\nC: hello {10+}\nC: z noop\nS: b BAD expected the end of the command after the message\nS: * BYE cannot tell where the next command begins\n" },
 	{ "append with a literal that does not wait",
-	  OPEN "C: b append INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {14+}\nC: Subject: x\nC: \nC: \nS: * 4 EXISTS\nS: * 0 RECENT\nS: b OK [APPENDUID 1001 4] stored\nC: c fetch 4 (flags internaldate rfc822.size)\n"
-	       "S: * 4 FETCH (FLAGS (\\Seen) INTERNALDATE \"17-Jul-1996 09:44:25 +0000\" RFC822.SIZE 14)\nS: c OK fetched\n" BYE },
+	  OPEN "C: b append INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {14+}\nC: Subject: x\nC: \nC: \nS: * 4 EXISTS\nS: * 1 RECENT\nS: b OK [APPENDUID 1001 4] stored\nC: c fetch 4 (flags internaldate rfc822.size)\n"
+	       "S: * 4 FETCH (FLAGS (\\Seen \\Recent) INTERNALDATE \"17-Jul-1996 09:44:25 +0000\" RFC822.SIZE 14)\nS: c OK fetched\n" BYE },
 	{ "append takes its mailbox as a literal", LOGIN "C: b append {4+}\nC: Sent {12}\nS: + go on\nC: Subject: x\nC: \nS: b OK [APPENDUID 1002 1] stored\nC: c noop\nS: c OK done\n" BYE },
 	{ "append to nowhere says so before the message", LOGIN "C: b append Nope {5}\nS: b NO [TRYCREATE] no such mailbox\nC: c append Nope {5+}\nC: hello\nS: c NO [TRYCREATE] no such mailbox\nC: d noop\nS: d OK done\n" BYE },
 	{ "a message too large is refused before it is sent", LOGIN "C: b append INBOX {4294967296}\nS: b NO [TOOBIG] a message may have 100000 octets\nC: c noop\nS: c OK done\n" BYE },
@@ -172,18 +174,47 @@ static const struct { const char *name, *script; } plays[] = {
 	       "C: d search charset koi8-r all\nS: d NO [BADCHARSET (US-ASCII UTF-8)] only these charsets are known\n" BYE },
 	{ "search refuses what it does not know", OPEN "C: b search frobnicate\nS: b BAD expected a search key\nC: c search or seen\nS: c BAD expected a space\nC: d search (seen\nS: d BAD expected \")\"\nC: e search\nS: e BAD expected a space\nC: f search 9\nS: f BAD no message has such a number\n" BYE },
 
-	{ "idle tells what comes", OPEN "C: b idle\nS: + idling\nE: deliver INBOX 1\nS: * 4 EXISTS\nS: * 0 RECENT\nE: expunge INBOX 1\nS: * 1 EXPUNGE\nE: flag INBOX 2 1\nS: * 1 FETCH (FLAGS (\\Seen))\nC: DONE\nS: b OK idled\n" BYE },
+	{ "idle tells what comes", OPEN "C: b idle\nS: + idling\nE: deliver INBOX 1\nS: * 4 EXISTS\nS: * 1 RECENT\nE: expunge INBOX 1\nS: * 1 EXPUNGE\nE: flag INBOX 2 1\nS: * 1 FETCH (FLAGS (\\Seen))\nC: DONE\nS: b OK idled\n" BYE },
 	{ "idle ends by DONE only", OPEN "C: b idle\nS: + idling\nC: noop\nS: b BAD expected DONE\n" BYE },
 	{ "idle gives a sign of life", OPEN "C: b idle\nS: + idling\nE: wait 121\nS: * OK still here\nE: wait 60\nC: DONE\nS: b OK idled\n" BYE },
 	{ "idle ends by itself at last", OPEN "C: b idle\nS: + idling\nE: wait 1801\nS: * BYE nothing was said for too long\nC: DONE\n" },
 	{ "silence after login ends the session", OPEN "E: wait 1801\nS: * BYE nothing was said for too long\n" },
-	{ "news waits for a command", OPEN "E: deliver INBOX 1\nC: b noop\nS: * 4 EXISTS\nS: * 0 RECENT\nS: b OK done\n" BYE },
+	{ "news waits for a command", OPEN "E: deliver INBOX 1\nC: b noop\nS: * 4 EXISTS\nS: * 1 RECENT\nS: b OK done\n" BYE },
 	{ "expunges wait while numbers are in use",
 	  OPEN "E: expunge INBOX 1\nC: b fetch 1:2 uid\nS: * 2 FETCH (UID 2)\nS: b OK [EXPUNGEISSUED] fetched\nC: c fetch 2 uid\nS: * 2 FETCH (UID 2)\nS: c OK [EXPUNGEISSUED] fetched\nC: c2 search all\nS: * SEARCH 2 3\nS: c2 OK [EXPUNGEISSUED] searched\nC: d noop\nS: * 1 EXPUNGE\nS: d OK done\nC: e fetch 2 uid\nS: * 2 FETCH (UID 3)\nS: e OK fetched\n" BYE },
 	{ "uid fetch may tell of expunges", OPEN "E: expunge INBOX 1\nC: b uid fetch 2 flags\nS: * 2 FETCH (UID 2 FLAGS ())\nS: * 1 EXPUNGE\nS: b OK fetched\n" BYE },
 	{ "somebody else's flags are told", OPEN "E: flag INBOX 2 4\nC: b noop\nS: * 2 FETCH (FLAGS (\\Flagged))\nS: b OK done\n" BYE },
 	{ "what the house has forgotten is read again",
-	  OPEN "E: expunge INBOX 2\nE: deliver INBOX 1\nE: flag INBOX 3 1\nE: forget\nC: b noop\nS: * FLAGS ...\nS: * OK [PERMANENTFLAGS ...\nS: * 3 FETCH (FLAGS (\\Seen))\nS: * 2 EXPUNGE\nS: * 3 EXISTS\nS: * 0 RECENT\nS: b OK done\nC: c fetch 1:* uid\nS: * 1 FETCH (UID 1)\nS: * 2 FETCH (UID 3)\nS: * 3 FETCH (UID 4)\nS: c OK fetched\n" BYE },
+	  OPEN "E: expunge INBOX 2\nE: deliver INBOX 1\nE: flag INBOX 3 1\nE: forget\nC: b noop\nS: * FLAGS ...\nS: * OK [PERMANENTFLAGS ...\nS: * 3 FETCH (FLAGS (\\Seen))\nS: * 2 EXPUNGE\nS: * 3 EXISTS\nS: * 1 RECENT\nS: b OK done\nC: c fetch 1:* uid\nS: * 1 FETCH (UID 1)\nS: * 2 FETCH (UID 3)\nS: * 3 FETCH (UID 4)\nS: c OK fetched\n" BYE },
+	{ "what no session was given is recent in the first that selects the mailbox, to its end",
+	  LOGIN THREE_NEW SELECT_NEW(3, "s") "C: b fetch 1:2 flags\nS: * 1 FETCH (FLAGS (\\Recent))\nS: * 2 FETCH (FLAGS (\\Recent))\nS: b OK fetched\n"
+	        "C: c uid store 2 +flags (\\Seen $a)\nS: * FLAGS ...\nS: * OK ...\nS: * 2 FETCH (UID 2 FLAGS (\\Seen \\Recent $a))\nS: c OK stored\n"
+	        "C: d fetch 3 body[text]\nS: * 3 FETCH (BODY[TEXT] {7}\nS: zebra\nS:  FLAGS (\\Seen \\Recent))\nS: d OK fetched\nE: flag INBOX 1 4\nC: e noop\nS: * 1 FETCH (FLAGS (\\Flagged \\Recent))\nS: e OK done\n"
+	        SELECT_NEW(0, "t") "C: f fetch 1 flags\nS: * 1 FETCH (FLAGS (\\Flagged))\nS: f OK fetched\n" BYE },
+	{ "examine shows what is recent and takes nothing",
+	  LOGIN THREE_NEW "C: s examine INBOX\nS: * FLAGS ...\nS: * OK ...\nS: * 3 EXISTS\nS: * 3 RECENT\nS: * OK ...\nS: * OK ...\nS: * OK ...\nS: s OK [READ-ONLY] selected\n"
+	        "C: b fetch 3 flags\nS: * 3 FETCH (FLAGS (\\Recent))\nS: b OK fetched\nE: deliver INBOX 1\nC: c noop\nS: * 4 EXISTS\nS: * 4 RECENT\nS: c OK done\n"
+	        "E: given INBOX\nE: deliver INBOX 1\nC: d noop\nS: * 5 EXISTS\nS: * 5 RECENT\nS: d OK done\nC: e fetch 4:5 flags\nS: * 4 FETCH (FLAGS (\\Recent))\nS: * 5 FETCH (FLAGS (\\Recent))\nS: e OK fetched\n"
+	        SELECT_NEW(1, "t") BYE },
+	{ "status counts what is recent and takes nothing",
+	  LOGIN THREE_NEW "C: b status INBOX (recent)\nS: * STATUS \"INBOX\" (RECENT 3)\nS: b OK done\nE: given INBOX\nE: deliver INBOX 2\nC: c status INBOX (messages recent)\n"
+	        "S: * STATUS \"INBOX\" (MESSAGES 5 RECENT 2)\nS: c OK done\nE: damage INBOX 5\nE: expunge INBOX 4\nC: d status INBOX (recent)\nS: * STATUS \"INBOX\" (RECENT 1)\nS: d OK done\n"
+	        SELECT_NEW(1, "t") "C: e status INBOX (recent unseen)\nS: * STATUS \"INBOX\" (RECENT 0 UNSEEN 4)\nS: e OK done\n" BYE },
+	{ "what another session was told of first is not recent here",
+	  OPEN "E: deliver INBOX 2\nE: given INBOX\nC: b noop\nS: * 5 EXISTS\nS: * 0 RECENT\nS: b OK done\nE: deliver INBOX 1\nC: c noop\nS: * 6 EXISTS\nS: * 1 RECENT\nS: c OK done\n"
+	       "C: d fetch 4:6 flags\nS: * 4 FETCH (FLAGS ())\nS: * 5 FETCH (FLAGS ())\nS: * 6 FETCH (FLAGS (\\Recent))\nS: d OK fetched\n"
+	       "C: e search recent\nS: * SEARCH 6\nS: e OK searched\n" BYE },
+	{ "a recent message that goes is told: fewer are recent",
+	  LOGIN THREE_NEW SELECT_NEW(3, "s") "C: b store 1,3 +flags.silent (\\Deleted)\nS: b OK stored\nC: c expunge\nS: * 1 EXPUNGE\nS: * 2 EXPUNGE\nS: * 1 RECENT\nS: c OK expunged\n"
+	        "E: expunge INBOX 2\nE: deliver INBOX 1\nC: d noop\nS: * 1 EXPUNGE\nS: * 1 EXISTS\nS: * 1 RECENT\nS: d OK done\nE: deliver INBOX 1\nE: expunge INBOX 5\nC: e noop\nS: e OK done\n" BYE },
+	{ "search knows what is recent, new and old",
+	  OPEN "E: deliver INBOX 3\nE: flag INBOX 5 1\nC: b noop\nS: * 6 EXISTS\nS: * 3 RECENT\nS: b OK done\nC: c search recent\nS: * SEARCH 4 5 6\nS: c OK searched\nC: d search new\nS: * SEARCH 4 6\nS: d OK searched\n"
+	       "C: e search old\nS: * SEARCH 1 2 3\nS: e OK searched\nC: f uid search not new\nS: * SEARCH 1 2 3 5\nS: f OK searched\nC: g search or old (recent seen)\nS: * SEARCH 1 2 3 5\nS: g OK searched\n"
+	       "C: h search new subject third\nS: * SEARCH 6\nS: h OK searched\nC: i search not old 5:*\nS: * SEARCH 5 6\nS: i OK searched\nC: j search new 1:4\nS: * SEARCH 4\nS: j OK searched\n" BYE },
+	{ "copies and moves are recent where they arrive",
+	  OPEN "C: b copy 1 Sent\nS: b OK [COPYUID 1002 1 1] copied\nC: c copy 2 INBOX\nS: * 4 EXISTS\nS: * 1 RECENT\nS: c OK [COPYUID 1001 2 4] copied\nC: d move 3 Sent\nS: * OK [COPYUID 1002 3 2] moved\nS: * 3 EXPUNGE\nS: d OK moved\n"
+	       "C: e status Sent (recent)\nS: * STATUS \"Sent\" (RECENT 2)\nS: e OK done\nC: f select Sent\nS: * FLAGS ...\nS: * OK ...\nS: * 2 EXISTS\nS: * 2 RECENT\nS: * OK ...\nS: * OK ...\nS: * OK ...\nS: f OK ...\n" BYE },
+	{ "an append cannot ask for what is the server's", LOGIN "C: b append INBOX (\\Recent) {5+}\nC: hello\nS: b BAD expected a flag that can be set\n" BYE },
 	{ "a range of an empty mailbox is empty", LOGIN "C: s select Sent\nS: * FLAGS ...\nS: * OK ...\nS: * 0 EXISTS\nS: * 0 RECENT\nS: * OK ...\nS: * OK ...\nS: s OK [READ-WRITE] selected\nC: b fetch 1:* flags\nS: b OK fetched\nC: c search all\nS: * SEARCH\nS: c OK searched\nC: d fetch 1 flags\nS: d BAD no message has such a number\n" BYE },
 	{ "trailing words are refused", OPEN "C: b noop x\nS: b BAD expected the end of the command\nC: c check x\nS: c BAD ...\nC: d close x\nS: d BAD ...\nC: e expunge 1\nS: e BAD ...\nC: f idle x\nS: f BAD ...\nC: g logout x\nS: g BAD ...\nC: h fetch 1 flags x\nS: h BAD ...\nC: i select INBOX x\nS: i BAD ...\nC: j namespace x\nS: j BAD ...\n" BYE },
 };
@@ -257,6 +288,41 @@ static void seen_that_cannot_be_stored_is_told(void **state)
 	play_done(&p);
 }
 
+/* RFC 3501 2.3.2: in doubt a message is recent. */
+static void what_cannot_be_asked_is_recent(void **state)
+{
+	(void)state;
+	struct play p;
+	play_init(&p);
+	p.house.recent_rc = RC_IO;
+	play_expect(&p, LOGIN THREE_NEW SELECT_NEW(3, "s") "E: deliver INBOX 1\nC: b noop\nS: * 4 EXISTS\nS: * 4 RECENT\nS: b OK done\nC: c fetch 4 flags\nS: * 4 FETCH (FLAGS (\\Recent))\nS: c OK fetched\n"
+	                "C: d status INBOX (recent)\nS: d NO [UNAVAILABLE] nobody knows\n" BYE);
+	play_done(&p);
+}
+
+static void only_what_is_new_is_asked_for(void **state)
+{
+	(void)state;
+	struct play p;
+	play_init(&p);
+	play_expect(&p, OPEN "C: b status INBOX (messages recent)\nS: * STATUS \"INBOX\" (MESSAGES 3 RECENT 0)\nS: b OK done\nC: c select INBOX\nS: * FLAGS ...\nS: * OK ...\nS: * 3 EXISTS\nS: * 0 RECENT\n"
+	                     "S: * OK ...\nS: * OK ...\nS: * OK ...\nS: c OK ...\nC: d select Sent\nS: * FLAGS ...\nS: * OK ...\nS: * 0 EXISTS\nS: * 0 RECENT\nS: * OK ...\nS: * OK ...\nS: d OK ...\n" BYE);
+	assert_int_equal(p.house.asked_recent, 0);
+	play_done(&p);
+}
+
+/* What was read may be older than what was given meanwhile. */
+static void the_house_knows_better_than_what_was_read(void **state)
+{
+	(void)state;
+	struct play p;
+	play_init(&p);
+	p.house.stale = true;
+	play_expect(&p, OPEN "C: b status INBOX (recent)\nS: * STATUS \"INBOX\" (RECENT 0)\nS: b OK done\nE: deliver INBOX 1\nC: c status INBOX (recent)\nS: * STATUS \"INBOX\" (RECENT 1)\nS: * 4 EXISTS\nS: * 1 RECENT\nS: c OK done\n"
+	                     "C: d examine INBOX\nS: * FLAGS ...\nS: * OK ...\nS: * 4 EXISTS\nS: * 0 RECENT\nS: * OK ...\nS: * OK ...\nS: * OK ...\nS: d OK ...\n" BYE);
+	play_done(&p);
+}
+
 static void a_line_too_long_is_refused_with_the_limit(void **state)
 {
 	(void)state;
@@ -292,7 +358,7 @@ static const char journey[] = GREETING "C: a login \"alice@corp.example\" {6}\nC
 	"C: b select INBOX\nC: c fetch 1:* (uid flags internaldate rfc822.size envelope body bodystructure)\nC: d fetch 1:2 body[]\nC: e fetch 2 (body[1] body[header.fields (from to)])\n"
 	"C: f store 1:2 +flags (\\Deleted foo)\nC: g search or body zebra subject first not keyword foo\nC: h copy 1:3 Sent\nC: i append INBOX (\\Seen bar) {5+}\nC: hello\n"
 	"C: j list \"\" *\nC: k status Sent (messages unseen)\nC: l create x/y\nC: m rename x z\nC: n delete z/y\nC: o lsub \"\" %\nC: p idle\nE: expunge INBOX 3\nE: deliver INBOX 2\nE: flag INBOX 1 3\nC: DONE\n"
-	"C: q uid move 2 Archive\nC: r expunge\nE: forget\nC: s noop\nC: t close\nC: u logout\n";
+	"C: q uid move 2 Archive\nC: r expunge\nE: forget\nC: s noop\nC: s1 search new\nC: s2 status Archive (recent)\nC: t close\nC: u logout\n";
 
 static void check_balance(const struct play *p)
 {
@@ -354,6 +420,9 @@ int main(void)
 		cmocka_unit_test(over_quota_is_told),
 		cmocka_unit_test(a_body_that_ends_early_ends_the_connection),
 		cmocka_unit_test(seen_that_cannot_be_stored_is_told),
+		cmocka_unit_test(what_cannot_be_asked_is_recent),
+		cmocka_unit_test(only_what_is_new_is_asked_for),
+		cmocka_unit_test(the_house_knows_better_than_what_was_read),
 		cmocka_unit_test(a_line_too_long_is_refused_with_the_limit),
 		cmocka_unit_test(the_sample_of_the_rfc),
 		cmocka_unit_test(every_allocation_may_fail),
