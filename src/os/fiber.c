@@ -32,7 +32,7 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13: a guard page without a mapping of its own */
 #endif
 
-enum { GUARD = 4096 };
+enum { GUARD = 4096, DEFER_MOST = 16 };
 #define STACK_USABLE ((size_t)FIBER_STACK - GUARD)
 
 static __thread struct fiber *current; /* per thread, so that a worker sees none */
@@ -412,6 +412,19 @@ void fiber_yield(void)
 		return;
 	f->state = FIBER_READY;
 	push(&f->loop->later, f);
+	switch_out(f);
+}
+
+void fiber_defer(void)
+{
+	struct fiber *f = current;
+	unsigned before = 0;
+	for (const struct fiber *r = f ? f->loop->ready.first : NULL; r && before <= DEFER_MOST; r = r->ready_next)
+		before++;
+	if (before == 0 || before > DEFER_MOST)
+		return;
+	f->state = FIBER_READY;
+	push(&f->loop->ready, f);
 	switch_out(f);
 }
 

@@ -22,6 +22,8 @@ struct pop3_session {
 	const struct pop3_entry *entries;  /* borrowed from the house until logout */
 	uint8_t *dropped;                  /* one flag per entry */
 	size_t n, left;                    /* entries, those not marked deleted */
+	size_t next;                       /* entry behind the one that was sent last */
+	bool in_order;                     /* it was sent behind the one before it, and nothing was asked since */
 	uint64_t octets;                   /* of those not marked deleted */
 	uint32_t uidvalidity;
 };

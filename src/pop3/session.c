@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "pop3/body.h"
+#include "os/loop.h"
 
 enum { IDLE_MS = 600000, ERRORS_MAX = 20 };
 
@@ -266,8 +267,23 @@ static void send_message(struct pop3_session *s, size_t i, struct pop3_top *top)
 static void do_retr(struct pop3_session *s, struct str arg)
 {
 	size_t i;
-	if (message(s, str_trim(arg), &i))
-		send_message(s, i, NULL);
+	if (!message(s, str_trim(arg), &i))
+		return;
+	send_message(s, i, NULL);
+	s->in_order = i && i == s->next;
+	s->next = i + 1;
+}
+
+/* Who takes one message after the other gets the next one opened while he is busy with this one. */
+static void look_ahead(struct pop3_session *s)
+{
+	bool wanted = s->in_order && s->next < s->n && !s->dropped[s->next] && s->hooks->ahead && stream_pending(s->io) == 0;
+	s->in_order = false;
+	if (!wanted || stream_flush(s->io) != RC_OK)
+		return;
+	fiber_yield(); /* whoever waits for an answer goes first */
+	fiber_defer();
+	s->hooks->ahead(s->hooks->house, s->next);
 }
 
 static void do_top(struct pop3_session *s, struct str arg)
@@ -367,6 +383,7 @@ static void command(struct pop3_session *s, struct str line)
 static enum rc step(struct pop3_session *s)
 {
 	struct str line;
+	look_ahead(s);
 	switch (stream_line(s->io, POP3_LINE_MAX, &line)) {
 	case RC_OK:
 		command(s, line);

@@ -24,6 +24,8 @@ struct pop3_hooks {
 	/* Message `i`: body bytes from `offset`, some at a time (<= 64 KiB); borrowed until the next call. Empty = end. A failure at
 	 * offset 0 is answered -ERR and the session goes on; a later one breaks the connection. */
 	enum rc (*read)(void *house, size_t i, uint64_t offset, struct str *out, struct why *why);
+	/* Message `i` will be asked for next, most likely: open it while the client is busy with the one before. What fails is said when it is read. May be NULL. */
+	void (*ahead)(void *house, size_t i);
 	/* At QUIT: expunge these (indices). All or nothing. */
 	enum rc (*expunge)(void *house, const size_t *index, size_t n, struct why *why);
 	void (*logout)(void *house);      /* always called once after a successful login */

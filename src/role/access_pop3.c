@@ -127,6 +127,15 @@ static enum rc on_read(void *house, size_t i, uint64_t offset, struct str *out, 
 	return reading_body(s->reading, offset, BLOB_CHUNK, out, why);
 }
 
+static void on_ahead(void *house, size_t i)
+{
+	struct pop3_visit *s = house;
+	struct why why;
+	struct str unused;
+	if (s->entries[i].size <= BLOB_CHUNK && go_to(s, i, &why) == RC_OK)
+		(void)!reading_body(s->reading, 0, BLOB_CHUNK, &unused, &why);
+}
+
 static enum rc on_expunge(void *house, const size_t *index, size_t n, struct why *why)
 {
 	struct pop3_visit *s = house;
@@ -152,7 +161,7 @@ void access_serve_pop3(struct door_visit *v)
 	struct pop3_visit s = { .v = v };
 	struct pop3_config pc = { .hostname = c->server_hostname, .plaintext_login = c->server_demo && f->loopback, .idle_ms = 600000,
 		.max_errors = 20, .prelogin_ms = (unsigned)c->access_prelogin };
-	struct pop3_hooks hooks = { .house = &s, .connect = on_connect, .login = on_login, .list = on_list, .read = on_read, .expunge = on_expunge, .logout = on_logout };
+	struct pop3_hooks hooks = { .house = &s, .connect = on_connect, .login = on_login, .list = on_list, .read = on_read, .ahead = on_ahead, .expunge = on_expunge, .logout = on_logout };
 	enum rc rc = pop3_serve(v->stream, &pc, &hooks);
 	log_event(LEVEL_DEBUG, EV_CLOSE, F("sid", v->sid), F("proto", "pop3"), F("ip", f->peer_ip), F("reason", rc_name(rc)), F("dur_ms", loop_now(v->e->loop) - v->since));
 	on_logout(&s);

@@ -16,6 +16,8 @@ struct pop3_house {
 	uint64_t read_fails_from;      /* read_rc counts from this offset on */
 	const char *text;              /* what failing hooks say */
 	unsigned logins, logouts, expunges, reads;
+	size_t ahead[8];               /* what was asked to be opened ahead */
+	unsigned aheads;
 	size_t removed;
 	struct pop3_entry entries[HOUSE_MAILS];
 	size_t entry_mail[HOUSE_MAILS], entry_n;
@@ -77,6 +79,14 @@ static inline enum rc house_read(void *house, size_t i, uint64_t offset, struct 
 	return RC_OK;
 }
 
+static inline void house_ahead(void *house, size_t i)
+{
+	struct pop3_house *h = house;
+	if (h->aheads < 8)
+		h->ahead[h->aheads] = i;
+	h->aheads++;
+}
+
 static inline enum rc house_expunge(void *house, const size_t *index, size_t n, struct why *why)
 {
 	struct pop3_house *h = house;
@@ -99,7 +109,7 @@ static inline void house_logout(void *house)
 
 static inline struct pop3_hooks house_hooks(struct pop3_house *h)
 {
-	return (struct pop3_hooks){ h, house_connect, house_login, house_list, house_read, house_expunge, house_logout };
+	return (struct pop3_hooks){ h, house_connect, house_login, house_list, house_read, house_ahead, house_expunge, house_logout };
 }
 
 static inline void house_put(struct pop3_house *h, struct str body)

@@ -402,6 +402,29 @@ static void pop3_closes_after_too_many_errors(void **x)
 	assert_int_equal(r.house.expunges, 0);
 }
 
+static void the_next_message_is_opened_ahead_for_who_takes_them_in_order(void **x)
+{
+	static const struct { const char *in; bool at_once; unsigned aheads; size_t ahead; } rows[] = {
+		{ "RETR 1\r\nRETR 2\r\n", false, 1, 2 }, { "RETR 1\r\nDELE 1\r\nRETR 2\r\nDELE 2\r\n", false, 1, 2 },
+		{ "RETR 1\r\nRETR 2\r\n", true, 0, 0 }, /* what has been asked already is read in its turn */
+		{ "RETR 1\r\n", false, 0, 0 }, { "RETR 2\r\nRETR 1\r\n", false, 0, 0 }, { "RETR 1\r\nRETR 3\r\n", false, 0, 0 },
+		{ "RETR 2\r\nRETR 3\r\n", false, 0, 0 }, { "DELE 3\r\nRETR 1\r\nRETR 2\r\n", false, 0, 0 },
+	};
+	(void)x;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct run r;
+		char text[200];
+		setup(&r);
+		r.memory.chunk = rows[i].at_once ? 0 : 1;
+		(void)snprintf(text, sizeof text, LOGIN "%sQUIT\r\n", rows[i].in);
+		serve(&r, str_z(text));
+		assert_int_equal(r.rc, RC_OK);
+		assert_int_equal(r.house.aheads, rows[i].aheads);
+		assert_int_equal(r.house.ahead[0], rows[i].ahead);
+		buf_done(&r.out);
+	}
+}
+
 /* ---- failing reads and the update state ---- */
 
 static void pop3_refuses_a_damaged_message_and_serves_the_rest(void **x)
@@ -614,6 +637,7 @@ int main(void)
 		cmocka_unit_test(pop3_names_the_limit_of_a_long_response),
 		cmocka_unit_test(pop3_refuses_bare_line_ends),
 		cmocka_unit_test(pop3_closes_after_too_many_errors),
+		cmocka_unit_test(the_next_message_is_opened_ahead_for_who_takes_them_in_order),
 		cmocka_unit_test(pop3_refuses_a_damaged_message_and_serves_the_rest),
 		cmocka_unit_test(pop3_breaks_off_rather_than_end_a_damaged_message),
 		cmocka_unit_test(pop3_removes_at_quit),
