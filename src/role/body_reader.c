@@ -46,9 +46,10 @@ void body_reader_init(struct body_reader *b, struct ipc_node *node, struct segme
 
 void body_reader_done(struct body_reader *b)
 {
-	buf_done(&b->first);
-	buf_done(&b->more);
+	buf_wipe(&b->first);
+	buf_wipe(&b->more);
 	buf_wipe(&b->plain);
+	aead_free(&b->aead);
 	secret_done(&b->key);
 }
 
@@ -57,7 +58,7 @@ void body_reader_set(struct body_reader *b, const struct blob_id *id, const stru
 	b->id = *id;
 	b->key = *key;
 	b->place = place ? *place : (struct blob_place){ 0 };
-	b->open = b->have_chunk = false;
+	b->open = b->have_chunk = b->keyed = false;
 }
 
 static enum rc find_place(struct body_reader *b, struct why *why)
@@ -101,27 +102,42 @@ static enum rc open_body(struct body_reader *b, struct why *why)
 	}
 	b->open = true;
 	b->have_chunk = false;
+	b->spent = 0;
 	return RC_OK;
+}
+
+static enum rc key_body(struct body_reader *b)
+{
+	if (b->keyed)
+		return RC_OK;
+	enum rc rc = b->aead ? aead_rekey(b->aead, &b->key) : aead_new(&b->key, &b->aead);
+	b->keyed = rc == RC_OK;
+	if (rc != RC_OK)
+		aead_free(&b->aead);
+	return rc;
 }
 
 static enum rc open_chunk(struct body_reader *b, uint32_t i, struct why *why)
 {
 	uint64_t off;
 	uint32_t len;
-	struct str stored;
+	char *stored;
 	if (b->have_chunk && b->chunk == i)
 		return RC_OK;
 	TRY(blob_chunk_at(buf_str(&b->first), &b->head, i, &off, &len));
-	if (off + len <= b->first.len) {
-		stored = str_of(b->first.p + off, len);
+	TRY(key_body(b));
+	b->have_chunk = false;
+	if (i >= b->spent && off + len <= b->first.len) {
+		stored = b->first.p + off;
+		b->spent = i + 1;
 	} else {
 		int fd;
 		TRY(segment_files_get(b->files, b->place.segment, &fd, why));
 		TRY(segment_fetch(fd, b->place.offset + off, len, &b->more, why));
-		stored = buf_str(&b->more);
+		stored = b->more.p;
 	}
 	buf_clear(&b->plain);
-	enum rc rc = blob_chunk_open(&b->key, &b->head, i, stored, &b->plain);
+	enum rc rc = blob_chunk_open_over(b->aead, &b->head, i, stored, len, &b->plain);
 	if (rc != RC_OK)
 		FAIL(why, rc, "a body's seal does not hold");
 	b->chunk = i;

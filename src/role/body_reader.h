@@ -19,11 +19,14 @@ struct body_reader {
 	struct ipc_node *node;                  /* where to ask PLACE */
 	struct segment_files *files;
 	struct secret key;
+	struct aead *aead;                      /* under `key` while `keyed`; made at the first body */
+	bool keyed;
 	struct blob_id id;
 	struct blob_place place;                /* length 0: not known */
 	bool open;
 	struct blob_header head;
 	struct buf first;                       /* the blob's first stored octets */
+	uint32_t spent;                         /* chunks before this one are no longer sealed there */
 	struct buf more;                        /* a later chunk as stored */
 	struct buf plain;                       /* chunk `chunk`, opened */
 	uint32_t chunk;

@@ -193,15 +193,29 @@ enum rc blob_stored_len(struct str header, const struct blob_header *h, uint64_t
 	return RC_OK;
 }
 
-static enum rc open_packed(const struct secret *key, uint32_t i, enum packing how, struct str aad, struct str sealed, char *to, size_t n)
+/* What stands before the seal of chunk `i`: how it is packed, and the context it was sealed in. */
+struct sealed_chunk { enum packing kind; size_t n; char aad[AAD_LEN]; };
+static enum rc look_at_chunk(const struct blob_header *h, uint32_t i, struct str stored, struct sealed_chunk *out)
+{
+	if (i >= h->chunks || stored.n < CHUNK_EXTRA || stored.n > BLOB_CHUNK + CHUNK_EXTRA)
+		return RC_DAMAGED;
+	enum packing most = h->version == FORMAT_ZSTD ? PACKED_ZSTD : h->version == FORMAT_LZ4 ? PACKED_LZ4 : PACKED_LINES;
+	out->kind = (uint8_t)stored.p[0];
+	out->n = chunk_plain_len(h, i);
+	if (out->kind > most || (out->kind == PACKED_NOT && stored.n != out->n + CHUNK_EXTRA))
+		return RC_DAMAGED;
+	return chunk_aad(h, (uint8_t)out->kind, out->aad);
+}
+
+static enum rc open_packed(const struct secret *key, uint32_t i, const struct sealed_chunk *c, struct str sealed, char *to)
 {
 	size_t packed = sealed.n - TAG_LEN;
 	char *scratch = mem_raw(packed);
 	if (!scratch)
 		return RC_NOMEM;
-	enum rc rc = aead_open_into(key, i, aad, sealed, (uint8_t *)scratch);
+	enum rc rc = aead_open_into(key, i, str_of(c->aad, AAD_LEN), sealed, (uint8_t *)scratch);
 	if (rc == RC_OK)
-		rc = unpack_chunk(how, str_of(scratch, packed), to, n);
+		rc = unpack_chunk(c->kind, str_of(scratch, packed), to, c->n);
 	mem_wipe(scratch, packed);
 	mem_free(scratch);
 	return rc;
@@ -209,23 +223,31 @@ static enum rc open_packed(const struct secret *key, uint32_t i, enum packing ho
 
 enum rc blob_chunk_open(const struct secret *body_key, const struct blob_header *h, uint32_t i, struct str stored, struct buf *out)
 {
-	if (i >= h->chunks || stored.n < CHUNK_EXTRA || stored.n > BLOB_CHUNK + CHUNK_EXTRA)
-		return RC_DAMAGED;
-	enum packing kind = (uint8_t)stored.p[0], most = h->version == FORMAT_ZSTD ? PACKED_ZSTD : h->version == FORMAT_LZ4 ? PACKED_LZ4 : PACKED_LINES;
-	size_t n = chunk_plain_len(h, i);
-	struct str sealed = str_skip(stored, 1);
-	if (kind > most || (kind == PACKED_NOT && sealed.n != n + TAG_LEN))
-		return RC_DAMAGED;
-	if (!buf_room(out, n + 1)) /* + 1: never a NULL for an empty chunk */
+	struct sealed_chunk c;
+	TRY(look_at_chunk(h, i, stored, &c));
+	if (!buf_room(out, c.n + 1)) /* + 1: never a NULL for an empty chunk */
 		return RC_LIMIT;
-	char aad[AAD_LEN];
-	TRY(chunk_aad(h, (uint8_t)kind, aad));
-	struct str context = str_of(aad, sizeof aad);
 	char *to = out->p + out->len;
-	enum rc rc = kind == PACKED_NOT ? aead_open_into(body_key, i, context, sealed, (uint8_t *)to) : open_packed(body_key, i, kind, context, sealed, to, n);
+	struct str sealed = str_skip(stored, 1);
+	enum rc rc = c.kind == PACKED_NOT ? aead_open_into(body_key, i, str_of(c.aad, AAD_LEN), sealed, (uint8_t *)to) : open_packed(body_key, i, &c, sealed, to);
 	if (rc == RC_OK)
-		out->len += n;
+		out->len += c.n;
 	return rc;
+}
+
+enum rc blob_chunk_open_over(struct aead *body, const struct blob_header *h, uint32_t i, char *stored, size_t n, struct buf *out)
+{
+	struct sealed_chunk c;
+	TRY(look_at_chunk(h, i, str_of(stored, n), &c));
+	if (!buf_room(out, c.n + 1))
+		return RC_LIMIT;
+	char *to = out->p + out->len, *packed = stored + 1;
+	struct str sealed = str_of(packed, n - 1);
+	TRY(aead_open_with(body, i, str_of(c.aad, AAD_LEN), sealed, (uint8_t *)(c.kind == PACKED_NOT ? to : packed)));
+	if (c.kind != PACKED_NOT)
+		TRY(unpack_chunk(c.kind, str_of(packed, sealed.n - TAG_LEN), to, c.n));
+	out->len += c.n;
+	return RC_OK;
 }
 
 enum rc blob_check(struct str stored, const struct blob_id *id, struct why *why)

@@ -23,5 +23,7 @@ MUST_USE enum rc blob_chunk_at(struct str header_bytes, const struct blob_header
 MUST_USE enum rc blob_stored_len(struct str header_bytes, const struct blob_header *h, uint64_t *out);
 /* Opens chunk `i`; appends its plain bytes. RC_DAMAGED when the seal does not hold. */
 MUST_USE enum rc blob_chunk_open(const struct secret *body_key, const struct blob_header *h, uint32_t i, struct str stored, struct buf *out);
+/* The same under the body's key as an `aead`, for who opens one body after the other; the `n` stored octets are spent: plain text lies there afterwards. */
+MUST_USE enum rc blob_chunk_open_over(struct aead *body, const struct blob_header *h, uint32_t i, char *stored, size_t n, struct buf *out);
 /* Structure only, without a key: what `verify` can check of every blob (lengths add up, magic, id) plus a CRC32C over the stored bytes. */
 MUST_USE enum rc blob_check(struct str stored, const struct blob_id *id, struct why *why);

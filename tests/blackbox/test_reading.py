@@ -96,3 +96,15 @@ def test_pop3_reads_on_jumps_and_reads_on(server, box):
         lines = p.retr(first + i + 1)[1]
         assert b"\r\n".join(lines) + b"\r\n" == there[few[i]], i
     p.quit()
+
+
+def test_pieces_of_a_large_body_in_any_order(server):
+    """Chunks that pack well lie together in what is read at once: going back to one that was opened gives it again."""
+    m = imap(server, "carol")
+    raw = b"Subject: large\r\n\r\n" + b"".join(b"line %06d of the same words again and again and again\r\n" % i for i in range(9000))
+    assert m.append("INBOX", None, None, raw)[0] == "OK"
+    uid = m.select()[1][0].decode()
+    for places in ([0, 300000, 10, 130000, 70000, 300000, 0], [400000, 200000, 100000, 50000, 0], [65530, 131066, 65530]):
+        data = m.fetch(uid, "(" + " ".join(f"BODY.PEEK[]<{at}.1000>" for at in places) + ")")[1]
+        assert [x[1] for x in data if isinstance(x, tuple)] == [raw[at:at + 1000] for at in places], places
+    m.logout()
