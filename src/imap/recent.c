@@ -66,7 +66,8 @@ enum rc recent_status(struct session *s, const struct imap_box *box, uint64_t *o
 	*out = 0;
 	if (from >= box->uidnext)
 		return RC_OK;
-	TRY(s->hooks->recent(s->hooks->house, box->id, 0, &given, why));
+	if (s->hooks->recent(s->hooks->house, box->id, 0, &given, why) != RC_OK)
+		given = from; /* what the folder's own row says is the truth but for the last moments */
 	from = given > from ? given : from;
 	if (from >= box->uidnext)
 		return RC_OK;

@@ -32,11 +32,10 @@ static enum rc match(void *arg, const struct imap_row *row, const struct key *k,
 	return g->s->hooks->match(g->s->hooks->house, row, where, k->field, k->folded, out, &g->why);
 }
 
-static enum rc copy_ranges(const struct ranges *from, struct ranges *to)
+/* The numbers that a key names, where it names some: its set, or what is \\Recent here, which is as long as it is and not copied for each key. */
+static const struct ranges *numbers_of(const struct searching *g, const struct key *k)
 {
-	for (size_t i = 0; i < from->n; i++)
-		ranges_add(to, from->v[i].first, from->v[i].last);
-	return to->failed ? RC_NOMEM : RC_OK;
+	return k->kind == KEY_SEQ || k->kind == KEY_UID ? &k->uids : k->kind == KEY_RECENT || k->kind == KEY_NEW ? &g->s->box.recent : NULL;
 }
 
 /* Numbers become UIDs and needles their folded form, once. */
@@ -47,8 +46,6 @@ static enum rc prepare(struct searching *g)
 		struct key *k = g->q.all[i];
 		if (k->kind == KEY_SEQ || k->kind == KEY_UID)
 			TRY(set_resolve(s, k->set, k->kind == KEY_UID, &k->uids));
-		else if (k->kind == KEY_RECENT || k->kind == KEY_OLD || k->kind == KEY_NEW)
-			TRY(copy_ranges(&s->box.recent, &k->uids));
 		else if (k->kind >= KEY_FROM && k->text.n)
 			TRY(s->hooks->fold(s->hooks->house, k->text, &s->arena, &k->folded, &g->why));
 	}
@@ -59,16 +56,18 @@ static enum rc prepare(struct searching *g)
 static enum rc start_set(struct searching *g)
 {
 	const struct seqmap *m = &g->s->box.map;
-	const struct key *narrow = NULL;
-	for (const struct key *k = g->q.root->first; k; k = k->next)
-		if ((k->kind == KEY_SEQ || k->kind == KEY_UID || k->kind == KEY_RECENT || k->kind == KEY_NEW) && (!narrow || ranges_total(&k->uids) < ranges_total(&narrow->uids)))
-			narrow = k;
+	const struct ranges *narrow = NULL;
+	for (const struct key *k = g->q.root->first; k; k = k->next) {
+		const struct ranges *r = numbers_of(g, k);
+		if (r && r != narrow && (!narrow || ranges_total(r) < ranges_total(narrow)))
+			narrow = r;
+	}
 	if (!narrow) {
 		if (m->count)
 			ranges_add(&g->left, m->runs[0].first, seqmap_last_uid(m));
 	} else {
-		for (size_t i = 0; i < narrow->uids.n; i++)
-			ranges_add(&g->left, narrow->uids.v[i].first, narrow->uids.v[i].last);
+		for (size_t i = 0; i < narrow->n; i++)
+			ranges_add(&g->left, narrow->v[i].first, narrow->v[i].last);
 	}
 	return g->left.failed ? RC_NOMEM : RC_OK;
 }

@@ -127,10 +127,11 @@ enum truth search_eval(const struct key *k, struct search_view *v)
 	case KEY_NOT:
 		t = search_eval(k->first, v);
 		return t == UNDECIDED ? t : truth(t == IS_FALSE);
-	case KEY_SEQ: case KEY_UID: case KEY_RECENT: return truth(ranges_have(&k->uids, v->row->uid));
-	case KEY_OLD: return truth(!ranges_have(&k->uids, v->row->uid));
+	case KEY_SEQ: case KEY_UID: return truth(ranges_have(&k->uids, v->row->uid));
+	case KEY_RECENT: return truth(ranges_have(&v->box->recent, v->row->uid));
+	case KEY_OLD: return truth(!ranges_have(&v->box->recent, v->row->uid));
 	case KEY_NEW: /* RFC 3501 6.4.4: "(RECENT UNSEEN)" */
-		if (!ranges_have(&k->uids, v->row->uid))
+		if (!ranges_have(&v->box->recent, v->row->uid))
 			return IS_FALSE;
 		break;
 	default: break;

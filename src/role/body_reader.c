@@ -69,13 +69,24 @@ static enum rc find_place(struct body_reader *b, struct why *why)
 	return RC_OK;
 }
 
+/* What grows moves, and leaves behind what it was: these held plain text. */
+static enum rc fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why *why)
+{
+	size_t max = out->max;
+	if (n > out->cap) {
+		buf_wipe(out);
+		buf_init(out, max);
+	}
+	return segment_fetch(fd, off, n, out, why);
+}
+
 static enum rc read_head(struct body_reader *b, struct why *why)
 {
 	size_t need = b->place.length < READ_FIRST ? b->place.length : READ_FIRST;
 	int fd;
 	for (int i = 0; i < 2; i++) {
 		TRY(segment_files_get(b->files, b->place.segment, &fd, why));
-		TRY(segment_fetch(fd, b->place.offset, need, &b->first, why));
+		TRY(fetch(fd, b->place.offset, need, &b->first, why));
 		enum rc rc = blob_header_parse(buf_str(&b->first), &b->head, &need, why);
 		if (rc != RC_AGAIN)
 			return rc;
@@ -117,6 +128,18 @@ static enum rc key_body(struct body_reader *b)
 	return rc;
 }
 
+/* At once as large as a chunk of this body may be: it does not grow with plain text in it. */
+static bool room_for_chunk(struct body_reader *b)
+{
+	size_t max = b->plain.max, need = (b->head.plain_len < BLOB_CHUNK ? b->head.plain_len : BLOB_CHUNK) + 1;
+	if (need > b->plain.cap) {
+		buf_wipe(&b->plain);
+		buf_init(&b->plain, max);
+	}
+	buf_clear(&b->plain);
+	return buf_room(&b->plain, need);
+}
+
 static enum rc open_chunk(struct body_reader *b, uint32_t i, struct why *why)
 {
 	uint64_t off;
@@ -133,10 +156,11 @@ static enum rc open_chunk(struct body_reader *b, uint32_t i, struct why *why)
 	} else {
 		int fd;
 		TRY(segment_files_get(b->files, b->place.segment, &fd, why));
-		TRY(segment_fetch(fd, b->place.offset + off, len, &b->more, why));
+		TRY(fetch(fd, b->place.offset + off, len, &b->more, why));
 		stored = b->more.p;
 	}
-	buf_clear(&b->plain);
+	if (!room_for_chunk(b))
+		FAIL(why, RC_NOMEM, "no memory for a body");
 	enum rc rc = blob_chunk_open_over(b->aead, &b->head, i, stored, len, &b->plain);
 	if (rc != RC_OK)
 		FAIL(why, rc, "a body's seal does not hold");

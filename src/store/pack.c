@@ -236,6 +236,15 @@ static enum rc unpack_lines(struct str packed, char *to, size_t n)
 	return ok ? RC_OK : RC_DAMAGED;
 }
 
+/* By one of the two that know nothing of lines. 0: more than `most`. */
+static size_t pack_whole(struct codecs *k, struct str plain, char *room, size_t most, enum packing *out)
+{
+	bool words = has_words(plain);
+	size_t n = words ? lz4(k, plain, room, most) : ZSTD_compress2(k->c, room, most, plain.p, plain.n);
+	*out = words ? PACKED_LZ4 : PACKED_ZSTD;
+	return !words && ZSTD_isError(n) ? 0 : n;
+}
+
 enum rc pack_chunk(struct str plain, char *room, enum packing *out, size_t *out_n)
 {
 	struct codecs *k = codecs();
@@ -245,20 +254,21 @@ enum rc pack_chunk(struct str plain, char *room, enum packing *out, size_t *out_
 	*out_n = plain.n;
 	if (plain.n < PACK_MIN)
 		return RC_OK;
-	size_t most = plain.n - plain.n / 5; /* each gives up by itself where that does not suffice */
-	size_t n = pack_lines(k, plain, room, plain.n - plain.n / 16); /* undone in no time: worth it for less */
-	enum packing how = PACKED_LINES;
-	if (n == 0 && has_words(plain)) {
-		n = lz4(k, plain, room, most);
-		how = PACKED_LZ4;
-	} else if (n == 0) {
-		n = ZSTD_compress2(k->c, room, most, plain.p, plain.n);
-		how = PACKED_ZSTD;
+	size_t most = plain.n - plain.n / 5, few = plain.n - plain.n / 16; /* each gives up by itself where that does not suffice */
+	size_t n = pack_lines(k, plain, room, few);
+	*out = PACKED_LINES;
+	if (n == 0 || n > most) { /* lines are undone in no time and worth it for less, but not where another finds more */
+		bool lines = n > 0;
+		n = pack_whole(k, plain, room, most, out);
+		if (n == 0 && lines) {
+			n = pack_lines(k, plain, room, few);
+			*out = PACKED_LINES;
+		}
 	}
-	if (n == 0 || (how == PACKED_ZSTD && ZSTD_isError(n)))
-		return RC_OK;
-	*out = how;
-	*out_n = n;
+	if (n == 0)
+		*out = PACKED_NOT;
+	else
+		*out_n = n;
 	return RC_OK;
 }
 

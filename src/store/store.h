@@ -74,7 +74,7 @@ MUST_USE enum rc box_remove(struct store *s, uint64_t account, struct str name, 
 MUST_USE enum rc box_rename(struct store *s, uint64_t account, struct str from, struct str to, struct why *why);
 MUST_USE enum rc box_subscribe(struct store *s, uint64_t account, struct str name, bool on, struct why *why);
 /* \Recent (RFC 3501 2.3.2): gives the caller the messages below `before` that no session was given. *out_first is where these begin; `before`, or more,
- * when there is none. before 0 only looks. The answer waits for no disk: what was given is kept in memory until store_recent_settle(), and a crash
+ * when there is none. before 0 only looks. The answer waits for no disk (but where 65,536 folders wait for it): what was given is kept in memory until store_recent_settle(), and a crash
  * before that gives it once more. */
 MUST_USE enum rc store_recent(struct store *s, uint64_t account, uint64_t box, uint32_t before, uint32_t *out_first, struct why *why);
 MUST_USE enum rc store_recent_settle(struct store *s, struct why *why);     /* puts that on disk; nothing to put: no commit. store_close() does it, too */

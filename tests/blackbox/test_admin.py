@@ -281,7 +281,8 @@ def test_the_history_of_a_busy_address_is_shown(server):
     assert "delivered" in server.cli("trace", long).stdout
 
 
-def test_of_a_long_history_the_newest_is_shown_and_the_rest_is_said_to_be_left_out(server):
+def test_of_a_long_history_the_newest_is_shown_and_the_rest_is_said_to_be_left_out(fresh):
+    server = fresh("--accounts", 40)
     sender = "prolific@busy.example"
 
     def post(first, count, to):

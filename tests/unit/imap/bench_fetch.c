@@ -38,6 +38,11 @@ static enum rc h_changes(void *h, uint64_t b, uint64_t s, struct arena *a, struc
 	*more = false;
 	return RC_OK;
 }
+static enum rc h_recent(void *h, uint64_t b, uint32_t before, uint32_t *out_first, struct why *w)
+{
+	*out_first = before;
+	return RC_OK;
+}
 static enum rc h_fetch_open(void *h, uint64_t b, const struct imap_range *r, size_t n, unsigned want, void **c, struct why *w)
 {
 	at = 0;
@@ -58,7 +63,7 @@ static void h_fetch_close(void *h, void *c) {}
 static double run(const char *items, size_t *out_octets)
 {
 	struct imap_hooks hooks = { .connect = h_connect, .login = h_login, .logout = h_logout, .folders = h_folders, .status = h_status, .open = h_open,
-	                            .close = h_close, .changes = h_changes, .fetch_open = h_fetch_open, .fetch_next = h_fetch_next, .fetch_close = h_fetch_close };
+	                            .close = h_close, .changes = h_changes, .recent = h_recent, .fetch_open = h_fetch_open, .fetch_next = h_fetch_next, .fetch_close = h_fetch_close };
 	struct imap_config config = { .hostname = STR("x"), .plaintext_login = true, .idle_ms = 1800000, .prelogin_ms = 60000, .max_errors = 10 };
 	struct buf in, out;
 	struct timespec t0, t1;

@@ -425,6 +425,47 @@ static void the_next_message_is_opened_ahead_for_who_takes_them_in_order(void **
 	}
 }
 
+/* What RETR answers, octet by octet from RFC 1939 section 3. */
+static void add_answer(struct buf *out, struct str body)
+{
+	buf_addf(out, "+OK %zu octets\r\n", body.n);
+	for (size_t i = 0; i < body.n; i++) {
+		if (body.p[i] == '.' && (i == 0 || body.p[i - 1] == '\n'))
+			buf_byte(out, '.');
+		buf_byte(out, (uint8_t)body.p[i]);
+	}
+	buf_add(out, body.n >= 2 && body.p[body.n - 2] == '\r' && body.p[body.n - 1] == '\n' ? STR(".\r\n") : STR("\r\n.\r\n"));
+}
+
+/* Large enough to be sent from where it lies: a dot at the start of a line at every place, lines that end every way, asked for one by one. */
+static void a_large_message_is_stuffed_and_ended_like_any_other(void **x)
+{
+	static const char *const ends[] = { "\r\n", "\n", "\r", "x", ".\r\n", "\n.", "\r\n.\r\n", "\r\n." };
+	enum { SIZE = 1200 };
+	static char body[SIZE];
+	(void)x;
+	for (size_t at = 0; at < SIZE; at += at < 80 ? 1 : 37)
+		for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+			struct run r;
+			AUTO(buf_done) struct buf want = { .max = 1 << 16 };
+			setup(&r);
+			memset(body, 'a', sizeof body);
+			body[at] = '.';
+			if (at)
+				body[at - 1] = '\n';
+			memcpy(body + SIZE - strlen(ends[e]), ends[e], strlen(ends[e]));
+			r.house.n = 0;
+			house_put(&r.house, str_of(body, sizeof body));
+			r.memory.chunk = 1; /* nothing is pipelined */
+			buf_add(&want, STR(WELCOME "+OK 1 messages (1200 octets)\r\n"));
+			add_answer(&want, str_of(body, sizeof body));
+			buf_add(&want, STR("+OK still here\r\n"));
+			serve(&r, STR(LOGIN "RETR 1\r\nNOOP\r\n"));
+			assert_true(str_eq(buf_str(&r.out), buf_str(&want)));
+			buf_done(&r.out);
+		}
+}
+
 /* ---- failing reads and the update state ---- */
 
 static void pop3_refuses_a_damaged_message_and_serves_the_rest(void **x)
@@ -638,6 +679,7 @@ int main(void)
 		cmocka_unit_test(pop3_refuses_bare_line_ends),
 		cmocka_unit_test(pop3_closes_after_too_many_errors),
 		cmocka_unit_test(the_next_message_is_opened_ahead_for_who_takes_them_in_order),
+		cmocka_unit_test(a_large_message_is_stuffed_and_ended_like_any_other),
 		cmocka_unit_test(pop3_refuses_a_damaged_message_and_serves_the_rest),
 		cmocka_unit_test(pop3_breaks_off_rather_than_end_a_damaged_message),
 		cmocka_unit_test(pop3_removes_at_quit),

@@ -128,6 +128,28 @@ static void anything_like_base64_comes_back_as_it_was(void **state)
 	assert_true(lines > 1000);
 }
 
+/* Little of it is lines and the rest is what another packing finds more in: that one is taken. */
+static void lines_are_left_where_another_packing_saves_more(void **state)
+{
+	static char hex[46500], octets[14000];
+	AUTO(buf_done) struct buf b = { .max = 1 << 20 };
+	size_t n;
+	noise(octets, sizeof octets);
+	for (size_t i = 0; i < sizeof hex; i++)
+		hex[i] = i % 62 == 31 ? '-' : i % 62 == 60 ? '\r' : i % 62 == 61 ? '\n' : "0123456789abcdef"[draw(16)];
+	add_lines(&b, str_of(octets, 9000), 76);
+	buf_add(&b, str_of(hex, sizeof hex));
+	assert_int_equal(there_and_back(buf_str(&b), &n), PACKED_ZSTD);
+	assert_true(n < b.len * 3 / 4);
+	buf_clear(&b);
+	for (unsigned i = 0; i < 60; i++) { /* more runs than one chunk has room for */
+		add_lines(&b, str_of(octets, 480), 64);
+		buf_add(&b, STR("--x--\r\n"));
+	}
+	(void)there_and_back(buf_str(&b), &n);
+	assert_true(n < b.len * 4 / 5);
+}
+
 static void a_last_quantum_that_no_encoder_writes_is_kept(void **state)
 {
 	static const char *const ends[] = { "AB==", "AAB=", "AA=", "A===", "====", "AA==AA==", "AAAA====", "AA", "A", "AAA", "=", "" };
@@ -184,6 +206,7 @@ int main(void)
 		cmocka_unit_test(what_an_attachment_stands_for_is_packed_as_well),
 		cmocka_unit_test(each_kind_of_content_has_its_packing),
 		cmocka_unit_test(anything_like_base64_comes_back_as_it_was),
+		cmocka_unit_test(lines_are_left_where_another_packing_saves_more),
 		cmocka_unit_test(a_last_quantum_that_no_encoder_writes_is_kept),
 		cmocka_unit_test(damage_is_seen_or_stays_within_its_bounds),
 	};
