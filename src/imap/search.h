@@ -25,7 +25,7 @@ struct key {
 	struct str text, field;    /* as said; `folded` for comparing */
 	struct str folded;
 	struct set set;
-	struct ranges uids;        /* of KEY_SEQ and KEY_UID, once resolved, and of KEY_RECENT, KEY_OLD and KEY_NEW what is recent; owned */
+	struct ranges uids;        /* of KEY_SEQ and KEY_UID, once resolved; owned */
 };
 struct search {
 	struct key *root;          /* an AND */
