@@ -296,7 +296,7 @@ static void what_cannot_be_asked_is_recent(void **state)
 	play_init(&p);
 	p.house.recent_rc = RC_IO;
 	play_expect(&p, LOGIN THREE_NEW SELECT_NEW(3, "s") "E: deliver INBOX 1\nC: b noop\nS: * 4 EXISTS\nS: * 4 RECENT\nS: b OK done\nC: c fetch 4 flags\nS: * 4 FETCH (FLAGS (\\Recent))\nS: c OK fetched\n"
-	                "C: d status INBOX (recent)\nS: d NO [UNAVAILABLE] nobody knows\n" BYE);
+	                "C: d status INBOX (recent)\nS: * STATUS \"INBOX\" (RECENT 4)\nS: d OK done\n" BYE);
 	play_done(&p);
 }
 
