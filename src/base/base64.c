@@ -2,7 +2,7 @@
 
 #include "base/wide.h"
 
-enum { OCTETS = 24, DIGITS = 32, NO_DIGIT = 64 }; /* of one step in 256-bit registers */
+enum { OCTETS = 24, DIGITS = 32 }; /* of one step in 256-bit registers */
 
 static const char digit_of[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 #define FROM(first, value) [(first)] = (value) + 1

@@ -415,6 +415,7 @@ void fiber_yield(void)
 	switch_out(f);
 }
 
+/* Behind many, an answer would wait for all of their work: nobody is asked to wait that long to be polite. */
 void fiber_defer(void)
 {
 	struct fiber *f = current;

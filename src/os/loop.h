@@ -43,7 +43,7 @@ struct loop *fiber_loop(void);               /* the running fiber's loop */
 void fiber_cancel(struct fiber *f);          /* every wait of it answers RC_CLOSED from now on; `f` is valid until its run() returns */
 bool fiber_cancelled(void);                  /* the running fiber has been cancelled; false outside a fiber */
 void fiber_yield(void);                      /* let others run; comes back next turn */
-void fiber_defer(void);                      /* let those run that are ready now, unless they are many; comes back behind them */
+void fiber_defer(void);                      /* let those run that are ready now, unless they are more than 16; comes back behind them, in this turn */
 MUST_USE enum rc fiber_sleep(unsigned ms);   /* RC_OK, or RC_CLOSED when cancelled */
 
 /* A place to wait. Zero-initialised = ready to use. */

@@ -22,7 +22,7 @@ static bool candidate(struct str s, size_t from, size_t *out_at, size_t *out_dig
 		at = (size_t)(lf - s.p) + 1;
 		const char *end = memchr(s.p + at, '\n', s.n - at);
 		size_t n = end ? (size_t)(end - s.p) - at : 0;
-		if (n > LINE_MIN && n <= LINE_DIGITS_MAX && n % 4 == 1 && end[-1] == '\r' && s.p[at] != ' ') {
+		if (n > LINE_MIN && n <= LINE_DIGITS_MAX && n % 4 == 1 && end[-1] == '\r') {
 			*out_at = at;
 			*out_digits = n - 1;
 			return true;

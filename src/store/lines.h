@@ -1,6 +1,5 @@
 #pragma once
 #include "base/str.h"
-#include "base/why.h"
 
 /* Base64 in lines of one length, as MIME attachments are (RFC 2045 section 6.8), and back: where a chunk of a body has some, the octets that
  * it stands for are stored instead: a little less than any packing makes of the digits, and several times as quickly undone. Only what comes back exactly as it

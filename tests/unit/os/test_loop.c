@@ -188,6 +188,37 @@ static void cancels(void *arg)
 	loop_stop(fiber_loop());
 }
 
+static void plain(void *arg)
+{
+	struct order *o = arg;
+	o->text[o->n++] = 'p';
+}
+
+static void polite(void *arg)
+{
+	struct order *o = arg;
+	o->text[o->n++] = 'a';
+	fiber_defer();
+	o->text[o->n++] = 'z';
+}
+
+static void who_defers_runs_behind_those_that_are_ready_unless_they_are_many(void **state)
+{
+	static const struct { unsigned others; const char *order; } rows[] = {
+		{ 0, "az" }, { 2, "appz" }, { 15, "a" "ppppppppppppppp" "z" }, { 16, "az" "pppppppppppppppp" } }; /* and the one that stops the loop */
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct loop *l = make_loop();
+		struct order o = { 0 };
+		int stopped = 0;
+		assert_int_equal(fiber_start(l, polite, &o, NULL), RC_OK);
+		for (unsigned k = 0; k < rows[i].others; k++)
+			assert_int_equal(fiber_start(l, plain, &o, NULL), RC_OK);
+		assert_int_equal(fiber_start(l, stops_itself, &stopped, NULL), RC_OK);
+		run_and_close(l);
+		assert_string_equal(o.text, rows[i].order);
+	}
+}
+
 static void every_wait_of_a_cancelled_fiber_is_closed(void **state)
 {
 	struct loop *l = make_loop();
@@ -627,6 +658,7 @@ const struct CMUnitTest loop_tests[] = {
 	cmocka_unit_test(ten_thousand_fibers_wait_at_once),
 	cmocka_unit_test(deadlines_fire_in_their_order),
 	cmocka_unit_test(a_wait_past_its_deadline_is_late),
+	cmocka_unit_test(who_defers_runs_behind_those_that_are_ready_unless_they_are_many),
 	cmocka_unit_test(every_wait_of_a_cancelled_fiber_is_closed),
 	cmocka_unit_test(stopping_cancels_and_drains_every_fiber),
 	cmocka_unit_test(the_idle_call_comes_once_per_turn),

@@ -245,3 +245,13 @@ void kit_list(struct kit *k, uint64_t account, uint64_t box, struct buf *out)
 	}
 	view_close(&v);
 }
+
+void kit_end_sound(struct kit *k)
+{
+	struct buf b = { .max = 1 << 20 };
+	uint64_t damaged = kit_verify(k->dir, &b, NULL);
+	if (damaged)
+		fail_msg("%.*s", PSTR(str_head(buf_str(&b), 600)));
+	buf_done(&b);
+	kit_done(k);
+}

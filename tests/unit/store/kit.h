@@ -37,6 +37,7 @@ void kit_queue(struct kit *k, bool done, struct buf *out);
 enum rc kit_read(struct kit *k, uint64_t account, uint64_t box, uint32_t uid, struct buf *out);
 uint64_t kit_box(struct kit *k, uint64_t account, const char *name);
 /* Runs store_verify; the number of damaged things (texts go to `list`, if given, one a line). */
+void kit_end_sound(struct kit *k); /* as each test ends: `verify` finds nothing wrong */
 uint64_t kit_verify(const char *dir, struct buf *list, struct verify_report *out);
 void kit_remove_tree(const char *path);
 /* "uid:flags uid:flags ..." of a folder. */
