@@ -99,9 +99,7 @@ static enum rc add_body(const struct mime_tree *t, struct text_reader *r, struct
 		if (text.n == 0)
 			continue;
 		preview_add(pv, p, text);
-		buf_clear(scratch);
-		TRY(mail_fold(text, scratch));
-		grams_add(g, GRAMS_BODY, buf_str(scratch));
+		grams_add_text(g, GRAMS_BODY, text);
 		grams_gap(g);
 	}
 	return RC_OK;

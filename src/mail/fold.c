@@ -53,25 +53,19 @@ static size_t fold_wide(struct fold *f, struct str in, struct buf *out)
 /* Eight octets at once, as long as they are visible ASCII and single spaces. Answers how many octets of `in` it took; it wrote as many. */
 static size_t fold_words(struct str in, size_t from, char *to, bool *space)
 {
-	const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+	const uint64_t ones = UINT64_MAX / 255, tops = ones << 7;
 	size_t i = from;
-	bool was = *space;
 	for (; i + 8 <= in.n; i += 8) {
 		uint64_t w;
 		memcpy(&w, in.p + i, 8);
 		w = le64toh(w);
-		uint64_t low = (w & ~tops) + (0x80 - 0x20) * ones; /* top bit: >= 0x20 */
-		uint64_t above = (w & ~tops) + (0x80 - 0x21) * ones; /* top bit: > 0x20 */
-		uint64_t spaces = ~above & tops; /* of those >= 0x20: the spaces */
-		if ((w & tops) || ~low & tops || (spaces & spaces << 8) || (was && spaces & 0x80))
+		if (!fold_plain(w, space))
 			break;
 		uint64_t upper = ((w + (0x80 - 'A') * ones) & ~(w + (0x80 - 'Z' - 1) * ones)) & tops;
 		w |= upper >> 2; /* 0x80 >> 2 = 0x20 */
-		was = spaces >> 63;
 		w = htole64(w);
 		memcpy(to + (i - from), &w, 8);
 	}
-	*space = was;
 	return i - from;
 }
 

@@ -7,3 +7,16 @@ struct fold {
 };
 void fold_begin(struct fold *f);
 void fold_add(struct fold *f, struct str utf8, struct buf *out);
+
+/* Are these eight octets, the first of them lowest, visible ASCII and single spaces? *space: the octet before was a space; then, the last of them. */
+static inline bool fold_plain(uint64_t w, bool *space)
+{
+	const uint64_t ones = UINT64_MAX / 255, tops = ones << 7;
+	uint64_t low = (w & ~tops) + (0x80 - 0x20) * ones;   /* top bit: >= 0x20 */
+	uint64_t above = (w & ~tops) + (0x80 - 0x21) * ones; /* top bit: > 0x20 */
+	uint64_t spaces = ~above & tops;                     /* of those >= 0x20: the spaces */
+	if ((w & tops) || ~low & tops || (spaces & spaces << 8) || (*space && spaces & 0x80))
+		return false;
+	*space = spaces >> 63;
+	return true;
+}

@@ -1,10 +1,15 @@
-/* The signature. A trigram of folded octets is first narrowed to 18 bits (6 a octet), so that collecting the distinct ones is one bit set in
- * 32 KiB, without hashing; hashing happens once per distinct trigram. Narrowing only adds candidates, never hides one. */
+/* The signature. A trigram of folded octets is first narrowed to 18 bits (6 an octet), so that collecting the distinct ones is one bit set in
+ * 32 KiB, without hashing: of the word that its first two octets name, the bit that its third one names. What is hashed is then each such word
+ * that is not empty: it goes, turned, into HASHES words of the filter. Narrowing only adds candidates, never hides one. */
 #include "mail/grams.h"
 
+#include "base/codec.h"
 #include "base/mem.h"
+#include "mail/fold.h"
+#include <endian.h>
 
-enum { GRAM_BITS = 18, WORDS = (1 << GRAM_BITS) / 64, HASHES = 3, LOG2_LEAST = 7, LOG2_MOST = 14, LESS = 72, HEAD = 3 };
+enum { PAIRS = 1 << 12, NONE = 64, WORDS = NONE * 64 + NONE + 1, HASHES = 3, LOG2_LEAST = 7, LOG2_MOST = 14, LESS = 72, HEAD = 3 };
+enum { VERSION_BITS = 3, PIECE = 256 }; /* the version before: each trigram hashed by itself */
 
 /* Letters 0-25, digits 26-35, space 36, the marks that mail is full of one each, what else is ASCII together; UTF-8 octets their low 6 bits. */
 static const unsigned char narrow[256] = {
@@ -18,13 +23,13 @@ static const unsigned char narrow[256] = {
 	32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
 };
 
+/* What comes after a gap has NONE before it: those pairs are behind the true ones, and nobody looks at their words. */
 struct grams {
-	uint64_t seen[2][WORDS];   /* body, header */
-	uint32_t *list;            /* the distinct ones as they came: where << GRAM_BITS | gram */
-	uint32_t distinct, cap;
-	bool failed;               /* no memory for the list */
-	uint32_t last[2];          /* the two octets before, narrowed */
-	unsigned have[2];          /* how many of them there are */
+	struct set {
+		uint64_t seen[WORDS];  /* by pair; PAIRS of them count */
+		uint32_t before, last; /* the two octets before, narrowed */
+	} set[2];                      /* body, header */
+	struct buf scratch;
 };
 
 enum rc grams_new(struct grams **out)
@@ -32,6 +37,8 @@ enum rc grams_new(struct grams **out)
 	struct grams *g = mem_new(sizeof *g);
 	if (!g)
 		return RC_NOMEM;
+	buf_init(&g->scratch, 4 * PIECE);
+	grams_gap(g);
 	*out = g;
 	return RC_OK;
 }
@@ -39,115 +46,223 @@ enum rc grams_new(struct grams **out)
 void grams_free(struct grams **g)
 {
 	if (*g)
-		mem_free((*g)->list);
+		buf_done(&(*g)->scratch);
 	mem_free(*g);
 	*g = NULL;
 }
 
-/* Room for `more` new ones and one that is written and not counted. */
-static bool room(struct grams *g, size_t more)
+static inline void step(uint64_t *seen, uint32_t *before, uint32_t *last, char octet)
 {
-	const uint32_t all = 2u << GRAM_BITS;
-	uint32_t want = (more >= all - g->distinct ? all : g->distinct + (uint32_t)more) + 1;
-	if (want <= g->cap)
-		return true;
-	uint32_t cap = g->cap * 2 > want ? g->cap * 2 : want < 2048 ? 2048 : want;
-	uint32_t *list = mem_grow_raw(g->list, cap * sizeof *list);
-	if (!list)
-		return !(g->failed = true);
-	g->list = list;
-	g->cap = cap;
-	return true;
+	uint32_t x = narrow[(unsigned char)octet];
+	seen[*before * 64 + *last] |= 1ull << x;
+	*before = *last;
+	*last = x;
 }
 
-static void add(struct grams *g, unsigned k, struct str s)
+static void add(struct set *t, struct str s)
 {
-	uint32_t v = g->last[k], n = g->distinct, tag = k << GRAM_BITS;
-	size_t i = 0;
-	if (g->failed || !room(g, s.n))
-		return;
-	for (; i < s.n && g->have[k] < 2; i++, g->have[k]++)
-		v = v << 6 | narrow[(unsigned char)s.p[i]];
-	uint64_t *seen = g->seen[k];
-	uint32_t *list = g->list;
-	for (; i < s.n; i++) { /* no branch on what is new: that would be mispredicted all the time */
-		v = (v << 6 | narrow[(unsigned char)s.p[i]]) & ((1u << GRAM_BITS) - 1);
-		uint64_t w = seen[v >> 6];
-		list[n] = tag | v;
-		n += (uint32_t)(~w >> (v & 63) & 1);
-		seen[v >> 6] = w | 1ull << (v & 63);
-	}
-	g->distinct = n;
-	g->last[k] = v & 0xfff;
+	uint32_t before = t->before, last = t->last;
+	for (size_t i = 0; i < s.n; i++)
+		step(t->seen, &before, &last, s.p[i]);
+	t->before = before;
+	t->last = last;
 }
 
 void grams_add(struct grams *g, unsigned where, struct str folded)
 {
 	if (where & GRAMS_BODY)
-		add(g, 0, folded);
+		add(&g->set[0], folded);
 	if (where & GRAMS_HEADER)
-		add(g, 1, folded);
+		add(&g->set[1], folded);
 }
 
-void grams_gap(struct grams *g) { g->have[0] = g->have[1] = 0; }
+/* ASCII as mail_fold() would have it, without writing it down: `narrow` knows no case, so only runs of white space are left to do. Answers how many
+ * octets that was; it ends before what is not ASCII. */
+static size_t add_ascii(struct set *t, struct fold *f, struct str s)
+{
+	uint32_t before = t->before, last = t->last;
+	size_t i = 0;
+	while (i < s.n && !(s.p[i] & 0x80)) {
+		uint64_t w = 0;
+		if (s.n - i >= 8)
+			memcpy(&w, s.p + i, 8);
+		if (w && fold_plain(le64toh(w), &f->space)) {
+#pragma GCC unroll 8
+			for (size_t j = 0; j < 8; j++)
+				step(t->seen, &before, &last, s.p[i + j]);
+			i += 8;
+			continue;
+		}
+		for (size_t end = i + 8; i < end && i < s.n && !(s.p[i] & 0x80); i++) {
+			bool space = s.p[i] == ' ' || (s.p[i] >= '\t' && s.p[i] <= '\r');
+			if (!space || !f->space)
+				step(t->seen, &before, &last, space ? ' ' : s.p[i]);
+			f->space = space;
+		}
+	}
+	t->before = before;
+	t->last = last;
+	return i;
+}
+
+/* As many octets from the front as a piece may have, whole characters only. */
+static struct str piece_of(struct str s)
+{
+	size_t n = s.n < PIECE ? s.n : PIECE, back = 0;
+	while (n < s.n && back < 3 && (s.p[n - back] & 0xc0) == 0x80)
+		back++;
+	return str_head(s, n < s.n && (s.p[n - back] & 0xc0) == 0xc0 ? n - back : n);
+}
+
+void grams_add_text(struct grams *g, unsigned where, struct str utf8)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		struct fold f;
+		struct str rest = utf8;
+		fold_begin(&f);
+		while (where & 1u << k && rest.n) {
+			rest = str_skip(rest, add_ascii(&g->set[k], &f, rest));
+			struct str piece = piece_of(rest);
+			buf_clear(&g->scratch);
+			fold_add(&f, piece, &g->scratch);
+			add(&g->set[k], buf_str(&g->scratch));
+			rest = str_skip(rest, piece.n);
+		}
+	}
+}
+
+void grams_gap(struct grams *g)
+{
+	for (unsigned k = 0; k < 2; k++)
+		g->set[k].before = g->set[k].last = NONE;
+}
+
+static void or_le64(char *p, uint64_t w)
+{
+	uint64_t was;
+	memcpy(&was, p, sizeof was);
+	was |= htole64(w);
+	memcpy(p, &was, sizeof was);
+}
 
 static uint32_t size_of(unsigned log2) { return (1u << log2) - LESS; }
-static uint32_t place(uint32_t a, uint32_t bits) { return (uint32_t)((uint64_t)a * bits >> 32); }
 
-/* Two independent halves for double hashing (Kirsch and Mitzenmacher): bit i is a + i * b, scaled to the filter's size. */
-static uint64_t mix(uint32_t tagged)
+/* Where in the filter a word goes, and how far it is turned there: places a + i * b, scaled to the filter's size (Kirsch and Mitzenmacher). */
+struct hash { uint32_t a, b; };
+
+static struct hash hash_of(unsigned k, uint32_t pair)
 {
-	uint64_t x = tagged + 0x9e3779b97f4a7c15u;
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-	return x ^ x >> 31;
+	uint64_t x = (k * PAIRS + pair + 1) * 0x9e3779b97f4a7c15u;
+	return (struct hash){ (uint32_t)(x >> 32), (uint32_t)x | 1 };
+}
+
+static uint32_t scaled(uint32_t a, uint32_t n) { return (uint32_t)((uint64_t)a * n >> 32); }
+static uint64_t turned(uint64_t w, uint32_t by) { return w << (by & 63) | w >> (-by & 63); }
+
+/* The pairs whose words are not empty go to `out`. Answers how many they are. */
+static size_t pairs_of(const uint64_t *seen, uint16_t *out)
+{
+	size_t n = 0;
+	for (uint16_t i = 0; i < PAIRS; i += 8) {
+		const uint64_t *w = seen + i;
+		if (!(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]))
+			continue;
+		for (uint16_t j = 0; j < 8; j++) {
+			out[n] = i + j;
+			n += w[j] != 0;
+		}
+	}
+	return n;
+}
+
+/* How many bits the words of these pairs have set: octets of counts are added up as long as an octet holds them. */
+static uint32_t trigrams_of(const uint64_t *seen, const uint16_t *pairs, size_t n)
+{
+	enum { MOST = 31 }; /* times 8 is less than 256 */
+	const uint64_t twos = UINT64_MAX / 3, fours = UINT64_MAX / 5, eights = UINT64_MAX / 17, halves = UINT64_MAX / 257;
+	uint64_t total = 0;
+	for (size_t i = 0; i < n;) {
+		uint64_t sum = 0;
+		for (size_t end = i + MOST < n ? i + MOST : n; i < end; i++) {
+			uint64_t x = seen[pairs[i]];
+			x -= x >> 1 & twos;
+			x = (x & fours) + (x >> 2 & fours);
+			sum += (x + (x >> 4)) & eights;
+		}
+		sum = (sum & halves) + (sum >> 8 & halves);
+		total += sum * (UINT64_MAX / 65535) >> 48;
+	}
+	return (uint32_t)total;
 }
 
 enum rc grams_format(struct grams *g, struct buf *out)
 {
+	uint16_t pairs[2][PAIRS + 1]; /* one is written and not counted */
+	size_t n[2];
 	unsigned log2 = LOG2_LEAST;
-	while (log2 < LOG2_MOST && 8ull * size_of(log2) < (uint64_t)g->distinct * 5) /* 5 to 10 bits a trigram: 7 on average */
+	uint32_t distinct = 0;
+	for (unsigned k = 0; k < 2; k++) {
+		n[k] = pairs_of(g->set[k].seen, pairs[k]);
+		distinct += trigrams_of(g->set[k].seen, pairs[k], n[k]);
+	}
+	while (log2 < LOG2_MOST && 8ull * size_of(log2) < (uint64_t)distinct * 5) /* 5 to 10 bits a trigram: 7 on average */
 		log2++;
-	size_t n = size_of(log2);
+	uint32_t size = size_of(log2), words = size / 8;
 	buf_u8(out, GRAMS_VERSION);
 	buf_u8(out, (uint8_t)log2);
 	buf_u8(out, HASHES);
-	if (g->failed || !buf_room(out, n))
+	if (g->scratch.failed || !buf_room(out, size))
 		return RC_NOMEM;
-	unsigned char *bits = (unsigned char *)out->p + out->len;
-	memset(bits, 0, n);
-	out->len += n;
-	uint32_t all = (uint32_t)(n * 8);
-	for (uint32_t k = 0; k < g->distinct; k++) {
-		uint64_t h = mix(g->list[k]);
-		uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
-#pragma GCC unroll 3
-		for (unsigned i = 0; i < HASHES; i++, a += b) {
-			uint32_t at = place(a, all);
-			bits[at >> 3] |= (unsigned char)(1u << (at & 7));
+	char *bits = out->p + out->len;
+	memset(bits, 0, size);
+	out->len += size;
+	for (unsigned k = 0; k < 2; k++) {
+		for (size_t i = 0; i < n[k]; i++) {
+			struct hash h = hash_of(k, pairs[k][i]);
+			uint64_t w = g->set[k].seen[pairs[k][i]];
+			for (unsigned j = 0; j < HASHES; j++, h.a += h.b)
+				or_le64(bits + 8 * scaled(h.a, words), turned(w, h.a));
 		}
 	}
 	return RC_OK;
 }
 
-static bool has(struct str bits, unsigned hashes, uint32_t tagged)
+static bool bit_at(struct str bits, uint32_t at) { return (unsigned char)bits.p[at >> 3] & 1u << (at & 7); }
+
+static bool has(struct str bits, unsigned hashes, unsigned k, uint32_t trigram)
 {
-	uint64_t h = mix(tagged);
-	uint32_t a = (uint32_t)h, b = (uint32_t)(h >> 32) | 1;
-	for (unsigned i = 0; i < hashes; i++, a += b) {
-		uint32_t at = place(a, (uint32_t)bits.n * 8);
-		if (!((unsigned char)bits.p[at >> 3] & 1u << (at & 7)))
+	struct hash h = hash_of(k, trigram >> 6);
+	for (unsigned j = 0; j < hashes; j++, h.a += h.b)
+		if (!bit_at(bits, 64 * scaled(h.a, (uint32_t)bits.n / 8) + ((trigram + h.a) & 63)))
 			return false;
-	}
 	return true;
 }
 
-static bool all_in(struct str bits, unsigned hashes, struct str needle, unsigned k)
+/* As the version before had it: each trigram by itself. */
+static bool has_bit(struct str bits, unsigned hashes, unsigned k, uint32_t trigram)
+{
+	uint64_t x = (k << 18 | trigram) + 0x9e3779b97f4a7c15u;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	x ^= x >> 31;
+	for (unsigned i = 0; i < hashes; i++)
+		if (!bit_at(bits, scaled((uint32_t)x + i * ((uint32_t)(x >> 32) | 1), (uint32_t)bits.n * 8)))
+			return false;
+	return true;
+}
+
+struct filter {
+	struct str bits;
+	unsigned hashes;
+	bool (*has)(struct str bits, unsigned hashes, unsigned k, uint32_t trigram);
+};
+
+static bool all_in(const struct filter *f, struct str needle, unsigned k)
 {
 	uint32_t v = (uint32_t)narrow[(unsigned char)needle.p[0]] << 6 | narrow[(unsigned char)needle.p[1]];
 	for (size_t i = 2; i < needle.n; i++) {
-		v = (v << 6 | narrow[(unsigned char)needle.p[i]]) & ((1u << GRAM_BITS) - 1);
-		if (!has(bits, hashes, k << GRAM_BITS | v))
+		v = (v << 6 | narrow[(unsigned char)needle.p[i]]) & (PAIRS * 64 - 1);
+		if (!f->has(f->bits, f->hashes, k, v))
 			return false;
 	}
 	return true;
@@ -155,13 +270,12 @@ static bool all_in(struct str bits, unsigned hashes, struct str needle, unsigned
 
 bool grams_maybe(struct str signature, unsigned where, struct str needle_folded)
 {
-	if (needle_folded.n < 3 || signature.n < HEAD || signature.p[0] != GRAMS_VERSION)
+	if (needle_folded.n < 3 || signature.n < HEAD || (signature.p[0] != GRAMS_VERSION && signature.p[0] != VERSION_BITS))
 		return true;
-	unsigned log2 = (unsigned char)signature.p[1], hashes = (unsigned char)signature.p[2];
-	if (log2 < LOG2_LEAST || log2 > LOG2_MOST || hashes == 0 || signature.n != HEAD + size_of(log2))
+	unsigned log2 = (unsigned char)signature.p[1];
+	struct filter f = { str_skip(signature, HEAD), (unsigned char)signature.p[2], signature.p[0] == VERSION_BITS ? has_bit : has };
+	if (log2 < LOG2_LEAST || log2 > LOG2_MOST || f.hashes == 0 || f.bits.n != size_of(log2))
 		return true;
-	struct str bits = str_skip(signature, HEAD);
 	/* one text holds all of the needle, so one filter must */
-	return ((where & GRAMS_BODY) && all_in(bits, hashes, needle_folded, 0)) ||
-	       ((where & GRAMS_HEADER) && all_in(bits, hashes, needle_folded, 1));
+	return ((where & GRAMS_BODY) && all_in(&f, needle_folded, 0)) || ((where & GRAMS_HEADER) && all_in(&f, needle_folded, 1));
 }

@@ -7,7 +7,7 @@
  * bits. Another version than ours: always a candidate. Sized to about 7 bits per trigram (a word of five letters is wrongly thought to be in
  * one message of 1,300 at worst): a power of two less 72 octets, 56 octets to 16 KiB, so that a sealed signature with its key and
  * checksums fills whole pages of the index, or two share one. */
-enum { GRAMS_VERSION = 3, GRAMS_BODY = 1, GRAMS_HEADER = 2 };
+enum { GRAMS_VERSION = 4, GRAMS_BODY = 1, GRAMS_HEADER = 2 };
 /* May the text contain `needle_folded`? False only when it certainly does not. Needles under 3 characters: true. */
 bool grams_maybe(struct str signature, unsigned where, struct str needle_folded);
 
@@ -15,6 +15,7 @@ bool grams_maybe(struct str signature, unsigned where, struct str needle_folded)
 struct grams;
 MUST_USE enum rc grams_new(struct grams **out);
 void grams_add(struct grams *g, unsigned where, struct str folded);
+void grams_add_text(struct grams *g, unsigned where, struct str utf8); /* whole: as mail_fold() has it */
 void grams_gap(struct grams *g);                       /* the next piece does not follow the last one */
 MUST_USE enum rc grams_format(struct grams *g, struct buf *out);
 void grams_free(struct grams **g);

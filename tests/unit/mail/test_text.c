@@ -248,6 +248,85 @@ static void signatures_tell_body_from_header(void **state)
 	assert_true(grams_maybe(STR(""), GRAMS_BODY, STR("elephant")));
 }
 
+/* Added as it is, or folded before. */
+static void signature_of(struct str text, bool whole, struct buf *folded, struct buf *out)
+{
+	AUTO(grams_free) struct grams *g = NULL;
+	assert_int_equal(grams_new(&g), RC_OK);
+	grams_add(g, GRAMS_BODY, STR("something before"));
+	grams_gap(g);
+	buf_clear(folded);
+	assert_int_equal(mail_fold(text, folded), RC_OK);
+	if (whole)
+		grams_add_text(g, GRAMS_BODY, text);
+	else
+		grams_add(g, GRAMS_BODY, buf_str(folded));
+	buf_clear(out);
+	assert_int_equal(grams_format(g, out), RC_OK);
+}
+
+static void a_text_has_the_signature_of_its_folded_form(void **state)
+{
+	static const char *const bits[] = { "a", "b", "Z", " ", "  ", "\t", "\r\n", "\n\n", "x-", "\xc3\xa4", "\xc2\xa0", "\xe2\x80\xa8", "\xc3\x9f", "\xf0\x9f\x98\x80", "\xff", "\xa4",
+		                            "\xe2\x82", "word", "LONGER words", "\x01", "eight888", "\xd0\x9f\xd0\xa0" };
+	AUTO(buf_done) struct buf text = { .max = 4000 }, folded = { .max = 16000 }, one = { .max = 20000 }, two = { .max = 20000 };
+	uint32_t seed = 1;
+	for (unsigned round = 0; round < 4000; round++) {
+		buf_clear(&text);
+		unsigned n = round % 90, kinds = round % 3 ? 22 : 9; /* every third is ASCII */
+		for (unsigned i = 0; i < n * (round % 7 == 0 ? 6 : 1); i++) {
+			seed = seed * 1664525 + 1013904223;
+			buf_add(&text, str_z(bits[(seed >> 16) % kinds]));
+		}
+		signature_of(buf_str(&text), true, &folded, &one);
+		signature_of(buf_str(&text), false, &folded, &two);
+		SAME(buf_str(&one), buf_str(&two));
+		for (size_t i = 0; i + 3 <= folded.len; i++)
+			assert_true(grams_maybe(buf_str(&one), GRAMS_BODY, str_of(folded.p + i, 3)));
+	}
+}
+
+static void signatures_of_the_version_before_are_read(void **state)
+{
+	static const char made[] = "\x03\x07\x03\x00\x00\x02\xe6\x08\x20\x20\x80\x80\x88\x00\x04\x00\xb0\x00\x04\x01\x0d\x42\x00\xc8\x10\x85\x50\x80\x80\x10"
+	                           "\x11\x04\x00\xa0\x10\x32\x30\x00\x51\x02\x02\x12\x28\x11\x02\x49\x00\x52\x84\x81\x38\x06\x02\x11\x04\x00\x08\x68\x08";
+	struct str sig = str_of(made, sizeof made - 1); /* body: "the quick brown fox", header: "subject: lazy dog" */
+	assert_true(grams_maybe(sig, GRAMS_BODY, STR("the quick brown fox")));
+	assert_true(grams_maybe(sig, GRAMS_HEADER, STR("subject: lazy dog")));
+	assert_false(grams_maybe(sig, GRAMS_BODY, STR("lazy dog")));
+	assert_false(grams_maybe(sig, GRAMS_HEADER, STR("quick brown")));
+	assert_false(grams_maybe(sig, GRAMS_BODY | GRAMS_HEADER, STR("elephant")));
+}
+
+/* Of the trigrams that a message does not have, few are thought to be in it. */
+static void signatures_seldom_err(void **state)
+{
+	AUTO(buf_done) struct buf text = { .max = 1 << 16 }, sig = { .max = 20000 };
+	static bool has[26][26][26];
+	struct grams *g;
+	uint32_t seed = 7;
+	unsigned wrong = 0, absent = 0;
+	for (unsigned i = 0; i < 3000; i++) {
+		seed = seed * 1664525 + 1013904223;
+		buf_byte(&text, (char)('a' + (seed >> 24) * (seed >> 8 & 255) / 2550)); /* some letters far more often than others */
+	}
+	for (size_t i = 2; i < text.len; i++)
+		has[text.p[i - 2] - 'a'][text.p[i - 1] - 'a'][text.p[i] - 'a'] = true;
+	assert_int_equal(grams_new(&g), RC_OK);
+	grams_add_text(g, GRAMS_BODY, buf_str(&text));
+	assert_int_equal(grams_format(g, &sig), RC_OK);
+	grams_free(&g);
+	for (unsigned i = 0; i < 26 * 26 * 26; i++) {
+		char t[3] = { (char)('a' + i / 676), (char)('a' + i / 26 % 26), (char)('a' + i % 26) };
+		bool in = has[i / 676][i / 26 % 26][i % 26], maybe = grams_maybe(buf_str(&sig), GRAMS_BODY, str_of(t, 3));
+		assert_true(maybe || !in);
+		absent += !in;
+		wrong += maybe && !in;
+	}
+	assert_true(absent > 10000);
+	assert_true(wrong * 10 < absent); /* 9.2 % where a trigram has five bits, the fewest there are */
+}
+
 static void magic_octets_name_the_type(void **state)
 {
 	static const struct { struct str head, type; } cases[] = {
@@ -274,7 +353,8 @@ int main(void)
 		cmocka_unit_test(parameters_follow_rfc_2231_and_custom), cmocka_unit_test(charsets_become_utf8),
 		cmocka_unit_test(html_becomes_readable_text), cmocka_unit_test(folding_makes_spellings_equal),
 		cmocka_unit_test(folding_eight_at_once_is_folding_one_by_one),
-		cmocka_unit_test(signatures_tell_body_from_header), cmocka_unit_test(magic_octets_name_the_type),
+		cmocka_unit_test(signatures_tell_body_from_header), cmocka_unit_test(a_text_has_the_signature_of_its_folded_form),
+		cmocka_unit_test(signatures_of_the_version_before_are_read), cmocka_unit_test(signatures_seldom_err), cmocka_unit_test(magic_octets_name_the_type),
 	};
 	int failed = cmocka_run_group_tests_name("mail text", tests, NULL, NULL);
 	mail_thread_done();
