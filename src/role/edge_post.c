@@ -94,17 +94,27 @@ static enum rc plan_elsewhere(struct edge_post *p, struct map *remotes, struct e
 	return RC_OK;
 }
 
+static size_t places_away(const struct edge_rcpt *r)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < r->place_n; i++)
+		n += r->places[i].remote;
+	return n;
+}
+
 enum rc edge_post_plan(struct edge_post *p)
 {
 	struct map boxes, remotes;
-	size_t places = 0;
-	for (size_t i = 0; i < p->rcpt_n; i++)
+	size_t places = 0, away = 0;
+	for (size_t i = 0; i < p->rcpt_n; i++) {
 		places += p->rcpts[i].place_n;
+		away += places_away(&p->rcpts[i]);
+	}
 	if (places > PLACES_MAX)
 		return RC_LIMIT;
 	p->targets = arena_new(p->a, (places + 1) * sizeof *p->targets);
 	p->results = arena_new(p->a, (places + 1) * sizeof *p->results);
-	p->buckets = arena_new(p->a, BUCKETS_MAX * sizeof *p->buckets);
+	p->buckets = arena_new(p->a, (away < BUCKETS_MAX ? away : BUCKETS_MAX) * sizeof *p->buckets);
 	map_init(&boxes, places + 1);
 	map_init(&remotes, places + 1);
 	enum rc rc = p->targets && p->results && p->buckets ? RC_OK : RC_NOMEM;
