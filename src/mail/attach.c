@@ -1,6 +1,7 @@
 #include "mail/attach.h"
 
 #include "base/cursor.h"
+#include "base/octets.h"
 #include "mail/magic.h"
 #include "mail/param.h"
 
@@ -57,10 +58,7 @@ static uint64_t decoded_size(const struct mime_part *p, struct str body)
 	if (p->encoding != TRANSFER_BASE64)
 		return body.n;
 	body = str_trim(body);
-	uint64_t n = body.n, lf = 0;
-	for (const char *at = body.p; (at = memchr(at, '\n', (size_t)(body.p + body.n - at))); at++)
-		lf += 1 + (at > body.p && at[-1] == '\r');
-	n -= lf;
+	uint64_t n = body.n - octets_count(body, '\n') - octets_count_pair(body, '\r', '\n');
 	for (size_t i = body.n; i > 0 && body.p[i - 1] == '='; i--)
 		n--;
 	return n / 4 * 3 + (n % 4 ? n % 4 - 1 : 0);

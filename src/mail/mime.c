@@ -5,6 +5,7 @@
 #include "mail/mime.h"
 
 #include "base/mem.h"
+#include "base/octets.h"
 #include "mail/charset.h"
 #include "mail/header.h"
 #include "mail/param.h"
@@ -41,38 +42,15 @@ void mime_done(struct mime_tree *t)
 	*t = (struct mime_tree){ .message = STR("") };
 }
 
-static uint32_t count_lf(const char *p, size_t n)
-{
-	uint32_t lf = 0;
-	const char *end = p + n, *at;
-	while (p < end && (at = memchr(p, '\n', (size_t)(end - p)))) {
-		lf++;
-		p = at + 1;
-	}
-	return lf;
-}
+static uint32_t count_lf(struct str s) { return (uint32_t)octets_count(s, '\n'); }
 
 /* Damage that shows in the octets alone. */
 static uint32_t survey(struct str in)
 {
 	enum { LINE_MAX_OCTETS = 998 }; /* RFC 5322 2.1.1, without the CRLF */
-	uint32_t d = 0;
-	for (size_t i = 0; i < in.n;) {
-		const char *lf = memchr(in.p + i, '\n', in.n - i);
-		size_t end = lf ? (size_t)(lf - in.p) : in.n, n = end - i;
-		if (lf && (n == 0 || in.p[end - 1] != '\r'))
-			d |= MAIL_BARE_LF;
-		else if (lf)
-			n--;
-		if (n > LINE_MAX_OCTETS)
-			d |= MAIL_LONG_LINE;
-		if (n && memchr(in.p + i, '\r', n))
-			d |= MAIL_BARE_CR;
-		i = end + 1;
-	}
-	if (in.n && memchr(in.p, 0, in.n))
-		d |= MAIL_NUL;
-	return d;
+	unsigned odd = octets_survey(in);
+	return (odd & OCTETS_BARE_LF ? MAIL_BARE_LF : 0u) | (odd & OCTETS_BARE_CR ? MAIL_BARE_CR : 0u) |
+	       (odd & OCTETS_NUL ? MAIL_NUL : 0u) | (octets_long_line(in, LINE_MAX_OCTETS) ? MAIL_LONG_LINE : 0u);
 }
 
 /* ---- growing ---- */
@@ -255,7 +233,7 @@ static void read_header(struct splitter *s, uint32_t index)
 	p->header_len = at;
 	if (ascii_prefix(str_head(window, at)) < at)
 		s->t->defects |= MAIL_8BIT_HEADER;
-	s->lf += count_lf(window.p, at);
+	s->lf += count_lf(str_head(window, at));
 	s->pos += at;
 	p->body_off = s->pos;
 	p->lines = s->lf; /* line feeds before the body, until it ends */
@@ -393,11 +371,12 @@ static bool to_delimiter(struct splitter *s, uint32_t *out_level, bool *out_clos
 			*out_line = at;
 			return true;
 		}
-		const char *lf = memchr(s->in.p + at, '\n', s->in.n - at);
-		s->pos = lf ? (size_t)(lf - s->in.p) + 1 : s->in.n;
-		s->lf += lf != NULL;
+		struct str rest = str_skip(s->in, at);
+		struct str lines = str_head(rest, octets_find_pair(rest, '\n', '-') + 1); /* none behind the first can be one */
+		s->pos += lines.n;
+		s->lf += count_lf(lines);
 	}
-	s->lf += count_lf(s->in.p + s->pos, s->in.n - s->pos);
+	s->lf += count_lf(str_skip(s->in, s->pos));
 	s->pos = s->in.n;
 	return false;
 }
