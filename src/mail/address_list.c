@@ -21,7 +21,14 @@ struct reader {
 
 static bool is_wsp(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 static int peek(const struct reader *r) { return r->i < r->in.n ? (unsigned char)r->in.p[r->i] : -1; }
-static bool is_special(int c) { return c < 0 || is_wsp((char)c) || memchr("()<>:;@,\"", c, 9); }
+
+/* What no atom has in it; -1 is the end of the value. */
+static bool is_special(int c)
+{
+	static const bool special[256] = { [' '] = true, ['\t'] = true, ['\r'] = true, ['\n'] = true, ['('] = true, [')'] = true, ['<'] = true, ['>'] = true,
+		[':'] = true, [';'] = true, ['@'] = true, [','] = true, ['"'] = true };
+	return c < 0 || special[c];
+}
 
 static void put(const struct reader *r, struct text *t, char c)
 {

@@ -10,8 +10,14 @@ struct piece {
 };
 
 static bool is_wsp(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
 /* RFC 2045 5.1: token: any CHAR except SPACE, CTLs and tspecials; 8-bit octets pass */
-static bool is_token(char c) { return (unsigned char)c > ' ' && c != 0x7f && !memchr("()<>@,;:\\\"/[]?=", c, 15); }
+static bool is_token(char c)
+{
+	static const bool tspecial[256] = { ['('] = true, [')'] = true, ['<'] = true, ['>'] = true, ['@'] = true, [','] = true, [';'] = true, [':'] = true,
+		['\\'] = true, ['"'] = true, ['/'] = true, ['['] = true, [']'] = true, ['?'] = true, ['='] = true };
+	return (unsigned char)c > ' ' && c != 0x7f && !tspecial[(unsigned char)c];
+}
 
 static size_t skip_cfws(struct str s, size_t i)
 {
@@ -163,7 +169,8 @@ static size_t take_pieces(struct str s, struct arena *a, struct piece *pieces, b
 	return n;
 }
 
-static bool is_attr_char(char c) { return (unsigned char)c > ' ' && (unsigned char)c < 0x7f && !memchr("*'%()<>@,;:\\\"/[]?=", c, 18); }
+/* RFC 2231 7: attribute-char: any ASCII CHAR except SPACE, CTLs, "*", "'", "%" and tspecials */
+static bool is_attr_char(char c) { return is_token(c) && (unsigned char)c < 0x80 && c != '*' && c != '\'' && c != '%'; }
 
 static size_t put_piece(char *to, const struct piece *p, bool extended)
 {
