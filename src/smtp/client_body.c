@@ -4,6 +4,8 @@
  * 2. What breaks in the middle leaves no end: no final dot, no LAST. The peer has nothing whole, the recipients keep RC_AGAIN. */
 #include "smtp/client_internal.h"
 
+#include "base/octets.h"
+
 struct body {
 	struct sending *s;
 	bool text;                     /* lines, checked; else octets as they are (BINARYMIME) */
@@ -150,6 +152,11 @@ static enum rc put_lines(struct body *b, struct str in)
 			TRY(sink(b, (struct str){ in.p + from, i - from }));
 			stream_write(b->s->c->io, STR(".")); /* no octet of the message */
 			from = i;
+		}
+		size_t sound = b->in_line ? 0 : octets_whole_lines(str_skip(in, i), b->s->bdat ? '\n' : '.');
+		if (sound) {
+			i += sound;
+			continue;
 		}
 		const char *lf = memchr(in.p + i, '\n', in.n - i);
 		size_t end = lf ? (size_t)(lf - in.p) : in.n; /* of the line's octets in this run */

@@ -1,5 +1,7 @@
 #include "smtp/text.h"
 
+#include "base/octets.h"
+
 /* One piece of a line, up to and with its LF when that is there. Gives the octets used. */
 static size_t piece(struct smtp_text *t, const char *p, size_t n)
 {
@@ -26,6 +28,13 @@ static size_t piece(struct smtp_text *t, const char *p, size_t n)
 	}
 	t->cr = false;
 	return len + 1;
+}
+
+/* Where a line starts: how many octets are whole lines with nothing to note, before one that begins with a dot. In a window so large no
+ * line is too long. */
+static size_t sound_lines(const struct smtp_text *t, struct str in)
+{
+	return octets_whole_lines(str_head(in, SMTP_TEXT_LINE_MAX), t->plain ? '\n' : '.');
 }
 
 struct str smtp_text_run(struct smtp_text *t, struct str *in)
@@ -56,7 +65,8 @@ struct str smtp_text_run(struct smtp_text *t, struct str *in)
 			t->at = TEXT_DOT;
 			break;
 		}
-		used += piece(t, in->p + used, in->n - used);
+		size_t sound = t->at == TEXT_START ? sound_lines(t, str_skip(*in, used)) : 0;
+		used += sound ? sound : piece(t, in->p + used, in->n - used);
 	}
 	struct str run = str_head(*in, used);
 	*in = str_skip(*in, used + (t->at == TEXT_DOT)); /* the dot itself is never handed out */

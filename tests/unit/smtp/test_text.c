@@ -97,6 +97,37 @@ static void the_fast_scanner_agrees_with_the_plain_rules(void **state)
 	}
 }
 
+/* Sound lines as long as those of mail, and one octet among them that may not be there or begins a line. */
+static void one_odd_octet_among_many_lines_is_seen_wherever_it_stands(void **state)
+{
+	(void)state;
+	static const char odd[] = "\r\n.a";
+	for (size_t at = 0; at < 300; at++)
+		for (size_t k = 0; k < 4; k++) {
+			char text[310];
+			size_t n = sizeof text, used = 0, rest;
+			for (size_t i = 0; i < n; i++)
+				text[i] = i % 31 == 29 ? '\r' : i % 31 == 30 ? '\n' : 'x';
+			text[at] = odd[k];
+			memcpy(text + n - 3, ".\r\n", 3);
+			memcpy(text + n - 5, "\r\n", 2);
+			for (size_t chunk = 50; chunk <= 310; chunk += 65) {
+				struct buf want, got;
+				buf_init(&want, 400);
+				buf_init(&got, 400);
+				bool bare = false;
+				struct smtp_text t = { 0 };
+				assert_true(plain_rules(str_of(text, n), &want, &bare, &used));
+				feed(&t, str_of(text, n), chunk, &got, &rest);
+				assert_true(t.at == TEXT_END && n - used == rest && !t.long_line);
+				assert_str(buf_str(&got), buf_str(&want));
+				assert_int_equal(bare, t.bare_cr || t.bare_lf);
+				buf_done(&want);
+				buf_done(&got);
+			}
+		}
+}
+
 static void a_cr_that_never_meets_its_lf_is_bare(void **state)
 {
 	(void)state;
@@ -123,13 +154,34 @@ static void a_line_longer_than_the_limit_is_noted(void **state)
 	}
 }
 
+static void a_long_line_is_noted_in_a_piece_that_is_longer(void **state)
+{
+	(void)state;
+	static char text[4 * SMTP_TEXT_LINE_MAX];
+	for (size_t before = 0; before < 200; before += 40)
+		for (size_t n = SMTP_TEXT_LINE_MAX - 3; n <= SMTP_TEXT_LINE_MAX + 3; n++)
+			for (int plain = 0; plain < 2; plain++) {
+				memset(text, 'x', sizeof text);
+				for (size_t i = 40; i <= before; i += 40)
+					memcpy(text + i - 2, "\r\n", 2);
+				memcpy(text + before + n, "\r\nab\r\n", 6);
+				struct smtp_text t = { .plain = plain };
+				struct str in = str_of(text, before + n + 6);
+				assert_int_equal(smtp_text_run(&t, &in).n, before + n + 6);
+				assert_int_equal(t.long_line, n > SMTP_TEXT_LINE_MAX);
+				assert_true(t.at == TEXT_START && !t.bare_cr && !t.bare_lf);
+			}
+}
+
 int run_text_tests(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_crlf_dot_crlf_ends_a_message_wherever_it_is_cut),
 		cmocka_unit_test(the_fast_scanner_agrees_with_the_plain_rules),
+		cmocka_unit_test(one_odd_octet_among_many_lines_is_seen_wherever_it_stands),
 		cmocka_unit_test(a_cr_that_never_meets_its_lf_is_bare),
 		cmocka_unit_test(a_line_longer_than_the_limit_is_noted),
+		cmocka_unit_test(a_long_line_is_noted_in_a_piece_that_is_longer),
 	};
 	return cmocka_run_group_tests_name("smtp text", tests, NULL, NULL);
 }
