@@ -1,6 +1,7 @@
 #include "role/edge_trace.h"
 
 #include "base/codec.h"
+#include "base/octets.h"
 #include "origin/auth_results.h"
 
 size_t edge_header_end(struct str raw, size_t from)
@@ -111,18 +112,7 @@ bool edge_was_delivered_to(struct str header, struct str address)
 	return false;
 }
 
-bool edge_lines_ok(struct str header)
-{
-	for (size_t at = 0; at < header.n; at++) {
-		size_t lf = at + str_find(str_skip(header, at), '\n'), cr = at + str_find(str_skip(header, at), '\r');
-		if (cr == header.n && lf == header.n)
-			return true;
-		if (lf == header.n || cr + 1 != lf)
-			return false;
-		at = lf;
-	}
-	return true;
-}
+bool edge_lines_ok(struct str header) { return !(octets_survey(header) & (OCTETS_BARE_CR | OCTETS_BARE_LF)); }
 
 bool edge_has_8bit(struct str text)
 {
