@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include "base/mem.h"
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -25,16 +26,16 @@ void buf_clear(struct buf *b)
 	b->failed = false;
 }
 
-bool buf_room(struct buf *b, size_t more)
+bool buf_grow(struct buf *b, size_t more)
 {
-	if (b->failed || more > b->max - b->len) /* len <= max always, so no overflow */
+	enum { FIRST = 64, SMALL = 4096 };
+	if (b->failed || more > b->max - b->len)
 		return !(b->failed = true);
-	size_t need = b->len + more;
-	if (need <= b->cap)
-		return true;
-	size_t cap = b->cap ? b->cap : 64;
-	while (cap < need)
-		cap = cap > b->max / 2 ? b->max : cap * 2;
+	size_t need = b->len + more, cap = b->cap ? b->cap : FIRST;
+	while (cap < need) {
+		size_t times = cap < SMALL ? 4 : 2;
+		cap = cap > b->max / times ? b->max : cap * times;
+	}
 	char *p = mem_grow_raw(b->p, cap); /* what lies past `len` is nobody's to read */
 	if (!p)
 		return !(b->failed = true);
@@ -49,12 +50,6 @@ void buf_add(struct buf *b, struct str s)
 		return;
 	memcpy(b->p + b->len, s.p, s.n);
 	b->len += s.n;
-}
-
-void buf_byte(struct buf *b, char c)
-{
-	if (buf_room(b, 1))
-		b->p[b->len++] = c;
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)
@@ -88,12 +83,12 @@ void buf_drop(struct buf *b, size_t n)
 	b->len -= k;
 }
 
-static void add_be(struct buf *b, uint64_t v, unsigned n)
+static inline void add_be(struct buf *b, uint64_t v, unsigned n)
 {
+	uint64_t be = htobe64(v << (64 - 8 * n));
 	if (!buf_room(b, n))
 		return;
-	for (unsigned i = 0; i < n; i++)
-		b->p[b->len + i] = (char)(v >> (8 * (n - 1 - i)));
+	memcpy(b->p + b->len, &be, n);
 	b->len += n;
 }
 

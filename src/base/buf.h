@@ -12,9 +12,18 @@ void buf_init(struct buf *b, size_t max); /* cannot fail; allocates nothing */
 void buf_done(struct buf *b);             /* safe on a zeroed or done buffer */
 void buf_wipe(struct buf *b);             /* zeroes the bytes, then buf_done: for secrets */
 void buf_clear(struct buf *b);            /* empty again, memory kept, `failed` reset */
-bool buf_room(struct buf *b, size_t more);/* makes room for `more` bytes after p + len; false = failed */
+bool buf_grow(struct buf *b, size_t more);/* buf_room() where there is none yet */
+/* Makes room for `more` bytes after p + len; false = failed. len <= cap and len <= max always, so nothing overflows. */
+static inline bool buf_room(struct buf *b, size_t more)
+{
+	return !b->failed && more <= b->cap - b->len && more <= b->max - b->len ? true : buf_grow(b, more);
+}
 void buf_add(struct buf *b, struct str s);
-void buf_byte(struct buf *b, char c);
+static inline void buf_byte(struct buf *b, char c)
+{
+	if (buf_room(b, 1))
+		b->p[b->len++] = c;
+}
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* <= 2047 bytes a call */
 void buf_num(struct buf *b, uint64_t v);  /* decimal, fast */
 void buf_drop(struct buf *b, size_t n);   /* forget the first n bytes */

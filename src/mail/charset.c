@@ -2,6 +2,7 @@
 
 #include "base/codec.h"
 #include "mail/digest.h"
+#include "mail/grams.h"
 #include <unicode/ucnv.h>
 #include <unicode/udata.h>
 
@@ -33,6 +34,7 @@ void mail_thread_done(void)
 	if (to_utf8)
 		ucnv_close(to_utf8);
 	to_utf8 = NULL;
+	grams_thread_done();
 }
 
 static UConverter *open_converter(const char *name)

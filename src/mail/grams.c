@@ -30,11 +30,14 @@ struct grams {
 		uint32_t before, last; /* the two octets before, narrowed */
 	} set[2];                      /* body, header */
 	struct buf scratch;
+	bool used;                     /* some word is not empty */
 };
+static _Thread_local struct grams *spare; /* with empty words: finding them by their pairs is quicker than clearing new memory */
 
 enum rc grams_new(struct grams **out)
 {
-	struct grams *g = mem_new(sizeof *g);
+	struct grams *g = spare ? spare : mem_new(sizeof *g);
+	spare = NULL;
 	if (!g)
 		return RC_NOMEM;
 	buf_init(&g->scratch, 4 * PIECE);
@@ -43,12 +46,23 @@ enum rc grams_new(struct grams **out)
 	return RC_OK;
 }
 
-void grams_free(struct grams **g)
+void grams_free(struct grams **gp)
 {
-	if (*g)
-		buf_done(&(*g)->scratch);
-	mem_free(*g);
-	*g = NULL;
+	struct grams *g = *gp;
+	*gp = NULL;
+	if (!g)
+		return;
+	buf_done(&g->scratch);
+	if (spare || g->used)
+		mem_free(g);
+	else
+		spare = g;
+}
+
+void grams_thread_done(void)
+{
+	mem_free(spare);
+	spare = NULL;
 }
 
 static inline void step(uint64_t *seen, uint32_t *before, uint32_t *last, char octet)
@@ -70,6 +84,7 @@ static void add(struct set *t, struct str s)
 
 void grams_add(struct grams *g, unsigned where, struct str folded)
 {
+	g->used = true;
 	if (where & GRAMS_BODY)
 		add(&g->set[0], folded);
 	if (where & GRAMS_HEADER)
@@ -116,6 +131,7 @@ static struct str piece_of(struct str s)
 
 void grams_add_text(struct grams *g, unsigned where, struct str utf8)
 {
+	g->used = true;
 	for (unsigned k = 0; k < 2; k++) {
 		struct fold f;
 		struct str rest = utf8;
@@ -220,10 +236,12 @@ enum rc grams_format(struct grams *g, struct buf *out)
 		for (size_t i = 0; i < n[k]; i++) {
 			struct hash h = hash_of(k, pairs[k][i]);
 			uint64_t w = g->set[k].seen[pairs[k][i]];
+			g->set[k].seen[pairs[k][i]] = 0;
 			for (unsigned j = 0; j < HASHES; j++, h.a += h.b)
 				or_le64(bits + 8 * scaled(h.a, words), turned(w, h.a));
 		}
 	}
+	g->used = false;
 	return RC_OK;
 }
 

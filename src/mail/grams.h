@@ -17,5 +17,6 @@ MUST_USE enum rc grams_new(struct grams **out);
 void grams_add(struct grams *g, unsigned where, struct str folded);
 void grams_add_text(struct grams *g, unsigned where, struct str utf8); /* whole: as mail_fold() has it */
 void grams_gap(struct grams *g);                       /* the next piece does not follow the last one */
-MUST_USE enum rc grams_format(struct grams *g, struct buf *out);
+MUST_USE enum rc grams_format(struct grams *g, struct buf *out); /* and is empty */
 void grams_free(struct grams **g);
+void grams_thread_done(void);                          /* see mail_thread_done() */
