@@ -316,8 +316,8 @@ static void a_group_in_a_crowd_waits_for_company_and_not_for_ever(void **state)
 		begun = first_ended_after = 0;
 		assert_int_equal(fiber_start(loop, never_ending_company, NULL, NULL), RC_OK);
 		loop_run(loop);
-		/* Four waits of a turn each bring in twenty more; without patience the group ends with those it began with, or with the next turn's. */
-		assert_in_range(first_ended_after, patient ? 4 * EACH_TURN : EACH_TURN, patient ? 7 * EACH_TURN : 3 * EACH_TURN);
+		/* Two waits of a turn each bring in ten more, and no third one follows; without patience the group ends with those it began with, or with the next turn's. */
+		assert_in_range(first_ended_after, patient ? 3 * EACH_TURN : EACH_TURN, patient ? 4 * EACH_TURN : 2 * EACH_TURN);
 		close_looped(begun);
 	}
 }
