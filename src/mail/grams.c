@@ -28,6 +28,8 @@ struct grams {
 	struct set {
 		uint64_t seen[WORDS];  /* by pair; PAIRS of them count */
 		uint32_t before, last; /* the two octets before, narrowed */
+		uint16_t pairs[PAIRS + 1]; /* grams_format(): whose words are not empty; one more is written and not counted */
+		size_t n;
 	} set[2];                      /* body, header */
 	struct buf scratch;
 	bool used;                     /* some word is not empty */
@@ -175,32 +177,31 @@ static struct hash hash_of(unsigned k, uint32_t pair)
 static uint32_t scaled(uint32_t a, uint32_t n) { return (uint32_t)((uint64_t)a * n >> 32); }
 static uint64_t turned(uint64_t w, uint32_t by) { return w << (by & 63) | w >> (-by & 63); }
 
-/* The pairs whose words are not empty go to `out`. Answers how many they are. */
-static size_t pairs_of(const uint64_t *seen, uint16_t *out)
+static void find_pairs(struct set *t)
 {
 	size_t n = 0;
 	for (uint16_t i = 0; i < PAIRS; i += 8) {
-		const uint64_t *w = seen + i;
+		const uint64_t *w = t->seen + i;
 		if (!(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]))
 			continue;
 		for (uint16_t j = 0; j < 8; j++) {
-			out[n] = i + j;
+			t->pairs[n] = i + j;
 			n += w[j] != 0;
 		}
 	}
-	return n;
+	t->n = n;
 }
 
-/* How many bits the words of these pairs have set: octets of counts are added up as long as an octet holds them. */
-static uint32_t trigrams_of(const uint64_t *seen, const uint16_t *pairs, size_t n)
+/* How many bits the words of its pairs have set: octets of counts are added up as long as an octet holds them. */
+static uint32_t trigrams_of(const struct set *t)
 {
 	enum { MOST = 31 }; /* times 8 is less than 256 */
 	const uint64_t twos = UINT64_MAX / 3, fours = UINT64_MAX / 5, eights = UINT64_MAX / 17, halves = UINT64_MAX / 257;
 	uint64_t total = 0;
-	for (size_t i = 0; i < n;) {
+	for (size_t i = 0; i < t->n;) {
 		uint64_t sum = 0;
-		for (size_t end = i + MOST < n ? i + MOST : n; i < end; i++) {
-			uint64_t x = seen[pairs[i]];
+		for (size_t end = i + MOST < t->n ? i + MOST : t->n; i < end; i++) {
+			uint64_t x = t->seen[t->pairs[i]];
 			x -= x >> 1 & twos;
 			x = (x & fours) + (x >> 2 & fours);
 			sum += (x + (x >> 4)) & eights;
@@ -213,13 +214,11 @@ static uint32_t trigrams_of(const uint64_t *seen, const uint16_t *pairs, size_t 
 
 enum rc grams_format(struct grams *g, struct buf *out)
 {
-	uint16_t pairs[2][PAIRS + 1]; /* one is written and not counted */
-	size_t n[2];
 	unsigned log2 = LOG2_LEAST;
 	uint32_t distinct = 0;
 	for (unsigned k = 0; k < 2; k++) {
-		n[k] = pairs_of(g->set[k].seen, pairs[k]);
-		distinct += trigrams_of(g->set[k].seen, pairs[k], n[k]);
+		find_pairs(&g->set[k]);
+		distinct += trigrams_of(&g->set[k]);
 	}
 	while (log2 < LOG2_MOST && 8ull * size_of(log2) < (uint64_t)distinct * 5) /* 5 to 10 bits a trigram: 7 on average */
 		log2++;
@@ -233,10 +232,11 @@ enum rc grams_format(struct grams *g, struct buf *out)
 	memset(bits, 0, size);
 	out->len += size;
 	for (unsigned k = 0; k < 2; k++) {
-		for (size_t i = 0; i < n[k]; i++) {
-			struct hash h = hash_of(k, pairs[k][i]);
-			uint64_t w = g->set[k].seen[pairs[k][i]];
-			g->set[k].seen[pairs[k][i]] = 0;
+		struct set *t = &g->set[k];
+		for (size_t i = 0; i < t->n; i++) {
+			struct hash h = hash_of(k, t->pairs[i]);
+			uint64_t w = t->seen[t->pairs[i]];
+			t->seen[t->pairs[i]] = 0;
 			for (unsigned j = 0; j < HASHES; j++, h.a += h.b)
 				or_le64(bits + 8 * scaled(h.a, words), turned(w, h.a));
 		}
