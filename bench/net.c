@@ -133,7 +133,7 @@ static long push(struct link *l)
 	struct iovec v[LINK_PIECES];
 	for (unsigned i = 0; i < l->out_n; i++)
 		v[i] = (struct iovec){ (void *)(uintptr_t)l->out[i].p, l->out[i].n };
-	ssize_t n = writev(l->fd, v, (int)l->out_n);
+	ssize_t n = l->out_n == 1 ? send(l->fd, v[0].iov_base, v[0].iov_len, MSG_NOSIGNAL) : writev(l->fd, v, (int)l->out_n);
 	return n > 0 ? n : n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
 }
 
@@ -209,7 +209,7 @@ static bool pull(struct net *n, struct link *l)
 			l->closed = true;
 		return false;
 	}
-	ssize_t k = read(l->fd, l->in + l->end, l->cap - l->end);
+	ssize_t k = recv(l->fd, l->in + l->end, l->cap - l->end, 0);
 	if (k > 0)
 		l->end += (size_t)k;
 	else if (k == 0 || (errno != EAGAIN && errno != EINTR))
