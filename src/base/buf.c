@@ -28,7 +28,7 @@ void buf_clear(struct buf *b)
 
 bool buf_grow(struct buf *b, size_t more)
 {
-	enum { FIRST = 64, SMALL = 4096 };
+	enum { FIRST = 64, SMALL = 1024 };
 	if (b->failed || more > b->max - b->len)
 		return !(b->failed = true);
 	size_t need = b->len + more, cap = b->cap ? b->cap : FIRST;

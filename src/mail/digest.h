@@ -87,5 +87,5 @@ MUST_USE enum rc mail_matches(struct str message, const struct mail_match *m, si
  * attachments, defects); else text for people. `name` stands in it as the file's name. */
 MUST_USE enum rc mail_describe(struct str name, struct str message, const struct mail_limits *limits, bool json, struct buf *out, struct why *why);
 
-/* Frees what this thread keeps for charsets; the next use makes it again. At the end of a thread or process. */
+/* Frees what this thread keeps for charsets and signatures; the next use makes it again. At the end of a thread or process. */
 void mail_thread_done(void);

@@ -8,6 +8,9 @@ struct fold {
 void fold_begin(struct fold *f);
 void fold_add(struct fold *f, struct str utf8, struct buf *out);
 
+/* White space of ASCII, a run of which is one space. */
+static inline bool fold_is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
 /* Are these eight octets, the first of them lowest, visible ASCII and single spaces? *space: the octet before was a space; then, the last of them. */
 static inline bool fold_plain(uint64_t w, bool *space)
 {

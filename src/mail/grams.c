@@ -28,13 +28,13 @@ struct grams {
 	struct set {
 		uint64_t seen[WORDS];  /* by pair; PAIRS of them count */
 		uint32_t before, last; /* the two octets before, narrowed */
-		uint16_t pairs[PAIRS + 1]; /* grams_format(): whose words are not empty; one more is written and not counted */
+		uint16_t pairs[PAIRS];     /* grams_format(): whose words are not empty */
 		size_t n;
 	} set[2];                      /* body, header */
 	struct buf scratch;
-	bool used;                     /* some word is not empty */
+	bool used, failed;             /* some word is not empty; there was no memory for some text */
 };
-static _Thread_local struct grams *spare; /* with empty words: finding them by their pairs is quicker than clearing new memory */
+static _Thread_local struct grams *spare; /* empty again: that is quicker by the pairs than clearing new memory is */
 
 enum rc grams_new(struct grams **out)
 {
@@ -44,6 +44,7 @@ enum rc grams_new(struct grams **out)
 		return RC_NOMEM;
 	buf_init(&g->scratch, 4 * PIECE);
 	grams_gap(g);
+	g->failed = false;
 	*out = g;
 	return RC_OK;
 }
@@ -111,7 +112,7 @@ static size_t add_ascii(struct set *t, struct fold *f, struct str s)
 			continue;
 		}
 		for (size_t end = i + 8; i < end && i < s.n && !(s.p[i] & 0x80); i++) {
-			bool space = s.p[i] == ' ' || (s.p[i] >= '\t' && s.p[i] <= '\r');
+			bool space = fold_is_space(s.p[i]);
 			if (!space || !f->space)
 				step(t->seen, &before, &last, space ? ' ' : s.p[i]);
 			f->space = space;
@@ -143,6 +144,7 @@ void grams_add_text(struct grams *g, unsigned where, struct str utf8)
 			struct str piece = piece_of(rest);
 			buf_clear(&g->scratch);
 			fold_add(&f, piece, &g->scratch);
+			g->failed |= g->scratch.failed;
 			add(&g->set[k], buf_str(&g->scratch));
 			rest = str_skip(rest, piece.n);
 		}
@@ -226,7 +228,7 @@ enum rc grams_format(struct grams *g, struct buf *out)
 	buf_u8(out, GRAMS_VERSION);
 	buf_u8(out, (uint8_t)log2);
 	buf_u8(out, HASHES);
-	if (g->scratch.failed || !buf_room(out, size))
+	if (g->failed || !buf_room(out, size))
 		return RC_NOMEM;
 	char *bits = out->p + out->len;
 	memset(bits, 0, size);
@@ -240,7 +242,10 @@ enum rc grams_format(struct grams *g, struct buf *out)
 			for (unsigned j = 0; j < HASHES; j++, h.a += h.b)
 				or_le64(bits + 8 * scaled(h.a, words), turned(w, h.a));
 		}
+		memset(t->seen + PAIRS, 0, sizeof t->seen - PAIRS * sizeof *t->seen);
+		memset(t->pairs, 0, t->n * sizeof *t->pairs);
 	}
+	grams_gap(g);
 	g->used = false;
 	return RC_OK;
 }

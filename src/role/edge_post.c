@@ -16,7 +16,7 @@ static struct edge_bucket *bucket_of(struct edge_post *p, const struct route_tar
 	for (size_t i = 0; i < p->bucket_n; i++)
 		if (same(&p->buckets[i], t))
 			return &p->buckets[i];
-	if (p->bucket_n == BUCKETS_MAX)
+	if (p->bucket_n == p->bucket_cap)
 		return NULL;
 	struct edge_bucket *b = &p->buckets[p->bucket_n++];
 	*b = (struct edge_bucket){ .forwarder = t->forwarder, .via = t->via, .group_owner = t->group_owner };
@@ -114,7 +114,8 @@ enum rc edge_post_plan(struct edge_post *p)
 		return RC_LIMIT;
 	p->targets = arena_new(p->a, (places + 1) * sizeof *p->targets);
 	p->results = arena_new(p->a, (places + 1) * sizeof *p->results);
-	p->buckets = arena_new(p->a, (away < BUCKETS_MAX ? away : BUCKETS_MAX) * sizeof *p->buckets);
+	p->bucket_cap = away < BUCKETS_MAX ? away : BUCKETS_MAX;
+	p->buckets = arena_new(p->a, p->bucket_cap * sizeof *p->buckets);
 	map_init(&boxes, places + 1);
 	map_init(&remotes, places + 1);
 	enum rc rc = p->targets && p->results && p->buckets ? RC_OK : RC_NOMEM;

@@ -25,7 +25,7 @@ struct edge_post {
 	struct arena *a;
 	struct edge_rcpt *rcpts; size_t rcpt_n;
 	struct seal_target *targets; size_t target_n;
-	struct edge_bucket *buckets; size_t bucket_n;
+	struct edge_bucket *buckets; size_t bucket_n, bucket_cap;
 	struct seal_letter *letters;   /* one for each bucket: the caller fills them in after the plan */
 	uint64_t delivery;             /* 0 = a new one */
 	const struct sent_note *sent;

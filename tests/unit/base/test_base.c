@@ -278,6 +278,30 @@ static void a_cursor_reads_what_a_buffer_wrote_and_refuses_every_shorter_input(v
 	assert_true(c.failed);
 }
 
+static void a_buffer_grows_as_it_must_and_never_past_its_ceiling(void **state)
+{
+	static const struct { size_t max, len, more, cap; } cases[] = {
+		{ 1 << 20, 0, 1, 64 }, { 1 << 20, 64, 1, 256 }, { 1 << 20, 256, 1, 1024 }, { 1 << 20, 1024, 1, 2048 }, { 1 << 20, 2048, 1, 4096 },
+		{ 1 << 20, 0, 300, 1024 }, { 1 << 20, 64, 5000, 8192 }, { 300, 64, 1, 256 }, { 300, 256, 44, 300 }, { 100, 64, 36, 100 }, { 50, 0, 50, 64 }, { 1500, 1024, 1, 1500 },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		AUTO(buf_done) struct buf b = { .max = cases[i].max };
+		assert_true(cases[i].len == 0 || buf_room(&b, cases[i].len));
+		b.len = cases[i].len;
+		assert_true(buf_room(&b, cases[i].more));
+		assert_true(b.cap >= b.len + cases[i].more);
+		assert_int_equal(b.cap, cases[i].cap);
+		assert_false(buf_room(&b, cases[i].max - b.len + 1)); /* even where there is memory for it */
+		assert_true(b.failed);
+	}
+	char room[8] = "12345678";
+	struct buf lent = { .p = room, .cap = 8, .max = 6 };
+	buf_add(&lent, STR("abcdef"));
+	assert_true(!lent.failed && lent.p == room);
+	buf_byte(&lent, 'g');
+	assert_true(lent.failed && lent.len == 6 && memcmp(room, "abcdef78", 8) == 0);
+}
+
 static void a_buffer_fails_at_its_ceiling_and_stays_failed(void **state)
 {
 	AUTO(buf_done) struct buf b = { .max = 4 };
@@ -417,7 +441,7 @@ int main(void)
 		cmocka_unit_test(a_map_replaces_an_equal_key_and_takes_empty_ones),
 		cmocka_unit_test(a_map_without_memory_says_so_and_stays_usable),
 		cmocka_unit_test(a_cursor_reads_what_a_buffer_wrote_and_refuses_every_shorter_input),
-		cmocka_unit_test(a_buffer_fails_at_its_ceiling_and_stays_failed),
+		cmocka_unit_test(a_buffer_grows_as_it_must_and_never_past_its_ceiling), cmocka_unit_test(a_buffer_fails_at_its_ceiling_and_stays_failed),
 		cmocka_unit_test(what_an_arena_gives_is_zeroed_whatever_lay_there), cmocka_unit_test(blocks_come_back_and_no_more_than_a_few_are_kept),
 		cmocka_unit_test(an_arena_refuses_past_its_ceiling_and_remembers),
 		cmocka_unit_test(numbers_are_taken_whole_or_not_at_all),

@@ -400,12 +400,18 @@ static void every_allocation_may_fail(void **state)
 	                      "--qq\r\nContent-Type: text/html; charset=big5\r\nContent-Transfer-Encoding: base64\r\n\r\npKSk5Q==\r\n"
 	                      "--qq\r\nContent-Type: multipart/mixed; boundary=none\r\n\r\n"
 	                      "--qq\r\nContent-Type: application/pdf; name*0*=utf-8''%C3; name*1*=%A4\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%PDF-\r\n--qq--\r\n");
-	struct str messages[] = { example(), rich };
-	for (size_t i = 0; i < 2; i++) {
+	AUTO(buf_done) struct buf large = { .max = 4000 }; /* its texts are folded piece by piece: a failure in an early one is none of the last */
+	buf_add(&large, STR("Content-Type: multipart/mixed; boundary=q\r\n\r\n--q\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa4lephant"));
+	for (unsigned i = 0; i < 150; i++)
+		buf_add(&large, STR(" tail"));
+	buf_add(&large, STR("\r\n--q\r\n\r\nplain\r\n--q--\r\n"));
+	struct str messages[] = { example(), rich, buf_str(&large) };
+	for (size_t i = 0; i < 3; i++) {
 		long k = 0;
 		enum rc rc;
 		do {
 			struct mail_digest d;
+			mail_thread_done(); /* nothing is left from the last time */
 			mem_count = 0;
 			mem_fail_at = k++;
 			rc = mail_digest(messages[i], NULL, &d, NULL);
