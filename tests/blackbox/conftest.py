@@ -17,6 +17,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("LETTERLOCK", str(ROOT / "build" / "letterlock"))
 PASSWORD = "demo-only"
 
+# What smtplib and aiosmtpd call this machine. They would ask the DNS for it, which is not ours, and which may take seconds to say nothing.
+socket.getfqdn = lambda name="": "client.example"
+
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
