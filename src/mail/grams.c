@@ -3,7 +3,6 @@
  * that is not empty: it goes, turned, into HASHES words of the filter. Narrowing only adds candidates, never hides one. */
 #include "mail/grams.h"
 
-#include "base/codec.h"
 #include "base/mem.h"
 #include "mail/fold.h"
 #include <endian.h>
@@ -28,7 +27,7 @@ struct grams {
 	struct set {
 		uint64_t seen[WORDS];  /* by pair; PAIRS of them count */
 		uint32_t before, last; /* the two octets before, narrowed */
-		uint16_t pairs[PAIRS];     /* grams_format(): whose words are not empty */
+		uint16_t pairs[PAIRS]; /* grams_format(): whose words are not empty */
 		size_t n;
 	} set[2];                      /* body, header */
 	struct buf scratch;
