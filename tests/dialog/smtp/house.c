@@ -171,12 +171,19 @@ static void on_refused(void *arg, int code, const char *text, struct str command
 	h->last_code = code;
 }
 
-static enum rc on_login(void *arg, struct str user, struct str password, const char *mechanism, struct why *why)
+/* A proof that held is a login once the client has answered ours; who tries again has not. */
+static void login_begins(struct smtp_house *h)
 {
-	struct smtp_house *h = arg;
 	if ((h->login[0] && !h->unanswered) || h->config.logged_in)
 		breach(h, "a second login");
 	h->unanswered = false;
+	h->login[0] = 0;
+}
+
+static enum rc on_login(void *arg, struct str user, struct str password, const char *mechanism, struct why *why)
+{
+	struct smtp_house *h = arg;
+	login_begins(h);
 	if (!user.n || !password.n)
 		breach(h, "a login without a name or a password");
 	if (str_eq(user, STR("busy@example.org")))
@@ -191,6 +198,7 @@ static enum rc on_login(void *arg, struct str user, struct str password, const c
 static enum rc on_scram_begin(void *arg, struct str user, struct buf *salt, uint32_t *iterations, struct buf *nonce, struct why *why)
 {
 	struct smtp_house *h = arg;
+	login_begins(h);
 	if (!h->config.scram)
 		breach(h, "SCRAM that is not offered");
 	if (str_eq(user, STR("busy")))

@@ -46,11 +46,14 @@ static void run(struct run *r, uint8_t options, size_t chunk, struct str in)
 	assert(!r->house.breach);
 }
 
-static size_t count(struct str s, struct str needle)
+/* Answers that begin with `start`: what a client said may be repeated within one. */
+static size_t count(struct str answers, struct str start)
 {
 	size_t c = 0;
-	for (size_t at; (at = str_find_str(s, needle)) < s.n; s = str_skip(s, at + needle.n))
-		c++;
+	for (struct str line; answers.n; answers = str_skip(answers, line.n + 2)) {
+		line = str_head(answers, str_find_str(answers, STR("\r\n")));
+		c += str_starts(line, start);
+	}
 	return c;
 }
 
