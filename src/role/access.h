@@ -8,7 +8,6 @@
 /* Shared by the files of the role `access`: accounts that are logged in here, their keys, and reading their mail. */
 
 struct access_house {
-	struct doors *doors;
 	struct sealer *sealer;
 	struct map owners;                    /* account id -> struct owner */
 	struct segment_files files;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "crypto/tls.h"
 #include "os/file.h"
+#include "role/door_load.h"
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ struct doors {
 	struct door_config c;
 	struct tls_server *tls;
 	struct ticker *tickets;
+	struct door_load load;
 };
 
 struct accepted { struct doors *d; const struct role_listener *l; int fd; struct net_addr peer; };
@@ -54,18 +56,26 @@ static enum rc fetch_tls(struct doors *d, struct why *why)
 	return rc;
 }
 
-void doors_tls_news(struct doors *d)
+static void tickets_fiber(void *arg)
 {
 	struct why why = { 0 };
-	if (d && fetch_tls(d, &why) != RC_OK)
+	if (fetch_tls(arg, &why) != RC_OK)
 		log_event(LEVEL_ERROR, EV_TLS_BAD, F("reason", why.text));
 }
 
-static void tickets_fiber(void *arg) { doors_tls_news(arg); }
+void doors_on_tls_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct doors *d = ((struct role_env *)env)->doors;
+	(void)from, (void)call, (void)msg;
+	fd_close(&fd);
+	if (d)
+		tickets_fiber(d);
+}
 
 static void tickets_due(void *arg)
 {
 	struct doors *d = arg;
+	door_load_mend(&d->load);
 	(void)!fiber_start(d->e->loop, tickets_fiber, d, NULL);
 }
 
@@ -160,27 +170,25 @@ static void note_uid(struct door_visit *v, int fd, const struct net_addr *peer)
 	v->is_own = cred.uid == 0 || cred.uid == geteuid();
 }
 
-static void visit_fiber(void *arg)
+static void visit(struct accepted *a)
 {
-	struct accepted a = *(struct accepted *)arg;
-	struct doors *d = a.d;
-	struct door_visit v = { .e = d->e, .proto = a.l->proto, .since = loop_now(d->e->loop) };
+	struct doors *d = a->d;
+	struct door_visit v = { .e = d->e, .proto = a->l->proto, .since = loop_now(d->e->loop) };
 	struct proxy_source from = { 0 };
 	bool proxied = false;
 	uint64_t sid = 0;
 	uint8_t ip[16];
 	struct why why = { 0 };
-	mem_free(arg);
-	enum rc rc = a.l->proxy ? take_proxy(d, a.fd, &from, &proxied) : RC_OK;
+	enum rc rc = a->l->proxy ? take_proxy(d, a->fd, &from, &proxied) : RC_OK;
 	if (rc != RC_OK) {
-		log_event(LEVEL_INFO, EV_REFUSED, F("proto", listener_proto_names[a.l->proto]), F("reason", "PROXY header missing, broken, or from a network that is not trusted"));
-		fd_close(&a.fd);
+		log_event(LEVEL_INFO, EV_REFUSED, F("proto", listener_proto_names[a->l->proto]), F("reason", "PROXY header missing, broken, or from a network that is not trusted"));
+		fd_close(&a->fd);
 		return;
 	}
-	note_uid(&v, a.fd, &a.peer);
+	note_uid(&v, a->fd, &a->peer);
 	/* Without a certificate nobody is promised STARTTLS. */
 	const struct tls_provider *tls = tls_server_ready(d->tls) ? tls_server_provider(d->tls) : NULL;
-	if (stream_of_accepted(d->e->loop, a.fd, &a.peer, tls, &v.stream, &why) != RC_OK)
+	if (stream_of_accepted(d->e->loop, a->fd, &a->peer, tls, &v.stream, &why) != RC_OK)
 		return;
 	if (proxied)
 		stream_set_peer(v.stream, from.ip, from.port);
@@ -200,6 +208,45 @@ static void visit_fiber(void *arg)
 	stream_free(&v.stream);
 }
 
+static void visit_fiber(void *arg)
+{
+	struct accepted a = *(struct accepted *)arg;
+	mem_free(arg);
+	visit(&a);
+	door_load_end(&a.d->load);
+}
+
+/* In a fiber of its own; the connection is counted from now on. */
+static void begin(struct doors *d, const struct role_listener *l, int take_fd, const struct net_addr *peer, bool given)
+{
+	struct accepted *a = mem_new(sizeof *a);
+	door_load_begin(&d->load, given);
+	if (a)
+		*a = (struct accepted){ d, l, take_fd, *peer };
+	if (a && fiber_start(d->e->loop, visit_fiber, a, NULL) == RC_OK)
+		return;
+	mem_free(a);
+	fd_close(&take_fd);
+	door_load_end(&d->load);
+}
+
+/* One that comes when we are about to stop, or of which nobody is left, is closed. */
+void doors_on_connection(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
+{
+	struct role_env *e = env;
+	const struct msg_CONNECTION *m = msg;
+	struct net_addr peer = { .len = sizeof peer.sa };
+	(void)call;
+	bool ours = ipc_peer_role(from) == e->ops->role && m->listener < e->listener_n && getpeername(fd, (struct sockaddr *)&peer.sa, &peer.len) == 0;
+	if (ours && e->doors && !e->stopping) {
+		begin(e->doors, &e->listeners[m->listener], fd, &peer, true);
+		return;
+	}
+	fd_close(&fd);
+	if (e->doors)
+		door_load_refuse(&e->doors->load);
+}
+
 struct door { struct doors *d; const struct role_listener *l; };
 
 /* True: nobody is waiting outside. Out of descriptors or memory: waits a little instead of spinning; the kernel keeps the queue. */
@@ -215,13 +262,8 @@ static bool accept_all(struct doors *d, const struct role_listener *l)
 				(void)!fiber_sleep(50);
 			return false;
 		}
-		struct accepted *a = mem_new(sizeof *a);
-		if (a)
-			*a = (struct accepted){ d, l, fd, peer };
-		if (!a || fiber_start(d->e->loop, visit_fiber, a, NULL) != RC_OK) {
-			mem_free(a);
-			fd_close(&fd);
-		}
+		if (!door_load_give(&d->load, (size_t)(l - d->e->listeners), &fd))
+			begin(d, l, fd, &peer, false);
 	}
 	fiber_yield();
 	return false;
@@ -246,13 +288,13 @@ static void accept_fiber(void *arg)
 	io_poll_close(&poll, false);
 }
 
-enum rc doors_open(struct role_env *e, const struct door_config *c, struct doors **out, struct why *why)
+enum rc doors_open(struct role_env *e, const struct door_config *c, struct why *why)
 {
 	struct doors *d = mem_new(sizeof *d);
 	if (!d)
 		FAIL(why, RC_NOMEM, "no memory");
 	*d = (struct doors){ .e = e, .c = *c };
-	*out = d;
+	e->doors = d;
 	TRY(tls_server_new(&(struct tls_key_hook){ .house = e, .sign = sign }, &d->tls, why));
 	TRY(fetch_tls(d, why));
 	TRY(ticker_start(e->loop, TICKETS_MS, tickets_due, d, &d->tickets));
@@ -263,15 +305,18 @@ enum rc doors_open(struct role_env *e, const struct door_config *c, struct doors
 		*door = (struct door){ d, &e->listeners[i] };
 		TRY(fiber_start(e->loop, accept_fiber, door, NULL));
 	}
+	door_load_open(&d->load, e);
 	return RC_OK;
 }
 
-void doors_close(struct doors **d)
+void doors_close(struct role_env *e)
 {
-	if (!*d)
+	struct doors *d = e->doors;
+	e->doors = NULL;
+	if (!d)
 		return;
-	ticker_stop(&(*d)->tickets);
-	tls_server_free(&(*d)->tls);
-	mem_free(*d);
-	*d = NULL;
+	door_load_close(&d->load);
+	ticker_stop(&d->tickets);
+	tls_server_free(&d->tls);
+	mem_free(d);
 }

@@ -24,7 +24,9 @@ struct door_config {
 	const char *(*busy)(enum listener_proto p);
 	void (*serve)(struct door_visit *v);
 };
-/* In a fiber: fetches certificates from the vault and opens the doors. */
-MUST_USE enum rc doors_open(struct role_env *e, const struct door_config *c, struct doors **out, struct why *why);
-void doors_close(struct doors **d);
-void doors_tls_news(struct doors *d);     /* in a fiber: fetch certificates and ticket keys again */
+/* In a fiber: fetches certificates from the vault and opens the doors, e->doors. */
+MUST_USE enum rc doors_open(struct role_env *e, const struct door_config *c, struct why *why);
+void doors_close(struct role_env *e);
+/* For the role's table: certificates and ticket keys are fetched again; a connection that another process of this role accepted is served. */
+void doors_on_tls_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd);
+void doors_on_connection(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd);

@@ -20,7 +20,6 @@ enum { EDGE_ARENA = 64 << 20, EDGE_GAP = 4096, EDGE_TRACE_MAX = 65536, EDGE_EVEN
 	EDGE_TOLD_MAX = 10000, EDGE_NOTES_MAX = 16, EDGE_RECEIVED_MAX = 50 /* Received fields: more is a loop */ };
 
 struct edge_house {
-	struct doors *doors;
 	struct sealer *sealer;
 	struct auth_house *auth;
 	struct edge_addresses addresses; /* emptied by DIRECTORY_NEWS */

@@ -47,6 +47,7 @@ static void forget_counts(struct proc *p)
 	for (int i = 0; i < METRIC_COUNT; i++)
 		if (gauge[i])
 			__atomic_store_n(&p->m->shared->metrics[p->slot][i], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->m->shared->load[p->slot], 0, __ATOMIC_RELAXED);
 	limits_forget((struct limits *)(void *)p->m->shared->limits, p->slot);
 }
 

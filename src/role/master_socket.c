@@ -23,7 +23,8 @@ static unsigned workers_of(const struct master *m, enum role r)
 	return n;
 }
 
-/* One SO_REUSEPORT socket per worker spreads load evenly; they stay open here over restarts, so no queued connection is lost. */
+/* One SO_REUSEPORT socket per worker, so that none is woken for another's connection; where they fall unevenly, workers give them on
+ * (door_load.h). They stay open here over restarts, so no queued connection is lost. */
 static enum rc listen_one(struct master *m, const struct config_listener *l, struct why *why)
 {
 	struct net_addr a;

@@ -81,6 +81,8 @@ static void on_stop(void *house, struct ipc_peer *from, struct ipc_call *call, c
 	(void)from, (void)call;
 	fd_close(&fd);
 	e->stopping = true;
+	if (e->shared)
+		__atomic_store_n(&e->shared->load[e->slot], 0, __ATOMIC_RELAXED); /* nobody gives us a connection any more */
 	for (unsigned waited = 0; e->sessions && waited < m->grace_ms; waited += 20)
 		if (fiber_sleep(20) != RC_OK)
 			break;

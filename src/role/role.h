@@ -16,6 +16,7 @@ enum metric {
 enum { SHARED_SLOTS = 300 };                 /* processes that may count; slot 0 is master's */
 struct shared {                              /* one mapping, made by master */
 	_Alignas(64) int64_t metrics[SHARED_SLOTS][METRIC_COUNT];
+	_Alignas(64) int64_t load[SHARED_SLOTS]; /* role/door_load.h */
 	_Alignas(64) char limits[];          /* struct limits */
 };
 size_t shared_size(void);
@@ -33,6 +34,7 @@ struct role_env {
 	struct shared *shared;
 	struct role_listener *listeners; size_t listener_n;
 	void *state;                         /* the role's own */
+	struct doors *doors;                 /* role/door.h, of a role that has some; NULL before they open */
 	uint64_t sessions;                   /* open now */
 	bool stopping;
 	enum rc ended;                       /* why start failed; RC_OK = it did not */

@@ -81,7 +81,7 @@ static enum rc start(struct role_env *e, struct why *why)
 		c.open_now[p] = pop3 ? M_CONNECTIONS_POP3 : M_CONNECTIONS_IMAP;
 		c.so_far[p] = pop3 ? M_CONNECTED_POP3 : M_CONNECTED_IMAP;
 	}
-	return doors_open(e, &c, &h->doors, why);
+	return doors_open(e, &c, why);
 }
 
 static void close_access(struct role_env *e)
@@ -90,21 +90,13 @@ static void close_access(struct role_env *e)
 	if (!h)
 		return;
 	ticker_stop(&h->sweep);
-	doors_close(&h->doors);
+	doors_close(e);
 	sealer_free(&h->sealer);
 	segment_files_done(&h->files);
 	watch_done(h);
 	names_forget(h);
 	map_done(&h->owners);
 	mem_free(h);
-}
-
-static void on_tls_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
-{
-	struct access_house *h = ((struct role_env *)env)->state;
-	(void)from, (void)call, (void)msg;
-	fd_close(&fd);
-	doors_tls_news(h->doors);
 }
 
 static void on_changed(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -132,11 +124,11 @@ static void came(struct role_env *e, struct ipc_peer *p)
 	watch_again(e);
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_TLS_NEWS] = on_tls_news, [MSG_CHANGED] = on_changed, [MSG_DIRECTORY_NEWS] = on_directory_news };
+static ipc_handler *const on[MSG_COUNT] = { [MSG_TLS_NEWS] = doors_on_tls_news, [MSG_CONNECTION] = doors_on_connection, [MSG_CHANGED] = on_changed, [MSG_DIRECTORY_NEWS] = on_directory_news };
 
 const struct role_ops role_access = {
 	.role = ROLE_ACCESS,
-	.talks_to = R_VAULT | R_STORE | R_READER | R_SCAN | R_LEDGER,
+	.talks_to = R_VAULT | R_STORE | R_READER | R_ACCESS | R_SCAN | R_LEDGER,
 	.needs = SANDBOX_SOCKETS | SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_MEMFD,
 	.paths = paths,
 	.open = open_access,

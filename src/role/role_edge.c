@@ -167,7 +167,7 @@ static enum rc start(struct role_env *e, struct why *why)
 		c.open_now[p] = M_CONNECTIONS_SMTP;
 		c.so_far[p] = M_CONNECTED_SMTP;
 	}
-	return doors_open(e, &c, &h->doors, why);
+	return doors_open(e, &c, why);
 }
 
 static void close_edge(struct role_env *e)
@@ -175,7 +175,7 @@ static void close_edge(struct role_env *e)
 	struct edge_house *h = e->state;
 	if (!h)
 		return;
-	doors_close(&h->doors);
+	doors_close(e);
 	edge_flush_events(e);
 	buf_done(&h->events);
 	buf_done(&h->facts);
@@ -194,15 +194,6 @@ static void reload(struct role_env *e)
 	struct edge_house *h = e->state;
 	if (h && h->auth)
 		auth_house_reload(h->auth);
-}
-
-static void on_tls_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
-{
-	struct edge_house *h = ((struct role_env *)env)->state;
-	(void)from, (void)call, (void)msg;
-	fd_close(&fd);
-	if (h)
-		doors_tls_news(h->doors);
 }
 
 static void on_directory_news(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
@@ -225,11 +216,11 @@ static void on_submit(void *env, struct ipc_peer *from, struct ipc_call *call, c
 	ipc_answer(call, rc, &why, &(struct msg_SUBMIT_answer){ .mid = str_z(mid) });
 }
 
-static ipc_handler *const on[MSG_COUNT] = { [MSG_TLS_NEWS] = on_tls_news, [MSG_DIRECTORY_NEWS] = on_directory_news, [MSG_SUBMIT] = on_submit };
+static ipc_handler *const on[MSG_COUNT] = { [MSG_TLS_NEWS] = doors_on_tls_news, [MSG_CONNECTION] = doors_on_connection, [MSG_DIRECTORY_NEWS] = on_directory_news, [MSG_SUBMIT] = on_submit };
 
 const struct role_ops role_edge = {
 	.role = ROLE_EDGE,
-	.talks_to = R_VAULT | R_STORE | R_READER | R_SCAN | R_LEDGER,
+	.talks_to = R_VAULT | R_STORE | R_READER | R_EDGE | R_SCAN | R_LEDGER,
 	.needs = SANDBOX_SOCKETS | SANDBOX_MEMFD,
 	.start = start,
 	.reload = reload,
