@@ -1,5 +1,5 @@
-/* Fetches every message of C maildrops by POP3 over C connections, one account each. The clock runs from the first RETR, when
- * all are logged in, to the last octet. */
+/* Fetches every message of C maildrops by POP3 over C connections, one account each, after a LIST as clients do. The clock runs from the first
+ * RETR, when all are logged in, to the last octet. */
 #include "net.h"
 
 #include "base/buf.h"
@@ -10,11 +10,12 @@ static const char *host = "127.0.0.1", *port = "2110", *pattern = "u%d@demo.test
 static long connections = 8, first = 1, repeat = 1, limit = 1 << 30;
 static bool tls, pipelining;
 
-enum step { GREETING, USER, PASS, STAT, READY, RETR, BODY, QUIT };
+enum step { GREETING, USER, PASS, STAT, LIST, SIZES, READY, RETR, BODY, QUIT };
 struct client {
 	struct link link;
 	enum step step;
-	long mails, asked, got, rounds;
+	long mails, asked, got, rounds, listed;
+	uint32_t *sizes;       /* as LIST says */
 	size_t left;           /* octets of the body that are known to come before its end */
 	bool fresh;            /* no octet of the body was eaten yet */
 	double since;
@@ -44,9 +45,14 @@ static void say(struct client *c, enum step step)
 	link_send(&net, &c->link, buf_str(&c->cmd));
 }
 
-static void ask(struct client *c)
+/* A small message is read whole, with its answer and its end; of a larger one the answer alone: what comes between that and the end is not even
+ * copied, for this program must not cost what the server is measured by. */
+enum { LOOK = 8192, ANSWER = 256 };
+
+static void ask(struct client *c, double t)
 {
-	c->since = now();
+	c->since = t;
+	c->link.most = pipelining || c->sizes[c->asked] + ANSWER <= LOOK ? 0 : ANSWER;
 	buf_clear(&c->cmd);
 	do {
 		buf_add(&c->cmd, STR("RETR "));
@@ -61,7 +67,7 @@ static void begin_all(void)
 	start = now();
 	for (long i = 0; i < connections; i++)
 		if (clients[i].mails)
-			ask(&clients[i]);
+			ask(&clients[i], start);
 		else
 			finished++;
 }
@@ -82,16 +88,35 @@ static void got_one(struct client *c)
 		c->got = c->asked = 0;
 	}
 	if (c->got == c->asked || !pipelining)
-		ask(c);
+		ask(c, t);
+}
+
+/* The number behind the line's first word; 0: none. */
+static size_t number_in(struct str line)
+{
+	size_t n = 0;
+	for (size_t i = str_find(line, ' ') + 1; i < line.n && ascii_digit(line.p[i]); i++)
+		n = n * 10 + (size_t)(line.p[i] - '0');
+	return n;
 }
 
 /* "+OK 13790 octets": so many come at least, dots that were stuffed beside. The last CRLF of them belongs to the end that is looked for. 0: it did not say. */
 static size_t announced(struct str line)
 {
-	size_t n = 0;
-	for (size_t i = 4; i < line.n && ascii_digit(line.p[i]); i++)
-		n = n * 10 + (size_t)(line.p[i] - '0');
+	size_t n = number_in(line);
 	return n > 2 ? n - 2 : 0;
+}
+
+/* A line of LIST. */
+static void size_of(struct client *c, struct str line)
+{
+	if (str_eq(line, STR("."))) {
+		c->step = READY;
+		if (++ready == connections)
+			begin_all();
+	} else if (c->listed < c->mails) {
+		c->sizes[c->listed++] = (uint32_t)number_in(line);
+	}
 }
 
 static void answer(struct client *c, struct str line)
@@ -119,9 +144,14 @@ static void answer(struct client *c, struct str line)
 			die("no number in the answer to STAT");
 		if (c->mails > limit)
 			c->mails = limit;
-		c->step = READY;
-		if (++ready == connections)
-			begin_all();
+		c->sizes = mem_new((size_t)(c->mails + 1) * sizeof *c->sizes);
+		if (!c->sizes)
+			die("no memory");
+		buf_add(&c->cmd, STR("LIST\r\n"));
+		say(c, LIST);
+		break;
+	case LIST:
+		c->step = SIZES;
 		break;
 	default:
 		c->step = BODY;
@@ -131,12 +161,10 @@ static void answer(struct client *c, struct str line)
 	}
 }
 
-/* What is known to come before a body's end is not even copied, where nothing but that is in the socket: this program must not cost what the
- * server is measured by. Small reads (LOOK) bring the answer and the end. */
-enum { LOOK = 1024 };
+/* What is known to come before a body's end is thrown away where it lies. */
 static bool skip(struct link *l, struct client *c)
 {
-	if (pipelining || c->left < LOOK)
+	if (!l->most || !c->left)
 		return false;
 	size_t n = link_skip(l, c->left);
 	c->left -= n;
@@ -180,10 +208,12 @@ static void on(struct link *l)
 				continue;
 			}
 			got_one(c);
-		} else if (link_line(l, &line)) {
-			answer(c, line);
-		} else {
+		} else if (!link_line(l, &line)) {
 			break;
+		} else if (c->step == SIZES) {
+			size_of(c, line);
+		} else {
+			answer(c, line);
 		}
 	}
 	if (l->closed && c->step != QUIT)

@@ -76,7 +76,8 @@ void net_init(struct net *n, const char *host, const char *where, bool tls, size
 
 static void watch(struct net *n, struct link *l, bool add)
 {
-	struct epoll_event ev = { .events = EPOLLIN | (l->want_write || l->connecting ? EPOLLOUT : 0u), .data.ptr = l };
+	/* In clear each arrival is told once. OpenSSL reads record by record, and leaves more than it tells. */
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | (l->ssl ? 0u : (unsigned)EPOLLET) | (l->want_write || l->connecting ? EPOLLOUT : 0u), .data.ptr = l };
 	if (epoll_ctl(n->epoll, add ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, l->fd, &ev) != 0)
 		die("epoll: %s", strerror(errno));
 }
@@ -89,7 +90,7 @@ void link_open(struct net *n, struct link *l)
 		die("socket: %s", strerror(errno));
 	if (n->to.sa.sa_family == AF_INET)
 		setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	l->closed = l->want_write = false;
+	l->closed = l->want_write = l->more = l->ended = false;
 	l->at = l->end = 0;
 	l->out_n = 0;
 	l->connecting = true;
@@ -192,29 +193,28 @@ static bool room(struct net *n, struct link *l)
 	return l->end < l->cap;
 }
 
-/* One read; true = there may be more at once (TLS keeps decrypted octets that epoll does not know of). */
-static bool pull(struct net *n, struct link *l)
+/* One read. */
+static void pull(struct net *n, struct link *l)
 {
 	if (!room(n, l))
 		die("an answer longer than %zu octets in one piece", l->cap);
 	if (l->ssl) {
 		ERR_clear_error();
 		int k = SSL_read(l->ssl, l->in + l->end, (int)(l->cap - l->end));
-		if (k > 0) {
-			l->end += (size_t)k;
-			return SSL_pending(l->ssl) > 0 && l->end < l->cap;
-		}
 		int e = SSL_get_error(l->ssl, k);
-		if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE)
+		if (k > 0)
+			l->end += (size_t)k;
+		else if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE)
 			l->closed = true;
-		return false;
+		return;
 	}
-	ssize_t k = recv(l->fd, l->in + l->end, l->cap - l->end, 0);
+	size_t most = l->most && l->most < l->cap - l->end ? l->most : l->cap - l->end;
+	ssize_t k = recv(l->fd, l->in + l->end, most, 0);
 	if (k > 0)
 		l->end += (size_t)k;
 	else if (k == 0 || (errno != EAGAIN && errno != EINTR))
 		l->closed = true;
-	return false;
+	l->more = k > 0 && ((size_t)k == most || l->ended);
 }
 
 bool net_turn(struct net *n, int ms, void (*on)(struct link *l))
@@ -241,10 +241,14 @@ bool net_turn(struct net *n, int ms, void (*on)(struct link *l))
 		if (!l->closed && !l->connecting && l->out_n)
 			drain(n, l);
 		bool more = !l->closed && !l->connecting && (ev[i].events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP));
+		l->ended = l->ended || (!l->connecting && (ev[i].events & (EPOLLHUP | EPOLLRDHUP)));
 		do {
-			more = more && pull(n, l);
+			if (more)
+				pull(n, l);
 			on(l);
-		} while (l->fd && !l->closed && (more || (l->ssl && SSL_pending(l->ssl) > 0 && (more = true))));
+			/* TLS keeps decrypted octets that epoll does not know of. */
+			more = l->fd && !l->closed && (l->ssl ? SSL_pending(l->ssl) > 0 : l->more);
+		} while (more);
 	}
 	return k > 0;
 }
@@ -256,13 +260,14 @@ size_t link_skip(struct link *l, size_t n)
 	ssize_t k = recv(l->fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT);
 	if (k == 0 || (k < 0 && errno != EAGAIN && errno != EINTR))
 		l->closed = true;
+	l->more = k > 0 && ((size_t)k == n || l->ended);
 	return k > 0 ? (size_t)k : 0;
 }
 
 bool link_more(struct net *n, struct link *l)
 {
 	size_t had = l->end - l->at;
-	(void)pull(n, l);
+	pull(n, l);
 	return l->end - l->at > had;
 }
 

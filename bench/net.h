@@ -21,8 +21,10 @@ struct link {
 	int fd;
 	SSL *ssl;
 	bool connecting, want_write, closed; /* closed: the peer ended it or it broke */
+	bool more, ended;              /* in clear: the last read may have left something; the end is in there */
 	char *in;                      /* unread input is in[at..end) */
 	size_t at, end, cap;
+	size_t most;                   /* one read takes at most so many octets; 0: all there is room for */
 	struct str out[LINK_PIECES];   /* borrowed, in order */
 	unsigned out_n;
 	unsigned number;
