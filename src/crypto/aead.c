@@ -6,8 +6,12 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 
-/* One key, its schedule expanded once; each call sets only the nonce. GCM's key schedule serves both directions. */
-struct aead { EVP_CIPHER_CTX *ctx; };
+/* One key, its schedule expanded once, with the first nonce; each later call sets only that. GCM's key schedule serves both directions. */
+struct aead {
+	EVP_CIPHER_CTX *ctx;
+	const struct secret *key;   /* the context does not have it yet */
+	struct secret room;         /* where it lies in the meantime, unless it is the caller's */
+};
 
 static void put_nonce(uint64_t nonce, uint8_t out[NONCE_LEN])
 {
@@ -18,27 +22,33 @@ static void put_nonce(uint64_t nonce, uint8_t out[NONCE_LEN])
 
 /* Nonce and associated data: the same for both directions. EVP_Cipher() goes straight to the cipher: what EVP_CipherUpdate() checks before is
  * known here, and a FETCH of a mailbox comes by once per message. */
-static bool begin(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, int sealing, const OSSL_PARAM *params)
+static bool begin(struct aead *a, uint64_t nonce, struct str aad, int sealing, const OSSL_PARAM *params)
 {
 	uint8_t iv[NONCE_LEN];
 	put_nonce(nonce, iv);
-	return EVP_CipherInit_ex2(c, NULL, NULL, iv, sealing, params) == 1 &&
-	       (aad.n == 0 || EVP_Cipher(c, NULL, (const uint8_t *)aad.p, (unsigned)aad.n) >= 0);
+	if (EVP_CipherInit_ex2(a->ctx, NULL, a->key ? a->key->k : NULL, iv, sealing, params) != 1)
+		return false;
+	if (a->key == &a->room)
+		secret_done(&a->room);
+	a->key = NULL;
+	return aad.n == 0 || EVP_Cipher(a->ctx, NULL, (const uint8_t *)aad.p, (unsigned)aad.n) >= 0;
 }
 
-static enum rc seal(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
+static enum rc seal(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
+	EVP_CIPHER_CTX *c = a->ctx;
 	int n = 0, tail = 0;
 	if (in.n > INT_MAX - TAG_LEN || aad.n > INT_MAX)
 		return RC_LIMIT;
-	if (!begin(c, nonce, aad, 1, NULL) || (in.n && EVP_EncryptUpdate(c, out, &n, (const uint8_t *)in.p, (int)in.n) != 1) ||
+	if (!begin(a, nonce, aad, 1, NULL) || (in.n && EVP_EncryptUpdate(c, out, &n, (const uint8_t *)in.p, (int)in.n) != 1) ||
 	    EVP_EncryptFinal_ex(c, out + n, &tail) != 1 || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, out + in.n) != 1)
 		return RC_NOMEM;
 	return RC_OK;
 }
 
-static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
+static enum rc open_sealed(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
+	EVP_CIPHER_CTX *c = a->ctx;
 	int tail = 0;
 	if (in.n < TAG_LEN)
 		return RC_DAMAGED;
@@ -50,7 +60,7 @@ static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, st
 	OSSL_PARAM params[] = { OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG_LEN), OSSL_PARAM_construct_end() };
 	if (!out)
 		out = none; /* nothing but a tag: no octet is written */
-	if (!begin(c, nonce, aad, 0, params) || (plain && EVP_Cipher(c, out, (const uint8_t *)in.p, (unsigned)plain) < 0))
+	if (!begin(a, nonce, aad, 0, params) || (plain && EVP_Cipher(c, out, (const uint8_t *)in.p, (unsigned)plain) < 0))
 		return RC_NOMEM;
 	if (EVP_DecryptFinal_ex(c, out + plain, &tail) == 1)
 		return RC_OK;
@@ -59,14 +69,13 @@ static enum rc open_sealed(EVP_CIPHER_CTX *c, uint64_t nonce, struct str aad, st
 	return RC_DAMAGED;
 }
 
-/* The thread's scratch context under this key; NULL: no memory. */
-static EVP_CIPHER_CTX *keyed(const struct secret *key)
+/* The thread's scratch context, for this key; without one: no memory. */
+static struct aead scratch(const struct secret *key)
 {
 	struct crypto_thread *t = crypto_thread();
-	if (!t)
-		return NULL;
-	const EVP_CIPHER *fresh = EVP_CIPHER_CTX_get0_cipher(t->aead) ? NULL : t->aes; /* naming it again would make the context anew */
-	return EVP_CipherInit_ex2(t->aead, fresh, key->k, NULL, 1, NULL) == 1 ? t->aead : NULL;
+	/* Naming the cipher again would make the context anew. */
+	bool there = t && (EVP_CIPHER_CTX_get0_cipher(t->aead) || EVP_CipherInit_ex2(t->aead, t->aes, NULL, NULL, 1, NULL) == 1);
+	return (struct aead){ .ctx = there ? t->aead : NULL, .key = key };
 }
 
 /* A one-shot key does not stay behind in the thread's context: another takes its place, which costs less than a new context for each call. */
@@ -84,10 +93,10 @@ enum rc aead_seal(const struct secret *key, uint64_t nonce, struct str aad, stru
 		return RC_LIMIT;
 	if (!buf_room(out, in.n + TAG_LEN))
 		return out->len + in.n + TAG_LEN > out->max ? RC_LIMIT : RC_NOMEM;
-	EVP_CIPHER_CTX *c = keyed(key);
-	if (!c)
+	struct aead a = scratch(key);
+	if (!a.ctx)
 		return RC_NOMEM;
-	TRY(unkey(c, seal(c, nonce, aad, in, (uint8_t *)out->p + out->len)));
+	TRY(unkey(a.ctx, seal(&a, nonce, aad, in, (uint8_t *)out->p + out->len)));
 	out->len += in.n + TAG_LEN;
 	return RC_OK;
 }
@@ -106,8 +115,8 @@ enum rc aead_open(const struct secret *key, uint64_t nonce, struct str aad, stru
 
 enum rc aead_open_into(const struct secret *key, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	EVP_CIPHER_CTX *c = keyed(key);
-	return c ? unkey(c, open_sealed(c, nonce, aad, in, out)) : RC_NOMEM;
+	struct aead a = scratch(key);
+	return a.ctx ? unkey(a.ctx, open_sealed(&a, nonce, aad, in, out)) : RC_NOMEM;
 }
 
 enum rc aead_new(const struct secret *key, struct aead **out)
@@ -117,18 +126,20 @@ enum rc aead_new(const struct secret *key, struct aead **out)
 	if (!a)
 		return RC_NOMEM;
 	a->ctx = EVP_CIPHER_CTX_new();
-	if (!a->ctx || EVP_CipherInit_ex2(a->ctx, t->aes, key->k, NULL, 1, NULL) != 1) {
+	if (!a->ctx || EVP_CipherInit_ex2(a->ctx, t->aes, NULL, NULL, 1, NULL) != 1) {
 		aead_free(&a);
 		return RC_NOMEM;
 	}
+	aead_rekey(a, key);
 	*out = a;
 	return RC_OK;
 }
 
-enum rc aead_rekey(struct aead *a, const struct secret *key)
+void aead_rekey(struct aead *a, const struct secret *key)
 {
 	errors_clear();
-	return EVP_CipherInit_ex2(a->ctx, NULL, key->k, NULL, 1, NULL) == 1 ? RC_OK : RC_NOMEM;
+	a->room = *key;
+	a->key = &a->room;
 }
 
 void aead_free(struct aead **a)
@@ -136,16 +147,17 @@ void aead_free(struct aead **a)
 	if (!*a)
 		return;
 	EVP_CIPHER_CTX_free((*a)->ctx); /* wipes the schedule */
+	secret_done(&(*a)->room);
 	mem_free(*a);
 	*a = NULL;
 }
 
 enum rc aead_seal_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	return seal(a->ctx, nonce, aad, in, out);
+	return seal(a, nonce, aad, in, out);
 }
 
 enum rc aead_open_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out)
 {
-	return open_sealed(a->ctx, nonce, aad, in, out);
+	return open_sealed(a, nonce, aad, in, out);
 }

@@ -41,7 +41,7 @@ MUST_USE enum rc aead_open_into(const struct secret *key, uint64_t nonce, struct
 /* A key schedule kept over many calls (one epoch key, hundreds of records). */
 struct aead;
 MUST_USE enum rc aead_new(const struct secret *key, struct aead **out);
-MUST_USE enum rc aead_rekey(struct aead *a, const struct secret *key); /* another key; on failure only to be freed */
+void aead_rekey(struct aead *a, const struct secret *key);             /* another key from now on; copied */
 void aead_free(struct aead **a);
 MUST_USE enum rc aead_seal_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out);
 MUST_USE enum rc aead_open_with(struct aead *a, uint64_t nonce, struct str aad, struct str in, uint8_t *out);

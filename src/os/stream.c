@@ -25,6 +25,7 @@ enum rc stream_error(const struct stream *s) { return s->error; }
 void stream_timeout(struct stream *s, unsigned ms) { s->patience = ms; }
 void stream_limit(struct stream *s, unsigned ms) { s->until = ms && s->loop ? loop_now(s->loop) + ms : 0; }
 size_t stream_pending(const struct stream *s) { return s->end - s->pos; }
+bool stream_ready(const struct stream *s) { return stream_pending(s) || s->error != RC_OK || (s->ops->ready && s->ops->ready(s)); }
 bool stream_is_tls(const struct stream *s) { return s->is_tls; }
 bool stream_can_tls(const struct stream *s) { return !s->is_tls && s->ops->can_tls(s); }
 const struct stream_facts *stream_facts(const struct stream *s) { return &s->facts; }
@@ -237,11 +238,15 @@ void stream_write(struct stream *s, struct str bytes)
 	}
 }
 
-void stream_write_last(struct stream *s, struct str bytes, struct str end)
+void stream_write_last(struct stream *s, const struct str *parts, size_t n)
 {
-	size_t gone = s->error == RC_OK && s->ops->send_lent ? s->ops->send_lent(s, bytes, end) : 0;
-	stream_write(s, str_skip(bytes, gone));
-	stream_write(s, str_skip(end, gone > bytes.n ? gone - bytes.n : 0));
+	assert(n <= STREAM_PARTS_MAX);
+	size_t gone = s->error == RC_OK && s->ops->send_lent ? s->ops->send_lent(s, parts, n) : 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t sent = gone < parts[i].n ? gone : parts[i].n;
+		stream_write(s, str_skip(parts[i], sent));
+		gone -= sent;
+	}
 }
 
 void stream_writef(struct stream *s, const char *fmt, ...)

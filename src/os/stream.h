@@ -24,6 +24,8 @@ void stream_unread(struct stream *s, size_t n);
 
 /* Octets that are already here and unread (pipelining, smuggling checks). */
 size_t stream_pending(const struct stream *s);
+/* Would a read find input, or the end? As far as is known without looking: what arrived since the loop's last turn is not. */
+bool stream_ready(const struct stream *s);
 
 /* Waits for input without consuming it: RC_OK = there is some, RC_AGAIN = stream_wake() was called, RC_LATE = `ms`
  * passed, RC_CLOSED. While it waits, buffers are given back and the stack is trimmed (IDLE). */
@@ -33,9 +35,10 @@ void stream_wake(struct stream *s); /* callable from outside the fiber; sticky u
 /* Queues bytes; suspends only while more than the high-water mark (256 KiB) is unsent. Nothing is sent before
  * stream_flush() or before a read has to wait, so pipelined answers leave in one packet. */
 void stream_write(struct stream *s, struct str bytes);
-/* The same for `bytes` and then `end`, which are the last for now: in clear they leave at once with everything unsent, from where they lie.
- * What finds no room there is kept, as ever. */
-void stream_write_last(struct stream *s, struct str bytes, struct str end);
+/* The same for `n` parts (<= STREAM_PARTS_MAX), which are the last for now: in clear they leave at once with everything unsent, from where they
+ * lie. What finds no room there is kept, as ever. */
+enum { STREAM_PARTS_MAX = 32 };
+void stream_write_last(struct stream *s, const struct str *parts, size_t n);
 void stream_writef(struct stream *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* <= 2047 bytes */
 MUST_USE enum rc stream_flush(struct stream *s);
 /* Direct access for hot formatting: room for at least `n` (<= 64 KiB) bytes at the end of the output, then how many were used.

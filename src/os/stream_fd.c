@@ -173,14 +173,17 @@ static enum rc fd_send(struct stream *s)
 }
 
 /* Errors are left to the sending that follows. */
-static size_t fd_send_lent(struct stream *s, struct str bytes, struct str end)
+static size_t fd_send_lent(struct stream *s, const struct str *parts, size_t n)
 {
 	struct fd_stream *d = fd_of(s);
 	size_t unsent = s->out_n - s->sent;
 	if (d->session)
 		return 0;
-	struct iovec part[] = { { s->out + s->sent, unsent }, { (void *)(uintptr_t)bytes.p, bytes.n }, { (void *)(uintptr_t)end.p, end.n } };
-	struct msghdr m = { .msg_iov = part, .msg_iovlen = sizeof part / sizeof *part };
+	struct iovec part[STREAM_PARTS_MAX + 1];
+	struct msghdr m = { .msg_iov = part, .msg_iovlen = n + 1 };
+	part[0] = (struct iovec){ s->out + s->sent, unsent };
+	for (size_t i = 0; i < n; i++)
+		part[i + 1] = (struct iovec){ (void *)(uintptr_t)parts[i].p, parts[i].n };
 	ssize_t put;
 	do
 		put = sendmsg(d->poll->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -268,6 +271,8 @@ static void fd_wake(struct stream *s)
 		wake_all(&d->poll->readers);
 }
 
+static bool fd_ready(const struct stream *s) { return io_poll_may_read(((const struct fd_stream *)(const void *)s)->poll); }
+
 /* ---- TLS ---- */
 
 static bool fd_can_tls(const struct stream *s) { return ((const struct fd_stream *)(const void *)s)->tls != NULL; }
@@ -330,7 +335,7 @@ static void fd_end(struct stream *s)
 }
 
 static const struct stream_ops fd_ops = {
-	.fill = fd_fill, .send = fd_send, .send_lent = fd_send_lent, .wait = fd_wait, .wake = fd_wake,
+	.fill = fd_fill, .send = fd_send, .send_lent = fd_send_lent, .ready = fd_ready, .wait = fd_wait, .wake = fd_wake,
 	.can_tls = fd_can_tls, .starttls = fd_starttls, .binding = fd_binding, .close = fd_end,
 };
 

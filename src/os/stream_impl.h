@@ -13,8 +13,10 @@ struct stream_ops {
 	bool (*fill)(struct stream *s);
 	/* Sends everything that is unsent, waiting for room. Leaves the input alone: a caller may have borrowed it. */
 	enum rc (*send)(struct stream *s);
-	/* How many octets of `bytes` and `end` left, behind everything unsent; 0 as well when it would not do. Does not wait. May be NULL. */
-	size_t (*send_lent)(struct stream *s, struct str bytes, struct str end);
+	/* How many octets of the parts left, behind everything unsent; 0 as well when it would not do. Does not wait. May be NULL. */
+	size_t (*send_lent)(struct stream *s, const struct str *parts, size_t n);
+	/* Is there something to read below, as far as is known? May be NULL. */
+	bool (*ready)(const struct stream *s);
 	/* Waits for input: RC_OK = octets were put behind the unread ones, RC_AGAIN = woken, or an error. */
 	enum rc (*wait)(struct stream *s, unsigned ms);
 	void (*wake)(struct stream *s);

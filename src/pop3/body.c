@@ -11,17 +11,24 @@ void pop3_body_begin(struct pop3_body *b, struct stream *io)
 
 #if defined(__x86_64__)
 typedef unsigned char octets __attribute__((vector_size(32)));
+typedef uint64_t words __attribute__((vector_size(32)));
 
-/* How far there is certainly no such place: thirty-two at once, for nearly all of them have none. */
+/* An LF with a dot behind it: where, among thirty-two octets. */
+WIDE static inline octets places(const char *p)
+{
+	const octets zero = { 0 };
+	octets a, b;
+	memcpy(&a, p, sizeof a);
+	memcpy(&b, p + 1, sizeof b);
+	return (octets)((a == zero + '\n') & (b == zero + '.'));
+}
+
+/* How far there is certainly no such place: by four registers at once, for nearly all of them have none. */
 WIDE static const char *skip_wide(const char *p, const char *end)
 {
-	const octets lf = { 0 }, dot = { 0 };
-	for (octets a, b; end - p > (ptrdiff_t)sizeof a; p += sizeof a) {
-		uint64_t hit[4];
-		memcpy(&a, p, sizeof a);
-		memcpy(&b, p + 1, sizeof b);
-		octets both = (octets)((a == lf + 10) & (b == dot + 46));
-		memcpy(hit, &both, sizeof hit);
+	enum { REGISTERS = 4 * sizeof(octets) };
+	for (; end - p > REGISTERS; p += REGISTERS) {
+		words hit = (words)(places(p) | places(p + sizeof(octets)) | places(p + 2 * sizeof(octets)) | places(p + 3 * sizeof(octets)));
 		if (hit[0] | hit[1] | hit[2] | hit[3])
 			break;
 	}
@@ -48,33 +55,55 @@ static const char *stuffed(const char *p, const char *end)
 }
 
 /* RFC 1939 section 3: "If any line of a multi-line response begins with the termination octet, the line is
- * 'byte-stuffed' by pre-pending the termination octet". Whole chunks go out in one piece where no line does. A line begins after every LF, also a bare one: clients that end a line there would
- * otherwise take "\n.\r\n" inside a message for its end. */
+ * 'byte-stuffed' by pre-pending the termination octet". Cuts `*rest` there, into at most `most` parts as they are to be sent: a dot that begins a
+ * line ends one part and begins the next. A line begins after every LF, also a bare one: clients that end a line there would otherwise take
+ * "\n.\r\n" inside a message for its end. `first`: one begins here. What found no room stays in `*rest`, and no line begins there. */
+static size_t cut(struct str *rest, bool first, struct str *parts, size_t most)
+{
+	const char *p = rest->p, *end = p + rest->n;
+	size_t n = 0;
+	for (const char *dot = first && *p == '.' ? p : stuffed(p, end); dot; dot = stuffed(dot, end)) {
+		if (n == most) {
+			*rest = str_of(p, (size_t)(end - p));
+			return n;
+		}
+		parts[n++] = str_of(p, (size_t)(dot - p) + 1);
+		p = dot;
+	}
+	*rest = str_of(p, (size_t)(end - p));
+	if (n < most) {
+		parts[n++] = *rest;
+		*rest = STR("");
+	}
+	return n;
+}
+
 void pop3_body_write(struct pop3_body *b, struct str chunk)
 {
-	const char *p = chunk.p, *end = chunk.p + chunk.n, *run = p;
+	struct str parts[STREAM_PARTS_MAX], rest = chunk;
+	for (bool first = b->line_start; rest.n; first = false) {
+		size_t n = cut(&rest, first, parts, STREAM_PARTS_MAX);
+		for (size_t i = 0; i < n; i++)
+			stream_write(b->io, parts[i]);
+	}
 	if (chunk.n == 0)
 		return;
-	if (b->line_start && *p == '.')
-		stream_write(b->io, STR("."));
-	while ((p = stuffed(p, end)) != NULL) {
-		stream_write(b->io, str_of(run, (size_t)(p - run)));
-		stream_write(b->io, STR("."));
-		run = p;
-	}
-	stream_write(b->io, str_of(run, (size_t)(end - run)));
-	b->tail[0] = chunk.n > 1 ? end[-2] : b->tail[1];
-	b->tail[1] = end[-1];
-	b->line_start = end[-1] == '\n';
+	b->tail[0] = chunk.n > 1 ? chunk.p[chunk.n - 2] : b->tail[1];
+	b->tail[1] = chunk.p[chunk.n - 1];
+	b->line_start = b->tail[1] == '\n';
 	b->empty = false;
 }
 
 bool pop3_body_whole(struct stream *io, struct str message)
 {
-	if (message.n < WHOLE_MIN || *message.p == '.' || stuffed(message.p, message.p + message.n))
+	struct str parts[STREAM_PARTS_MAX], rest = message;
+	if (message.n < WHOLE_MIN)
 		return false;
-	bool ended = message.p[message.n - 2] == '\r' && message.p[message.n - 1] == '\n';
-	stream_write_last(io, message, ended ? STR(".\r\n") : STR("\r\n.\r\n"));
+	size_t n = cut(&rest, true, parts, STREAM_PARTS_MAX - 1);
+	if (rest.n)
+		return false;
+	parts[n++] = message.p[message.n - 2] == '\r' && message.p[message.n - 1] == '\n' ? STR(".\r\n") : STR("\r\n.\r\n");
+	stream_write_last(io, parts, n);
 	return true;
 }
 

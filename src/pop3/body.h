@@ -10,7 +10,8 @@ struct pop3_body {
 	bool empty;       /* nothing was written yet */
 	char tail[2];     /* the last two octets written */
 };
-/* A whole message at once, with its end, from where it lies: most need no stuffing, and are not copied. false: this one has to be written as below. */
+/* A whole message at once, with its end, from where it lies, so that it is not copied. false: a small one, or one with many lines to stuff, which
+ * has to be written as below. */
 bool pop3_body_whole(struct stream *io, struct str message);
 
 void pop3_body_begin(struct pop3_body *b, struct stream *io);

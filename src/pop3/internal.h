@@ -23,6 +23,7 @@ struct pop3_session {
 	uint8_t *dropped;                  /* one flag per entry */
 	size_t n, left;                    /* entries, those not marked deleted */
 	size_t next;                       /* entry behind the one that was sent last */
+	size_t opened;                     /* entries from `next` up to this one were opened ahead */
 	bool in_order;                     /* it was sent behind the one before it, and nothing was asked since */
 	uint64_t octets;                   /* of those not marked deleted */
 	uint32_t uidvalidity;

@@ -272,18 +272,25 @@ static void do_retr(struct pop3_session *s, struct str arg)
 	send_message(s, i, NULL);
 	s->in_order = i && i == s->next;
 	s->next = i + 1;
+	if (!s->in_order || s->opened < s->next)
+		s->opened = s->next;
 }
 
-/* Who takes one message after the other gets the next one opened while he is busy with this one. */
+/* Who takes one message after the other gets the next ones opened while he is busy with this one: then a process with few clients has
+ * something to do while all of them are, and more time for them when they come back together. */
 static void look_ahead(struct pop3_session *s)
 {
-	bool wanted = s->in_order && s->next < s->n && !s->dropped[s->next] && s->hooks->ahead && stream_pending(s->io) == 0;
+	bool wanted = s->in_order && s->hooks->ahead && stream_pending(s->io) == 0;
 	s->in_order = false;
 	if (!wanted || stream_flush(s->io) != RC_OK)
 		return;
-	fiber_yield(); /* whoever waits for an answer goes first */
-	fiber_defer();
-	s->hooks->ahead(s->hooks->house, s->next);
+	while (s->opened < s->n && s->opened < s->next + POP3_AHEAD && !s->dropped[s->opened]) {
+		fiber_yield(); /* whoever waits for an answer goes first */
+		fiber_defer();
+		if (stream_ready(s->io))
+			return;
+		s->hooks->ahead(s->hooks->house, s->opened++);
+	}
 }
 
 static void do_top(struct pop3_session *s, struct str arg)

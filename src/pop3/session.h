@@ -11,6 +11,7 @@ struct pop3_config {
 	unsigned prelogin_ms;      /* patience before login; 0 = idle_ms */
 };
 struct pop3_entry { uint32_t uid; uint32_t size; };  /* size: the message's own octets; README.md: two less than RETR sends where it has no last line end */
+enum { POP3_AHEAD = 3 };
 struct pop3_hooks {
 	void *house;
 	/* Not RC_OK: -ERR with `why` text and a response code as below, and the session ends. */
@@ -24,7 +25,8 @@ struct pop3_hooks {
 	/* Message `i`: body bytes from `offset`, some at a time (<= 64 KiB); borrowed until the next call. Empty = end. A failure at
 	 * offset 0 is answered -ERR and the session goes on; a later one breaks the connection. */
 	enum rc (*read)(void *house, size_t i, uint64_t offset, struct str *out, struct why *why);
-	/* Message `i` will be asked for next, most likely: open it while the client is busy with the one before. What fails is said when it is read. May be NULL. */
+	/* Message `i` will be asked for soon, most likely: open it while the client is busy with one before, at most POP3_AHEAD away. What fails
+	 * is said when it is read. May be NULL. */
 	void (*ahead)(void *house, size_t i);
 	/* At QUIT: expunge these (indices). All or nothing. */
 	enum rc (*expunge)(void *house, const size_t *index, size_t n, struct why *why);

@@ -5,6 +5,9 @@
 #include "pop3/session.h"
 #include "role/wire.h"
 
+/* A message's body on its way: its key and place are known, perhaps it is open already. */
+struct pop3_message { size_t index; bool known; struct body_reader body; };
+
 /* POP3's hooks: the INBOX as it is at login; bodies in UID order are read one chunk of rows ahead. */
 struct pop3_visit {
 	struct door_visit *v;
@@ -14,6 +17,9 @@ struct pop3_visit {
 	struct reading *reading;
 	struct reading_row row;
 	size_t at;                        /* entry that `row` is; n = none */
+	struct pop3_message ahead[POP3_AHEAD]; /* the last entries that were `row`, each in its place */
+	struct stretch stretch;
+	bool ahead_made;
 };
 
 enum { ENTRIES_MAX = 4000000 };
@@ -35,6 +41,11 @@ static void on_logout(void *house)
 	struct pop3_visit *s = house;
 	reading_close(&s->reading);
 	secret_done(&s->row.secret.body_key);
+	for (size_t i = 0; s->ahead_made && i < POP3_AHEAD; i++)
+		body_reader_done(&s->ahead[i].body);
+	if (s->ahead_made)
+		stretch_done(&s->stretch);
+	s->ahead_made = false;
 	mem_free(s->entries);
 	s->entries = NULL;
 	s->n = s->at = 0;
@@ -120,11 +131,39 @@ static enum rc go_to(struct pop3_visit *s, size_t i, struct why *why)
 	return RC_OK;
 }
 
+/* Entry `i`'s body; it stays in its place until another POP3_AHEAD entries away is wanted. */
+static enum rc find_message(struct pop3_visit *s, size_t i, struct body_reader **out, struct why *why)
+{
+	struct pop3_message *m = &s->ahead[i % POP3_AHEAD];
+	struct segment_files *files = &((struct access_house *)s->v->e->state)->files;
+	if (!s->ahead_made)
+		stretch_init(&s->stretch);
+	for (size_t k = 0; !s->ahead_made && k < POP3_AHEAD; k++) {
+		body_reader_init(&s->ahead[k].body, s->v->e->node, files);
+		s->ahead[k].body.stretch = &s->stretch;
+		s->ahead[k].known = false;
+	}
+	s->ahead_made = true;
+	*out = &m->body;
+	if (m->known && m->index == i)
+		return RC_OK;
+	m->known = false;
+	TRY(go_to(s, i, why));
+	body_reader_set(&m->body, &s->row.clear.blob, &s->row.secret.body_key, &s->row.row.place);
+	m->index = i;
+	m->known = true;
+	return RC_OK;
+}
+
 static enum rc on_read(void *house, size_t i, uint64_t offset, struct str *out, struct why *why)
 {
 	struct pop3_visit *s = house;
-	TRY(go_to(s, i, why));
-	return reading_body(s->reading, offset, BLOB_CHUNK, out, why);
+	struct body_reader *b;
+	TRY(find_message(s, i, &b, why));
+	enum rc rc = body_reader_read(b, offset, BLOB_CHUNK, out, why);
+	if (rc == RC_DAMAGED)
+		log_event(LEVEL_ERROR, EV_STORE_DAMAGE, F("what", "body"), F("acct", (int64_t)s->o->account), F("segment", (int64_t)b->place.segment));
+	return rc;
 }
 
 static void on_ahead(void *house, size_t i)
@@ -132,8 +171,9 @@ static void on_ahead(void *house, size_t i)
 	struct pop3_visit *s = house;
 	struct why why;
 	struct str unused;
-	if (s->entries[i].size <= BLOB_CHUNK && go_to(s, i, &why) == RC_OK)
-		(void)!reading_body(s->reading, 0, BLOB_CHUNK, &unused, &why);
+	struct body_reader *b;
+	if (find_message(s, i, &b, &why) == RC_OK && s->entries[i].size <= BLOB_CHUNK)
+		(void)!body_reader_read(b, 0, BLOB_CHUNK, &unused, &why);
 }
 
 static enum rc on_expunge(void *house, const size_t *index, size_t n, struct why *why)

@@ -3,7 +3,7 @@
 #include "os/file.h"
 #include <unistd.h>
 
-enum { READ_FIRST = 96 * 1024 };
+enum { READ_FIRST = 96 * 1024, STRETCH = 48 * 1024, STRETCH_BODY = 24 * 1024 /* larger ones are read by themselves */ };
 
 enum rc segment_files_get(struct segment_files *f, uint32_t segment, int *out, struct why *why)
 {
@@ -35,6 +35,14 @@ void segment_files_done(struct segment_files *f)
 			(void)close(f->file[i].fd);
 	fd_close(&f->dir);
 }
+
+void stretch_init(struct stretch *s)
+{
+	*s = (struct stretch){ .segment = UINT32_MAX };
+	buf_init(&s->b, STRETCH);
+}
+
+void stretch_done(struct stretch *s) { buf_wipe(&s->b); }
 
 void body_reader_init(struct body_reader *b, struct ipc_node *node, struct segment_files *files)
 {
@@ -77,7 +85,7 @@ static enum rc fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why
 		buf_wipe(out);
 		buf_init(out, max);
 	}
-	return segment_fetch(fd, off, n, out, why);
+	return segment_fetch(fd, off, n, n, out, why);
 }
 
 static enum rc read_head(struct body_reader *b, struct why *why)
@@ -121,11 +129,12 @@ static enum rc key_body(struct body_reader *b)
 {
 	if (b->keyed)
 		return RC_OK;
-	enum rc rc = b->aead ? aead_rekey(b->aead, &b->key) : aead_new(&b->key, &b->aead);
-	b->keyed = rc == RC_OK;
-	if (rc != RC_OK)
-		aead_free(&b->aead);
-	return rc;
+	if (b->aead)
+		aead_rekey(b->aead, &b->key);
+	else
+		TRY(aead_new(&b->key, &b->aead));
+	b->keyed = true;
+	return RC_OK;
 }
 
 /* At once as large as a chunk of this body may be: it does not grow with plain text in it. */
@@ -169,10 +178,54 @@ static enum rc open_chunk(struct body_reader *b, uint32_t i, struct why *why)
 	return RC_OK;
 }
 
+/* The body's stored octets from the stretch, which begins anew with a body that follows the last one. NULL: read it by itself. */
+static char *on_stretch(struct body_reader *b)
+{
+	struct stretch *s = b->stretch;
+	const struct blob_place *p = &b->place;
+	struct why why;
+	int fd;
+	if (!s || !p->length)
+		return NULL;
+	bool follows = p->segment == s->segment && p->offset == s->behind;
+	bool there = p->segment == s->segment && p->offset >= s->fresh && p->offset + p->length <= s->from + s->b.len;
+	s->behind = p->offset + p->length;
+	if (!there) {
+		s->segment = p->segment;
+		s->from = p->offset;
+		follows = follows && p->length <= STRETCH_BODY;
+		buf_clear(&s->b);
+		if (!follows || segment_files_get(b->files, p->segment, &fd, &why) != RC_OK ||
+		    segment_fetch(fd, p->offset, p->length, STRETCH, &s->b, &why) != RC_OK)
+			return NULL;
+	}
+	s->fresh = s->behind;
+	return s->b.p + (p->offset - s->from);
+}
+
+/* A body of one chunk is opened where it lies there. What is not as it should be (moved, damaged, many chunks) is read by itself, and told then. */
+static bool open_on_stretch(struct body_reader *b)
+{
+	size_t need;
+	uint64_t off;
+	uint32_t len;
+	struct why why;
+	char *p = on_stretch(b);
+	struct str stored = str_of(p, p ? b->place.length : 0);
+	if (!p || blob_header_parse(stored, &b->head, &need, &why) != RC_OK || memcmp(b->head.id.b, b->id.b, sizeof b->id.b) != 0 || b->head.chunks != 1 ||
+	    blob_chunk_at(stored, &b->head, 0, &off, &len) != RC_OK || off + len > stored.n || key_body(b) != RC_OK || !room_for_chunk(b) ||
+	    blob_chunk_open_over(b->aead, &b->head, 0, p + off, len, &b->plain) != RC_OK)
+		return false;
+	b->chunk = 0;
+	b->open = b->have_chunk = true;
+	return true;
+}
+
 enum rc body_reader_read(struct body_reader *b, uint64_t offset, uint64_t max, struct str *out, struct why *why)
 {
 	*out = STR("");
-	TRY(open_body(b, why));
+	if (!b->open && !open_on_stretch(b))
+		TRY(open_body(b, why));
 	if (offset >= b->head.plain_len)
 		return RC_OK;
 	TRY(open_chunk(b, (uint32_t)(offset / BLOB_CHUNK), why));

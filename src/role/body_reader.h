@@ -15,9 +15,20 @@ struct segment_files {
 MUST_USE enum rc segment_files_get(struct segment_files *f, uint32_t segment, int *out, struct why *why);
 void segment_files_done(struct segment_files *f); /* the directory too */
 
+/* Stored octets, read ahead for readers that take bodies in turn: those that came one after the other lie one behind the other. */
+struct stretch {
+	struct buf b;
+	uint32_t segment;
+	uint64_t from, fresh;                   /* where `b` begins; before `fresh` octets may be spent */
+	uint64_t behind;                        /* the last body's end: one that begins here is worth reading on */
+};
+void stretch_init(struct stretch *s);
+void stretch_done(struct stretch *s);           /* wipes: bodies were opened in it */
+
 struct body_reader {
 	struct ipc_node *node;                  /* where to ask PLACE */
 	struct segment_files *files;
+	struct stretch *stretch;                /* NULL: none */
 	struct secret key;
 	struct aead *aead;                      /* under `key` while `keyed`; made at the first body */
 	bool keyed;

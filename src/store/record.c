@@ -18,8 +18,10 @@ static enum rc derive(const struct secret *key, struct str info, struct aead **o
 {
 	struct secret sub;
 	enum rc rc = hkdf(str_of(key->k, sizeof key->k), STR(""), info, &sub);
-	if (rc == RC_OK)
-		rc = *out ? aead_rekey(*out, &sub) : aead_new(&sub, out);
+	if (rc == RC_OK && *out)
+		aead_rekey(*out, &sub);
+	else if (rc == RC_OK)
+		rc = aead_new(&sub, out);
 	secret_done(&sub);
 	return rc;
 }

@@ -14,8 +14,9 @@ MUST_USE enum rc row_next(struct cursor *c, unsigned want, struct row *out); /* 
 /* Segments, read by `access` and `relay`: name of segment n below segments/, and reading from it. */
 MUST_USE enum rc segment_open(int segments_dir, uint32_t segment, int *out_fd, struct why *why);
 bool segments_lie(int segments_dir); /* is there any segment's file at all? */
-/* Exactly `n` octets from `off` into `out` (cleared first). Suspends when the page is cold. RC_DAMAGED: the file ends before. */
-MUST_USE enum rc segment_fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why *why);
+/* At least `n` octets from `off` into `out` (cleared first), and up to `most` as far as they are in memory. Suspends when one of the `n` is not.
+ * RC_DAMAGED: the file ends before. */
+MUST_USE enum rc segment_fetch(int fd, uint64_t off, size_t n, size_t most, struct buf *out, struct why *why);
 MUST_USE enum rc segment_pull(int fd, uint64_t off, size_t n, struct buf *out); /* the same on a worker, which may wait for the disk */
 /* Offline care, on a store that nobody serves (or a backup). Each damaged thing is reported once. */
 struct verify_report { uint64_t accounts, boxes, messages, blobs, segments, bytes, letters, queued, damaged; };

@@ -42,16 +42,16 @@ enum rc segment_pull(int fd, uint64_t off, size_t n, struct buf *out)
 	return RC_OK;
 }
 
-enum rc segment_fetch(int fd, uint64_t off, size_t n, struct buf *out, struct why *why)
+enum rc segment_fetch(int fd, uint64_t off, size_t n, size_t most, struct buf *out, struct why *why)
 {
 	buf_clear(out);
-	if (!buf_room(out, n))
+	if (!buf_room(out, most))
 		FAIL(why, RC_NOMEM, "no memory for a body");
 	while (out->len < n) {
-		struct iovec v = { out->p + out->len, n - out->len };
+		struct iovec v = { out->p + out->len, most - out->len };
 		ssize_t k = preadv2(fd, &v, 1, (off_t)(off + out->len), RWF_NOWAIT);
 		if (k < 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
-			TRY(read_by_worker(fd, v.iov_base, v.iov_len, off + out->len, &k));
+			TRY(read_by_worker(fd, v.iov_base, n - out->len, off + out->len, &k));
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)

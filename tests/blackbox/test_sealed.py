@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import poplib
 import random
 import re
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import pytest
 
 from conftest import PROGRAM
-from helpers import send, wait_for
+from helpers import pop, send, wait_for
 
 SECRETS = ["Wombat-subject-8841", "Kookaburra body line 5512 of the letter", "ann.correspondent@far-away.example"]
 
@@ -88,6 +89,43 @@ def test_one_flipped_bit_is_reported(fresh, tmp_path):
         assert p.returncode == 4, (f.name, at, p.stdout, p.stderr)
     p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
     assert p.returncode == 0, p.stdout + p.stderr
+
+
+def bodies_on_disk(data):
+    """(file, offset) of every stored body, in the order in which they were stored."""
+    found = []
+    for f in sorted(p for p in (data / "segments").iterdir() if p.stat().st_size):
+        raw = f.read_bytes()
+        found += [(f, m.start()) for m in re.finditer(rb"LLB1", raw)]
+    return found
+
+
+def test_a_damaged_body_is_refused_over_pop3_and_its_neighbours_are_not(fresh):
+    """Bodies that lie side by side are read together: each is judged by itself, at every reading."""
+    s = fresh("--accounts", 1)
+    before = len(bodies_on_disk(s.state / "data"))
+    for i in range(40):
+        send(s, "u1@demo.test", f"Subject: number {i}\r\n\r\n" + f"line {i}\r\n" * (1 + 400 * (i % 5)) + ".\r\n" * (i % 3))
+    s.stop()
+    bodies = bodies_on_disk(s.state / "data")[before:]
+    assert len(bodies) == 40
+    broken = {3, 4, 17, 39}
+    for k in broken:
+        f, at = bodies[k]
+        raw = bytearray(f.read_bytes())
+        raw[at + 90] ^= 4  # behind the header, before the end of the smallest one
+        f.write_bytes(raw)
+    s.start()
+    p = pop(s, "u1@demo.test")
+    for order in (range(40), range(40), reversed(range(40)), [20, 3, 4, 5, 6, 7, 2, 3, 16, 17, 18, 19]):
+        for k in order:
+            try:
+                lines = p.retr(k + 1)[1]
+                assert k not in broken and b"Subject: number %d" % k in lines and lines.count(b"line %d" % k) == 1 + 400 * (k % 5) and lines.count(b".") == k % 3, k
+            except poplib.error_proto as e:
+                assert k in broken and b"[SYS/PERM]" in e.args[0], (k, e)
+    p.quit()
+    assert {e["what"] for e in s.events("store.damage")} == {"body"}
 
 
 def live_of_index(raw):

@@ -133,7 +133,12 @@ static void lending_server(struct pair *p)
 	memset(body, 'y', sizeof body);
 	for (unsigned i = 0; i < 2; i++) {
 		stream_write(p->s, STR("+OK y\r\n"));
-		stream_write_last(p->s, str_of(body, sizeof body), STR("\r\n.\r\n"));
+		struct str parts[STREAM_PARTS_MAX] = { str_of(body, 1), str_of(body, sizeof body / 2), STR(""), str_of(body + 1, sizeof body / 2 - 2) };
+		size_t n = 4;
+		for (; n < STREAM_PARTS_MAX - 1; n++)
+			parts[n] = n == 9 ? str_of(body, 1) : STR("");
+		parts[n++] = STR("\r\n.\r\n");
+		stream_write_last(p->s, parts, n);
 		memset(body, 'z', sizeof body); /* ours again */
 	}
 	p->rc = stream_flush(p->s);

@@ -176,32 +176,6 @@ static void pop3_ends_every_body_with_crlf_dot_crlf(void **x)
 	}
 }
 
-static void pop3_top_finds_the_blank_line_in_any_chunking(void **x)
-{
-	static const struct { struct str body; uint64_t lines; size_t taken; } cases[] = {
-		{ STR_INIT("a: b\r\n\r\nx\r\ny\r\n"), 0, 8 },
-		{ STR_INIT("a: b\r\n\r\nx\r\ny\r\n"), 1, 11 },
-		{ STR_INIT("a: b\r\n\r\nx\r\ny\r\n"), 2, 14 },
-		{ STR_INIT("a: b\r\n\r\nx\r\ny\r\n"), UINT64_MAX, 14 },
-		{ STR_INIT("\r\nx\r\n"), 0, 2 },
-		{ STR_INIT("a\n\nx\ny\n"), 1, 5 },
-		{ STR_INIT("a\r\n\r\r\n\r\nx\r\n"), 0, 8 },
-		{ STR_INIT("a\r\nb"), 0, 4 },
-		{ STR_INIT("a\r\n\r\nrest"), 1, 9 },
-	};
-	(void)x;
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		for (size_t chunk = 1; chunk <= cases[i].body.n; chunk++) {
-			struct pop3_top top;
-			size_t taken = 0;
-			pop3_top_begin(&top, cases[i].lines);
-			for (size_t at = 0; at < cases[i].body.n && !top.done; at += chunk)
-				taken += pop3_top_take(&top, str_head(str_skip(cases[i].body, at), chunk));
-			assert_int_equal(taken, cases[i].taken);
-		}
-	}
-}
-
 /* ---- logging in ---- */
 
 static void pop3_logs_in_by_user_and_pass(void **x)
@@ -421,6 +395,33 @@ static void the_next_message_is_opened_ahead_for_who_takes_them_in_order(void **
 		assert_int_equal(r.rc, RC_OK);
 		assert_int_equal(r.house.aheads, rows[i].aheads);
 		assert_int_equal(r.house.ahead[0], rows[i].ahead);
+		buf_done(&r.out);
+	}
+}
+
+static void so_many_are_opened_ahead_and_each_once(void **x)
+{
+	static const struct { const char *in; unsigned aheads; size_t ahead[8]; } rows[] = {
+		{ "RETR 1\r\nRETR 2\r\n", 3, { 2, 3, 4 } },
+		{ "RETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4\r\n", 5, { 2, 3, 4, 5, 6 } },
+		{ "RETR 6\r\nRETR 7\r\nRETR 8\r\n", 1, { 7 } },
+		{ "DELE 5\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4\r\n", 2, { 2, 3 } }, /* who leaves one out may leave out more */
+		{ "RETR 1\r\nRETR 2\r\nRETR 6\r\nRETR 7\r\n", 4, { 2, 3, 4, 7 } },
+		{ "RETR 1\r\nRETR 2\r\nRETR 1\r\nRETR 2\r\n", 6, { 2, 3, 4, 2, 3, 4 } },
+	};
+	(void)x;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct run r;
+		char text[200];
+		setup(&r);
+		for (unsigned k = 4; k <= 8; k++)
+			house_put(&r.house, STR("Subject: more\r\n\r\nmore\r\n"));
+		r.memory.chunk = 1;
+		(void)snprintf(text, sizeof text, LOGIN "%sQUIT\r\n", rows[i].in);
+		serve(&r, str_z(text));
+		assert_int_equal(r.rc, RC_OK);
+		assert_int_equal(r.house.aheads, rows[i].aheads);
+		assert_memory_equal(r.house.ahead, rows[i].ahead, rows[i].aheads * sizeof *rows[i].ahead);
 		buf_done(&r.out);
 	}
 }
@@ -663,7 +664,6 @@ int main(void)
 		cmocka_unit_test(pop3_hides_what_is_marked_deleted),
 		cmocka_unit_test(pop3_refuses_numbers_that_name_no_message),
 		cmocka_unit_test(pop3_ends_every_body_with_crlf_dot_crlf),
-		cmocka_unit_test(pop3_top_finds_the_blank_line_in_any_chunking),
 		cmocka_unit_test(pop3_logs_in_by_user_and_pass),
 		cmocka_unit_test(pop3_wants_user_before_each_pass),
 		cmocka_unit_test(pop3_logs_in_by_sasl_plain),
@@ -679,6 +679,7 @@ int main(void)
 		cmocka_unit_test(pop3_refuses_bare_line_ends),
 		cmocka_unit_test(pop3_closes_after_too_many_errors),
 		cmocka_unit_test(the_next_message_is_opened_ahead_for_who_takes_them_in_order),
+		cmocka_unit_test(so_many_are_opened_ahead_and_each_once),
 		cmocka_unit_test(a_large_message_is_stuffed_and_ended_like_any_other),
 		cmocka_unit_test(pop3_refuses_a_damaged_message_and_serves_the_rest),
 		cmocka_unit_test(pop3_breaks_off_rather_than_end_a_damaged_message),
