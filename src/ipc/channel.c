@@ -122,6 +122,10 @@ static enum rc enqueue(struct ipc_peer *p, const struct frame_header *h, const s
 		return RC_NOMEM;
 	*q = (struct queued){ 0 };
 	q->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd >= 0 && q->fd < 0) {
+		mem_free(q);
+		return RC_BUSY;
+	}
 	q->h = *h;
 	char *at = (char *)(q + 1);
 	size_t done = 0;
@@ -310,15 +314,14 @@ static enum rc check_hello(struct ipc_peer *p, const struct frame_header *h, str
 		FAIL(why, RC_DENIED, "the peer is another build of this program");
 	if (m.role != p->role)
 		FAIL(why, RC_DENIED, "the peer says it is %s, we know it as %s", role_name(m.role), role_name(p->role));
-	p->hello = true;
-	p->index = m.index;
+	p->hello = true; /* its number stays the one that it was introduced with */
 	wake_all(&p->node->came);
 	if (p->node->c.came)
 		p->node->c.came(p->node->c.house, p);
 	return RC_OK;
 }
 
-static enum rc frame_in(struct ipc_peer *p, struct str datagram, int *fd, struct why *why)
+static enum rc frame_in(struct ipc_peer *p, struct str datagram, int *fd, bool lost, struct why *why)
 {
 	struct frame_header h;
 	struct ipc_frame *f = NULL;
@@ -328,6 +331,8 @@ static enum rc frame_in(struct ipc_peer *p, struct str datagram, int *fd, struct
 	bool answer = h.kind == FRAME_ANSWER, big = h.flags & FRAME_IN_MEMFD;
 	if (h.length > msg_payload_max(h.type, answer) + (answer ? 256 : 0) || (!big && h.length != inl.n) || (big && (*fd < 0 || inl.n)))
 		FAIL(why, RC_SYNTAX, "%s: wrong length", msg_name(h.type));
+	if (lost && h.type != MSG_CONNECTION) /* which may be lost where descriptors are short */
+		FAIL(why, RC_SYNTAX, "%s: its descriptor did not come through", msg_name(h.type));
 	if (!p->hello)
 		return check_hello(p, &h, inl, why);
 	if (h.kind != FRAME_ANSWER && h.kind != (msg_is_ask(h.type) ? FRAME_ASK : FRAME_TELL))
@@ -359,7 +364,7 @@ static void take_frame(struct ipc_peer *p, struct received *in)
 	struct why why = { 0 };
 	enum rc rc = in->rc;
 	if (rc == RC_OK && !p->dead)
-		rc = frame_in(p, in->datagram, &in->fd, &why);
+		rc = frame_in(p, in->datagram, &in->fd, in->lost, &why);
 	fd_close(&in->fd);
 	if (rc == RC_OK || rc == RC_NOMEM || p->dead)
 		return;

@@ -202,10 +202,10 @@ enum rc frames_recv(int sock, char rooms[FRAMES][FRAME_ROOM], struct received ou
 	if (n <= 0)
 		return n == 0 || errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS ? RC_AGAIN : RC_CLOSED; /* short of memory is not gone: it is asked again */
 	for (int i = 0; i < n; i++) {
-		out[i] = (struct received){ RC_OK, str_of(rooms[i], m[i].msg_len), take_descriptor(&m[i].msg_hdr) };
+		out[i] = (struct received){ RC_OK, str_of(rooms[i], m[i].msg_len), take_descriptor(&m[i].msg_hdr), m[i].msg_hdr.msg_flags & MSG_CTRUNC };
 		if (m[i].msg_len == 0)
 			out[i].rc = RC_CLOSED;
-		else if (m[i].msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+		else if (m[i].msg_hdr.msg_flags & MSG_TRUNC)
 			out[i].rc = RC_SYNTAX;
 	}
 	*out_n = (size_t)n;

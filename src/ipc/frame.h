@@ -27,7 +27,8 @@ void frame_free(struct ipc_frame **f);
 /* Sends header + pieces as one datagram. RC_AGAIN: the channel is full. `fd` < 0: none. */
 MUST_USE enum rc frame_send(int sock, struct frame_header h, const struct ipc_pieces *p, int fd);
 /* Receives what is there, at most FRAMES datagrams, into the rooms, with one system call. Each has an outcome: RC_OK, RC_CLOSED (the peer
- * has ended; nothing follows) or RC_SYNTAX (too large); fd is -1 or a descriptor that came along. RC_AGAIN: nothing there. RC_CLOSED. */
+ * has ended; nothing follows) or RC_SYNTAX (too large); fd is -1 or a descriptor that came along; `lost`: one did for which this process had no
+ * room. RC_AGAIN: nothing there. RC_CLOSED. */
 enum { FRAMES = 4, FRAME_ROOM = 128 * 1024 };
-struct received { enum rc rc; struct str datagram; int fd; };
+struct received { enum rc rc; struct str datagram; int fd; bool lost; };
 MUST_USE enum rc frames_recv(int sock, char rooms[FRAMES][FRAME_ROOM], struct received out[FRAMES], size_t *out_n);

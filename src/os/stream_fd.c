@@ -50,6 +50,13 @@ static void be_fair(struct fd_stream *d, size_t work)
 	fiber_yield();
 }
 
+/* Never waits, also where somebody else who has this socket open made it one that does. */
+static ssize_t receive(int fd, void *p, size_t n)
+{
+	ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
+	return got < 0 && errno == ENOTSOCK ? read(fd, p, n) : got;
+}
+
 /* > 0 octets, 0 = the peer has ended, or AGAIN_* / BROKEN. */
 static long socket_read(struct fd_stream *d, void *p, size_t n)
 {
@@ -59,7 +66,7 @@ static long socket_read(struct fd_stream *d, void *p, size_t n)
 	io_poll_reading(d->poll);
 	ssize_t got;
 	do
-		got = read(d->poll->fd, p, n);
+		got = receive(d->poll->fd, p, n);
 	while (got < 0 && errno == EINTR);
 	if (got == (ssize_t)n)
 		d->poll->input_edge = true;

@@ -188,11 +188,11 @@ static char *on_stretch(struct body_reader *b)
 	if (!s || !p->length)
 		return NULL;
 	bool follows = p->segment == s->segment && p->offset == s->behind;
-	bool there = p->segment == s->segment && p->offset >= s->fresh && p->offset + p->length <= s->from + s->b.len;
+	bool there = p->segment == s->segment && p->offset >= s->fresh && p->offset - s->from <= s->b.len && p->length <= s->b.len - (p->offset - s->from);
 	s->behind = p->offset + p->length;
 	if (!there) {
 		s->segment = p->segment;
-		s->from = p->offset;
+		s->from = s->fresh = p->offset;
 		follows = follows && p->length <= STRETCH_BODY;
 		buf_clear(&s->b);
 		if (!follows || segment_files_get(b->files, p->segment, &fd, &why) != RC_OK ||

@@ -19,7 +19,7 @@ void segment_files_done(struct segment_files *f); /* the directory too */
 struct stretch {
 	struct buf b;
 	uint32_t segment;
-	uint64_t from, fresh;                   /* where `b` begins; before `fresh` octets may be spent */
+	uint64_t from, fresh;                   /* where `b` begins; from where on no octet is spent, not before `from` */
 	uint64_t behind;                        /* the last body's end: one that begins here is worth reading on */
 };
 void stretch_init(struct stretch *s);

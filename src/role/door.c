@@ -217,10 +217,10 @@ static void visit_fiber(void *arg)
 }
 
 /* In a fiber of its own; the connection is counted from now on. */
-static void begin(struct doors *d, const struct role_listener *l, int take_fd, const struct net_addr *peer, bool given)
+static void begin(struct doors *d, const struct role_listener *l, int take_fd, const struct net_addr *peer, bool by_us)
 {
 	struct accepted *a = mem_new(sizeof *a);
-	door_load_begin(&d->load, given);
+	door_load_begin(&d->load, by_us);
 	if (a)
 		*a = (struct accepted){ d, l, take_fd, *peer };
 	if (a && fiber_start(d->e->loop, visit_fiber, a, NULL) == RC_OK)
@@ -230,6 +230,19 @@ static void begin(struct doors *d, const struct role_listener *l, int take_fd, c
 	door_load_end(&d->load);
 }
 
+/* What was accepted from such a listener, by what the kernel says of both. */
+static bool came_by(const struct role_listener *l, int fd)
+{
+	static const int what[] = { SO_TYPE, SO_DOMAIN };
+	for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
+		int a = -1, b = -2;
+		socklen_t an = sizeof a, bn = sizeof b;
+		if (getsockopt(l->fd, SOL_SOCKET, what[i], &a, &an) < 0 || getsockopt(fd, SOL_SOCKET, what[i], &b, &bn) < 0 || a != b)
+			return false;
+	}
+	return true;
+}
+
 /* One that comes when we are about to stop, or of which nobody is left, is closed. */
 void doors_on_connection(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
@@ -237,9 +250,10 @@ void doors_on_connection(void *env, struct ipc_peer *from, struct ipc_call *call
 	const struct msg_CONNECTION *m = msg;
 	struct net_addr peer = { .len = sizeof peer.sa };
 	(void)call;
-	bool ours = ipc_peer_role(from) == e->ops->role && m->listener < e->listener_n && getpeername(fd, (struct sockaddr *)&peer.sa, &peer.len) == 0;
+	bool ours = ipc_peer_role(from) == e->ops->role && m->listener < e->listener_n && came_by(&e->listeners[m->listener], fd) &&
+	            getpeername(fd, (struct sockaddr *)&peer.sa, &peer.len) == 0;
 	if (ours && e->doors && !e->stopping) {
-		begin(e->doors, &e->listeners[m->listener], fd, &peer, true);
+		begin(e->doors, &e->listeners[m->listener], fd, &peer, false);
 		return;
 	}
 	fd_close(&fd);
@@ -263,7 +277,7 @@ static bool accept_all(struct doors *d, const struct role_listener *l)
 			return false;
 		}
 		if (!door_load_give(&d->load, (size_t)(l - d->e->listeners), &fd))
-			begin(d, l, fd, &peer, false);
+			begin(d, l, fd, &peer, true);
 	}
 	fiber_yield();
 	return false;

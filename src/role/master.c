@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "role/door_load.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,8 @@ static enum rc share_tables(struct master *m, struct why *why)
 		FAIL_SYS(why, "map the shared table");
 	m->shared = map;
 	limits_format((struct limits *)(void *)m->shared->limits);
+	for (unsigned slot = 0; slot < SHARED_SLOTS; slot++)
+		door_shut(m->shared, slot);
 	m->shared->metrics[0][M_STARTED] = wall_ms() / 1000;
 	m->shared->metrics[0][M_CONFIG_OK] = 1;
 	return RC_OK;

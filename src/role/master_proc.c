@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "os/file.h"
 #include "os/spawn.h"
+#include "role/door_load.h"
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -47,7 +48,7 @@ static void forget_counts(struct proc *p)
 	for (int i = 0; i < METRIC_COUNT; i++)
 		if (gauge[i])
 			__atomic_store_n(&p->m->shared->metrics[p->slot][i], 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&p->m->shared->load[p->slot], 0, __ATOMIC_RELAXED);
+	door_shut(p->m->shared, p->slot);
 	limits_forget((struct limits *)(void *)p->m->shared->limits, p->slot);
 }
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "os/spawn.h"
+#include "role/door_load.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -82,7 +83,7 @@ static void on_stop(void *house, struct ipc_peer *from, struct ipc_call *call, c
 	fd_close(&fd);
 	e->stopping = true;
 	if (e->shared)
-		__atomic_store_n(&e->shared->load[e->slot], 0, __ATOMIC_RELAXED); /* nobody gives us a connection any more */
+		door_shut(e->shared, e->slot); /* nobody gives us a connection any more */
 	for (unsigned waited = 0; e->sessions && waited < m->grace_ms; waited += 20)
 		if (fiber_sleep(20) != RC_OK)
 			break;

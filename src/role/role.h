@@ -16,7 +16,7 @@ enum metric {
 enum { SHARED_SLOTS = 300 };                 /* processes that may count; slot 0 is master's */
 struct shared {                              /* one mapping, made by master */
 	_Alignas(64) int64_t metrics[SHARED_SLOTS][METRIC_COUNT];
-	_Alignas(64) int64_t load[SHARED_SLOTS]; /* role/door_load.h */
+	_Alignas(64) int64_t load[SHARED_SLOTS]; /* role/door_load.h; any role may write it, and nothing may depend on it but where a connection goes */
 	_Alignas(64) char limits[];          /* struct limits */
 };
 size_t shared_size(void);

@@ -346,7 +346,7 @@ enum rc blob_row_parse(struct str v, struct blob_row *out)
 	r.place.offset = cursor_u64(&c);
 	r.place.length = cursor_u64(&c);
 	r.refs = cursor_u32(&c);
-	if (!cursor_at_end(&c) || version != VERSION || r.refs == 0 || r.place.offset > INT64_MAX || r.place.length > INT64_MAX - r.place.offset)
+	if (!cursor_at_end(&c) || version != VERSION || r.refs == 0 || !blob_place_fits(&r.place))
 		return RC_DAMAGED;
 	*out = r;
 	return RC_OK;

@@ -30,7 +30,7 @@ enum rc row_next(struct cursor *c, unsigned want, struct row *out)
 		r.place.offset = cursor_u64(c);
 		r.place.length = cursor_u64(c);
 	}
-	if (c->failed || r.uid == 0)
+	if (c->failed || r.uid == 0 || !blob_place_fits(&r.place))
 		return c->failed = true, RC_SYNTAX;
 	*out = r;
 	return RC_OK;

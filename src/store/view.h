@@ -44,6 +44,8 @@ struct box_change { uint64_t modseq; uint32_t uid; bool expunged; uint32_t flags
 MUST_USE enum rc view_changes(struct view *v, uint64_t account, uint64_t box, uint64_t since, size_t max, struct arena *a,
                               struct box_change **out, size_t *out_n, uint64_t *out_modseq, bool *out_more, struct why *why);
 struct blob_place { uint32_t segment; uint64_t offset; uint64_t length; };
+/* Is its end an offset of a file? What tells a place is not always to be trusted. */
+static inline bool blob_place_fits(const struct blob_place *p) { return p->offset <= INT64_MAX && p->length <= INT64_MAX - p->offset; }
 MUST_USE enum rc view_place(struct view *v, const struct blob_id *id, struct blob_place *out, struct why *why);
 /* Epoch rows of an owner from `from` on, packed as (u64 id, u8 kind: 0 sealed epoch / 1 roll-up, run sealed)*; *out_next 0 = all. */
 MUST_USE enum rc view_epochs(struct view *v, uint64_t owner, uint64_t from, size_t max_bytes, struct buf *out, uint64_t *out_next, struct why *why);

@@ -161,7 +161,7 @@ static void open_pair(struct pair *p, enum role a, enum role b)
 	struct why why;
 	*p = (struct pair){ 0 };
 	assert_int_equal(loop_open(&p->l, &why), RC_OK);
-	struct ipc_config ca = { .role = a, .house = p, .gone = count_gone, .violation = count_violation };
+	struct ipc_config ca = { .role = a, .index = 0x10000000, .house = p, .gone = count_gone, .violation = count_violation }; /* says so in its HELLO */
 	struct ipc_config cb = ca;
 	cb.role = b;
 	cb.on[MSG_ADDRESS] = answer_address;
@@ -170,8 +170,8 @@ static void open_pair(struct pair *p, enum role a, enum role b)
 	assert_int_equal(ipc_node_new(p->l, &ca, &p->a), RC_OK);
 	assert_int_equal(ipc_node_new(p->l, &cb, &p->b), RC_OK);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-	assert_int_equal(ipc_attach(p->a, ends[0], b, 0, &p->ab, &why), RC_OK);
-	assert_int_equal(ipc_attach(p->b, ends[1], a, 0, &p->ba, &why), RC_OK);
+	assert_int_equal(ipc_attach(p->a, ends[0], b, 3, &p->ab, &why), RC_OK);
+	assert_int_equal(ipc_attach(p->b, ends[1], a, 4, &p->ba, &why), RC_OK);
 }
 
 static void run_pair(struct pair *p, void (*fn)(void *))
@@ -192,6 +192,8 @@ static void ask_some(void *arg)
 	struct why why = { 0 };
 	assert_int_equal(ipc_ask_role(p->a, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = STR("bob@x") }, &a, &r, false, &why), RC_OK);
 	assert_true(str_eq(a.account, STR("bob@x")) && a.box == 7);
+	assert_int_equal(ipc_peer_index(p->ab), 3); /* as introduced, whatever they say of themselves */
+	assert_int_equal(ipc_peer_index(p->ba), 4);
 	ipc_reply_done(&r);
 	assert_int_equal(ipc_ask(p->ab, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = STR("nobody@x") }, &a, &r, &why), RC_NOTFOUND);
 	assert_string_equal(why.text, "no such address");
