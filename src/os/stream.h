@@ -101,9 +101,10 @@ struct stream *stream_of_memory(struct stream_memory m); /* NULL: no memory */
 /* A stream over a connected descriptor, taken over also on failure. `tls` may be NULL; borrowed, outlives the stream. */
 struct tls_provider;
 MUST_USE enum rc stream_of_fd(struct loop *l, int take_fd, const struct tls_provider *tls, struct stream **out, struct why *why);
-/* The same for what accept4() has just given, non-blocking and with its peer's address, from a listener of net_listen(). */
+/* The same for what accept4() has given, non-blocking and with its peer's address, from a listener of net_listen(). `own`: no other descriptor,
+ * in no process, stands for this socket. */
 struct net_addr;
-MUST_USE enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *peer, const struct tls_provider *tls, struct stream **out, struct why *why);
+MUST_USE enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *peer, bool own, const struct tls_provider *tls, struct stream **out, struct why *why);
 void stream_set_peer(struct stream *s, const char *ip, uint16_t port); /* after a PROXY header */
 
 /* What a TLS implementation gives a stream (src/crypto/tls.c implements it). Each call answers the number of octets

@@ -362,7 +362,7 @@ static void learn_addresses(struct stream *s, int fd, const struct net_addr *kno
 	}
 }
 
-enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *peer, const struct tls_provider *tls, struct stream **out, struct why *why)
+enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *peer, bool own, const struct tls_provider *tls, struct stream **out, struct why *why)
 {
 	struct fd_stream *d = mem_new(sizeof *d);
 	if (!d) {
@@ -379,7 +379,7 @@ enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *p
 		stream_free(&s);
 		return why_fail(why, rc, e, __FILE__ ":" WHY_STR(__LINE__), "cannot watch a descriptor");
 	}
-	d->poll->own = peer != NULL;
+	d->poll->own = own;
 	learn_addresses(s, take_fd, peer);
 	/* Answers are gathered here and leave at once; Nagle's wait for the next one would only cost 40 ms. What was accepted has it from
 	 * its listener. */
@@ -392,7 +392,7 @@ enum rc stream_of_accepted(struct loop *l, int take_fd, const struct net_addr *p
 
 enum rc stream_of_fd(struct loop *l, int take_fd, const struct tls_provider *tls, struct stream **out, struct why *why)
 {
-	return stream_of_accepted(l, take_fd, NULL, tls, out, why);
+	return stream_of_accepted(l, take_fd, NULL, false, tls, out, why);
 }
 
 void stream_set_peer(struct stream *s, const char *ip, uint16_t port)

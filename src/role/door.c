@@ -21,7 +21,7 @@ struct doors {
 	struct door_load load;
 };
 
-struct accepted { struct doors *d; const struct role_listener *l; int fd; struct net_addr peer; };
+struct accepted { struct doors *d; const struct role_listener *l; int fd; struct net_addr peer; bool by_us; };
 
 /* ---- TLS: the private half stays in the vault ---- */
 
@@ -188,7 +188,8 @@ static void visit(struct accepted *a)
 	note_uid(&v, a->fd, &a->peer);
 	/* Without a certificate nobody is promised STARTTLS. */
 	const struct tls_provider *tls = tls_server_ready(d->tls) ? tls_server_provider(d->tls) : NULL;
-	if (stream_of_accepted(d->e->loop, a->fd, &a->peer, tls, &v.stream, &why) != RC_OK)
+	/* Who gave it may not have closed it yet. */
+	if (stream_of_accepted(d->e->loop, a->fd, &a->peer, a->by_us, tls, &v.stream, &why) != RC_OK)
 		return;
 	if (proxied)
 		stream_set_peer(v.stream, from.ip, from.port);
@@ -222,7 +223,7 @@ static void begin(struct doors *d, const struct role_listener *l, int take_fd, c
 	struct accepted *a = mem_new(sizeof *a);
 	door_load_begin(&d->load, by_us);
 	if (a)
-		*a = (struct accepted){ d, l, take_fd, *peer };
+		*a = (struct accepted){ d, l, take_fd, *peer, by_us };
 	if (a && fiber_start(d->e->loop, visit_fiber, a, NULL) == RC_OK)
 		return;
 	mem_free(a);

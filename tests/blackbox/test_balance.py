@@ -4,6 +4,7 @@ import random
 import signal
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -101,6 +102,28 @@ def test_a_process_that_died_gets_connections_again(calm):
     assert len(alive) == total - 10
     held = alive + opened(("127.0.0.1", calm.pop3), 10, False)
     assert even(calm, "access", total)
+    for s in held:
+        s.close()
+
+
+def test_connections_that_come_and_go_at_once(calm):
+    """A connection may be over before the process that gave it on has let go of it."""
+    def visitor():
+        for _ in range(60):
+            with socket.create_connection(("127.0.0.1", calm.pop3), 20) as s:
+                s.sendall(b"QUIT\r\n")
+                while s.recv(200):
+                    pass
+
+    held = opened(("127.0.0.1", calm.pop3), 5, True)
+    threads = [threading.Thread(target=visitor) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    spread(calm, "access", 5)
+    assert all(still_there(s) for s in held)
+    assert not calm.events("process.died")
     for s in held:
         s.close()
 
