@@ -28,5 +28,6 @@ void door_load_end(struct door_load *l);
 void door_load_refuse(struct door_load *l);                   /* one that was given is not taken */
 
 /* `fd` was accepted from the `listener`th listener, and is another process's now: closed here. False: it stays here, since none has fewer
- * connections, its channel is too full, or as many were given away as were kept: a process that lies about its line gets half of them at most. */
+ * connections, its channel is too full, or as many were given away as were kept: a process that lies about its line gets half
+ * of them and 32 at most. */
 bool door_load_give(struct door_load *l, size_t listener, int *fd);

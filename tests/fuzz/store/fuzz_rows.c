@@ -14,7 +14,7 @@ static void rows(struct str s, unsigned want)
 	enum rc rc;
 	while ((rc = row_next(&c, want, &row)) == RC_OK) {
 		total += 32 + row.record.n + row.grams.n;
-		if (row.uid == 0 || total > s.n)
+		if (row.uid == 0 || total > s.n || !blob_place_fits(&row.place))
 			abort();
 	}
 	if (rc != RC_NOTFOUND && rc != RC_SYNTAX)
