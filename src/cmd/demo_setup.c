@@ -72,24 +72,53 @@ static void put_config(const struct demo *d, struct buf *b)
 		buf_addf(b, "process {\n  epoch_messages = %llu\n}\n", (unsigned long long)epochs);
 }
 
-/* *out_new: it is not what was written last. */
-static enum rc write_zone(struct demo *d, int dir, const struct dkim_row *keys, size_t n, bool *out_new, struct why *why)
+static enum rc zone_text(const struct demo *d, const struct dkim_row *keys, size_t n, struct buf *out, struct why *why)
 {
 	char cert[DEMO_PATH + 32];
-	AUTO(buf_done) struct buf zone = { .max = 1 << 16 };
 	AUTO(arena_done) struct arena a = { .max = 1 << 12 };
 	struct dns_demo demo = { .imaps = d->ports[DEMO_IMAPS], .pop3s = d->ports[DEMO_POP3S], .tlsa = STR(""), .keys = keys, .key_n = n };
 	(void)snprintf(cert, sizeof cert, "%s/cert.pem", d->state);
 	(void)dns_tlsa_of(cert, STR("mail.demo.test"), &a, &demo.tlsa); /* without it the zone has one record less */
-	dns_demo_zone(&demo, &zone);
-	if (zone.failed)
+	dns_demo_zone(&demo, out);
+	if (out->failed)
 		FAIL(why, RC_LIMIT, "the demo's zone is larger than 64 KiB: too many DKIM keys");
-	*out_new = !str_eq(buf_str(&zone), buf_str(&d->zone));
-	if (!*out_new)
-		return RC_OK;
-	TRY(file_put(dir, "demo.zone", buf_str(&zone), 0600, why));
+	return RC_OK;
+}
+
+static enum rc put_zone(struct demo *d, int dir, struct str zone, struct why *why)
+{
+	TRY(file_put(dir, "demo.zone", zone, 0600, why));
 	buf_clear(&d->zone);
-	buf_add(&d->zone, buf_str(&zone));
+	buf_add(&d->zone, zone);
+	return d->zone.failed ? RC_NOMEM : RC_OK;
+}
+
+/* `zone` has the lines of `bare` in their order, and DKIM keys beside. */
+static bool has_keys_beside(struct str zone, struct str bare)
+{
+	while (zone.n) {
+		struct str line, rest, want, want_rest;
+		str_cut(zone, '\n', &line, &rest);
+		str_cut(bare, '\n', &want, &want_rest);
+		if (str_eq(line, want))
+			bare = want_rest;
+		else if (str_find_str(line, STR("._domainkey TXT ")) == line.n)
+			return false;
+		zone = rest;
+	}
+	return bare.n == 0;
+}
+
+/* Before the server runs nobody can ask it for its keys. A zone of the last time has them, and need not be read twice then. */
+static enum rc first_zone(struct demo *d, int dir, struct why *why)
+{
+	AUTO(buf_done) struct buf bare = { .max = 1 << 16 }, old = { .max = 1 << 16 };
+	struct why none = { 0 };
+	TRY(zone_text(d, NULL, 0, &bare, why));
+	if (file_get(dir, "demo.zone", 1 << 16, &old, &none) != RC_OK || !has_keys_beside(buf_str(&old), buf_str(&bare)))
+		return put_zone(d, dir, buf_str(&bare), why);
+	buf_clear(&d->zone);
+	buf_add(&d->zone, buf_str(&old));
 	return d->zone.failed ? RC_NOMEM : RC_OK;
 }
 
@@ -97,13 +126,12 @@ enum rc demo_write_files(struct demo *d, struct why *why)
 {
 	AUTO(fd_close) int dir = -1;
 	AUTO(buf_done) struct buf text = { .max = 1 << 16 };
-	bool is_new;
 	TRY(demo_certificates(d->state, "localhost,mail.demo.test,127.0.0.1,::1", why));
 	put_config(d, &text);
 	if (text.failed)
 		FAIL(why, RC_LIMIT, "the state directory's path is too long");
 	TRY(dir_open(d->state, &dir, why));
-	TRY(write_zone(d, dir, NULL, 0, &is_new, why));
+	TRY(first_zone(d, dir, why));
 	return file_put(dir, "letterlock.conf", buf_str(&text), 0600, why);
 }
 
@@ -195,7 +223,7 @@ static enum rc wait_until_ready(struct ctl *c, struct why *why)
 		ipc_reply_done(&reply);
 		if (ready)
 			return RC_OK;
-		TRY(fiber_sleep(10));
+		TRY(fiber_sleep(2));
 	}
 	FAIL(why, RC_LATE, "not every process is ready after %d s; letterlock.log in the state directory says why", READY_MS / 1000);
 }
@@ -217,6 +245,13 @@ static void key_maker(void *arg)
 	wake_all(&m->done);
 }
 
+static int by_selector(const void *a, const void *b)
+{
+	const struct dkim_row *x = a, *y = b;
+	int d = str_cmp(x->domain, y->domain);
+	return d ? d : str_cmp(x->selector, y->selector);
+}
+
 /* The keys' records into the zone, which the server reads again when it is another. */
 static enum rc publish_keys(struct demo *d, struct ctl *ctl, struct why *why)
 {
@@ -225,18 +260,22 @@ static enum rc publish_keys(struct demo *d, struct ctl *ctl, struct why *why)
 	struct msg_DKIM_LIST_answer answer;
 	struct msg_CTL_RELOAD_answer reloaded;
 	struct ipc_reply reply = { 0 };
+	AUTO(buf_done) struct buf zone = { .max = 1 << 16 };
 	struct dkim_row *keys;
-	bool is_new = false;
 	size_t n = 0;
 	TRY(dir_open(d->state, &dir, why));
 	TRY(ctl_ask(ctl, ROLE_VAULT, MSG_DKIM_LIST, &(struct msg_DKIM_LIST){ .domain = STR("") }, &answer, &reply, why));
 	enum rc rc = dkim_wire_get(answer.keys, &a, &keys, &n);
-	if (rc == RC_OK)
-		rc = write_zone(d, dir, keys, n, &is_new, why);
+	if (rc == RC_OK) {
+		if (n)
+			qsort(keys, n, sizeof *keys, by_selector); /* the vault gives them as they were made; the zone is to be the same each time */
+		rc = zone_text(d, keys, n, &zone, why);
+	}
 	ipc_reply_done(&reply);
 	TRY(rc);
-	if (!is_new)
+	if (str_eq(buf_str(&zone), buf_str(&d->zone)))
 		return RC_OK;
+	TRY(put_zone(d, dir, buf_str(&zone), why));
 	rc = ctl_ask(ctl, ROLE_MASTER, MSG_CTL_RELOAD, &(struct msg_CTL_RELOAD){ 0 }, &reloaded, &reply, why);
 	ipc_reply_done(&reply);
 	return rc;

@@ -1,6 +1,7 @@
 #include "role/config_files.h"
 
 #include "crypto/tls.h"
+#include "crypto/tls_client.h"
 #include "dns/dns.h"
 #include "os/file.h"
 #include "os/loop.h"
@@ -8,7 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { PEM_MAX = 256 * 1024, ZONE_MAX = 64 << 20, LIST_MAX = 16, SHOWN_MAX = 100 };
+enum { PEM_MAX = 256 * 1024, ZONE_MAX = 64 << 20, ROOTS_MAX = 4 << 20, LIST_MAX = 16, SHOWN_MAX = 100 };
 
 /* Of a path too long for a reason, the end: there it differs from others. */
 static struct str shown(struct str path) { return str_skip(path, path.n > SHOWN_MAX ? path.n - SHOWN_MAX : 0); }
@@ -72,6 +73,21 @@ static enum rc check_anchor(const struct config *c, struct why *why)
 	return used ? read_path("dns.trust_anchor", c->dns_trust_anchor, PEM_MAX, &text, why) : RC_OK;
 }
 
+/* One that is missing is told at each start, and mail goes on without it. */
+static enum rc check_roots(const struct config *c, struct why *why)
+{
+	AUTO(buf_done) struct buf pem = { 0 };
+	struct tls_client *made = NULL;
+	struct why one = { 0 };
+	if (!c->relay_roots.n || read_path("relay.roots", c->relay_roots, ROOTS_MAX, &pem, &one) != RC_OK)
+		return RC_OK;
+	enum rc rc = tls_client_new(buf_str(&pem), &made, &one);
+	tls_client_free(&made);
+	if (rc != RC_OK)
+		FAIL(why, rc, "relay.roots: %.*s: %s", PSTR(shown(c->relay_roots)), one.text);
+	return RC_OK;
+}
+
 enum rc config_files_check(const struct config *c, struct why *why)
 {
 	struct why denied = { 0 };
@@ -84,6 +100,7 @@ enum rc config_files_check(const struct config *c, struct why *why)
 	}
 	TRY(check_zones(c, why));
 	TRY(check_anchor(c, why));
+	TRY(check_roots(c, why));
 	if (denied.rc == RC_OK)
 		return RC_OK;
 	*why = denied;

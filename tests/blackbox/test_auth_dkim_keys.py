@@ -5,6 +5,7 @@ import re
 
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+import conftest
 from helpers import wait_for
 
 
@@ -102,3 +103,19 @@ def test_the_last_key_that_signs_is_not_retired_unasked(fresh):
     assert "its mail goes out unsigned" in s.cli("dns", "show", "demo.test").stderr
     s.cli("dkim", "rotate", "demo.test")
     assert "unsigned" not in s.cli("dns", "show", "demo.test").stderr
+
+
+def test_the_demo_s_zone_is_written_again_only_when_it_is_another(fresh, monkeypatch):
+    s = fresh()
+    monkeypatch.setattr(conftest, "free_base", lambda: s.smtp - 25)
+    zone = s.state / "demo.zone"
+    text, inode = zone.read_text(), zone.stat().st_ino
+    assert text.count("v=DKIM1") == 4
+    s.stop()
+    s.start()
+    assert zone.stat().st_ino == inode and zone.read_text() == text
+    for spoilt in (text + "x A nonsense\n", text.replace("v=spf1", "v=spf2"), ""):
+        s.stop()
+        zone.write_text(spoilt)
+        s.start()
+        assert zone.read_text() == text

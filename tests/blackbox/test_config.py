@@ -25,8 +25,9 @@ def copy(server, tmp_path):
     text = open(server.config).read()
     for f in ("cert.pem", "cert.key", "demo.zone"):
         text = text.replace(f"{server.state}/{f}", f"{tmp_path}/{f}")
+    shutil.copy(server.state / "ca.pem", tmp_path / "roots.pem")
     conf = tmp_path / "l.conf"
-    conf.write_text(text)
+    conf.write_text(f'{text}relay {{\n  roots = "{tmp_path}/roots.pem"\n}}\n')
     assert check(conf).returncode == 0
     return tmp_path
 
@@ -40,6 +41,7 @@ def copy(server, tmp_path):
      'tls "demo": {d}/cert.pem: the certificate expired on 20'),
     (lambda d: (d / "demo.zone").unlink(), "dns.zones: {d}/demo.zone: No such file"),
     (lambda d: (d / "demo.zone").write_text("x A nonsense\n"), "dns.zones: {d}/demo.zone: line 1"),
+    (lambda d: (d / "roots.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "relay.roots: {d}/roots.pem: trusted certificate 1 does not parse"),
 ])
 def test_check_looks_at_the_files_too(copy, spoil, words):
     spoil(copy)

@@ -175,3 +175,15 @@ def test_sessions_are_reported_to_whom_smtp_tls_names_even_where_tls_is_broken(w
         assert failed >= 1 and policy["summary"]["total-successful-session-count"] == 0
         assert {f["result-type"] for f in details} == {type_of_failure} and sum(f["failed-session-count"] for f in details) == failed
         assert details[0]["receiving-mx-hostname"] == f"mx.{d}" and details[0]["receiving-ip"] == SITES[d]
+
+
+def test_trusted_certificates_that_do_not_parse_keep_mail_waiting_and_say_so(fresh, tmp_path):
+    """They are parsed when the first connection wants them: until then nobody has missed them, and mail still comes in."""
+    (tmp_path / "roots.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    port = free_port()
+    peer = Peer(port, "127.0.4.8")
+    s = fresh(env=relay_env(tmp_path, port, zone_text(("spoilt.example", "127.0.4.8")), roots=f'"{tmp_path}/roots.pem"'))
+    fill(s, to="x@spoilt.example")
+    row = wait_for(lambda: [r for r in rows(s, "--to", "x@spoilt.example") if r["attempts"]], 20)[0]
+    assert "trusted certificate 1 does not parse" in row["reason"] and peer.taken == [], row
+    peer.stop()
