@@ -47,7 +47,7 @@ static void say(struct client *c, enum step step)
 
 /* A small message is read whole, with its answer and its end; of a larger one the answer alone: what comes between that and the end is not even
  * copied, for this program must not cost what the server is measured by. */
-enum { LOOK = 8192, ANSWER = 256 };
+enum { LOOK = 16384, ANSWER = 256 };
 
 static void ask(struct client *c, double t)
 {
