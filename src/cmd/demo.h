@@ -18,7 +18,7 @@ struct demo {
 	bool stopped;                     /* it ended because it was asked to */
 	bool hopeless;                    /* it said that starting it again cannot help */
 	struct config config;
-	struct buf zone;                  /* demo.zone as it was written last */
+	struct buf zone;                  /* demo.zone as it is */
 	struct stat vault;                /* the vault's file when the zone was held against it */
 };
 struct demo_port { const char *name; unsigned usual, offset; };

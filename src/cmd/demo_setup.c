@@ -115,7 +115,7 @@ static enum rc first_zone(struct demo *d, int dir, struct why *why)
 	AUTO(buf_done) struct buf bare = { .max = 1 << 16 }, old = { .max = 1 << 16 };
 	struct why none = { 0 };
 	TRY(zone_text(d, NULL, 0, &bare, why));
-	if (file_get(dir, "demo.zone", 1 << 16, &old, &none) != RC_OK || !has_keys_beside(buf_str(&old), buf_str(&bare)))
+	if (file_get(dir, "demo.zone", 1 << 16, &old, &none) != RC_OK || !has_keys_beside(buf_str(&old), buf_str(&bare)) || !dns_demo_reads(buf_str(&old)))
 		return put_zone(d, dir, buf_str(&bare), why);
 	buf_clear(&d->zone);
 	buf_add(&d->zone, buf_str(&old));

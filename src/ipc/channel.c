@@ -610,12 +610,13 @@ enum rc ipc_ask(struct ipc_peer *p, enum msg_type t, const void *question, void 
 	return ipc_ask_collect(&h, out_answer, reply, why);
 }
 
-enum { FIND_MS = 3000 };
+/* The second one may be a peer that ends just then, too. */
+enum { FIND_MS = 3000, TRIES = 3 };
 
 enum rc ipc_ask_role(struct ipc_node *n, enum role r, enum msg_type t, const void *question, void *out_answer,
                      struct ipc_reply *reply, bool again, struct why *why)
 {
-	for (int tries = again ? 2 : 1;; tries--) {
+	for (int tries = again ? TRIES : 1;; tries--) {
 		struct ipc_peer *p;
 		if (ipc_find(n, r, FIND_MS, &p) != RC_OK)
 			FAIL(why, RC_CLOSED, "%s is not there", role_name(r));

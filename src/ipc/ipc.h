@@ -99,7 +99,7 @@ void ipc_reply_done(struct ipc_reply *r);
  * RC_LATE after the message's patience; RC_CLOSED when the peer went away before it answered. `out_answer` (struct msg_NAME_answer) is
  * filled on RC_OK only; pass NULL for `reply` when the answer has no runs. */
 MUST_USE enum rc ipc_ask(struct ipc_peer *p, enum msg_type t, const void *question, void *out_answer, struct ipc_reply *reply, struct why *why);
-/* ipc_find + ipc_ask; asks again (once, other or restarted peer) when the peer went away and `again` says it is harmless. */
+/* ipc_find + ipc_ask; asks again (twice at most, other or restarted peer) when the peer went away and `again` says it is harmless. */
 MUST_USE enum rc ipc_ask_role(struct ipc_node *n, enum role r, enum msg_type t, const void *question, void *out_answer,
                               struct ipc_reply *reply, bool again, struct why *why);
 /* The two halves of ipc_ask, to have work done meanwhile (prefetch). A handle must be collected or abandoned. */

@@ -104,7 +104,7 @@ static _Noreturn void become(const struct spawn *what, size_t n_fds, int exe, pi
 }
 
 /* vfork(), since fork() would copy the page tables of a process that is replaced at once, and make the parent copy every page that it touches next. Until
- * the exec the child runs in our memory: it calls the kernel and writes its own variables, nothing else; no handler of ours may run in it, so that signals
+ * the exec the child runs in our memory: it calls the kernel, and writes its own variables and errno, nothing else; no handler of ours may run in it, so that signals
  * wait in both until it has set them back. */
 static pid_t start(const struct spawn *what, size_t n_fds, int exe)
 {

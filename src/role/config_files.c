@@ -79,9 +79,14 @@ static enum rc check_roots(const struct config *c, struct why *why)
 	AUTO(buf_done) struct buf pem = { 0 };
 	struct tls_client *made = NULL;
 	struct why one = { 0 };
-	if (!c->relay_roots.n || read_path("relay.roots", c->relay_roots, ROOTS_MAX, &pem, &one) != RC_OK)
+	enum rc rc = c->relay_roots.n ? read_path("relay.roots", c->relay_roots, ROOTS_MAX, &pem, &one) : RC_OK;
+	if (rc == RC_IO && one.sys == ENOENT)
 		return RC_OK;
-	enum rc rc = tls_client_new(buf_str(&pem), &made, &one);
+	if (rc != RC_OK) {
+		*why = one;
+		return rc;
+	}
+	rc = tls_client_new(buf_str(&pem), &made, &one);
 	tls_client_free(&made);
 	if (rc != RC_OK)
 		FAIL(why, rc, "relay.roots: %.*s: %s", PSTR(shown(c->relay_roots)), one.text);
@@ -100,7 +105,11 @@ enum rc config_files_check(const struct config *c, struct why *why)
 	}
 	TRY(check_zones(c, why));
 	TRY(check_anchor(c, why));
-	TRY(check_roots(c, why));
+	enum rc rc = check_roots(c, why);
+	if (rc == RC_DENIED)
+		denied = *why;
+	else if (rc != RC_OK)
+		return rc;
 	if (denied.rc == RC_OK)
 		return RC_OK;
 	*why = denied;

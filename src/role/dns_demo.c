@@ -1,5 +1,6 @@
 #include "role/dns_demo.h"
 
+#include "dns/dns.h"
 #include "role/dns_want.h"
 
 static const char *const domains[] = { "demo.test", "demo2.test" };
@@ -28,7 +29,7 @@ static void put_domain(const struct dns_demo *demo, struct buf *b, const char *d
 
 void dns_demo_zone(const struct dns_demo *demo, struct buf *b)
 {
-	buf_add(b, STR("; Written by `letterlock demo` at each start and when its DKIM keys change. Served by the role resolver; no question leaves the machine.\n$TTL 60\n"));
+	buf_add(b, STR("; Kept by `letterlock demo`: what you change is changed back at its next start. Served by the role resolver; no question leaves the machine.\n$TTL 60\n"));
 	for (size_t i = 0; i < sizeof(domains) / sizeof(domains[0]); i++)
 		put_domain(demo, b, domains[i], i == 1);
 	buf_add(b, STR("\n$ORIGIN demo.test.\n"));
@@ -39,4 +40,13 @@ void dns_demo_zone(const struct dns_demo *demo, struct buf *b)
 	               "\n$ORIGIN 127.in-addr.arpa.\n@ SOA mail.demo.test. postmaster.demo.test. 1 3600 600 864000 60\n  NS mail.demo.test.\n1.0.0 PTR mail.demo.test.\n"
 	               "\n$ORIGIN 1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.\n"
 	               "@ SOA mail.demo.test. postmaster.demo.test. 1 3600 600 864000 60\n  NS mail.demo.test.\n  PTR mail.demo.test.\n"));
+}
+
+bool dns_demo_reads(struct str zone)
+{
+	struct dns_table *t = NULL;
+	struct why why = { 0 };
+	bool reads = dns_table_new(&t) == RC_OK && dns_table_read(t, zone, STR(""), &why) == RC_OK;
+	dns_table_free(&t);
+	return reads;
 }

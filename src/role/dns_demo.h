@@ -10,3 +10,4 @@ struct dns_demo {
 	const struct dkim_row *keys; size_t key_n;
 };
 void dns_demo_zone(const struct dns_demo *d, struct buf *out);
+bool dns_demo_reads(struct str zone);          /* the resolver can read it */

@@ -49,7 +49,7 @@ static void forget_counts(struct proc *p)
 		if (gauge[i])
 			__atomic_store_n(&p->m->shared->metrics[p->slot][i], 0, __ATOMIC_RELAXED);
 	door_shut(p->m->shared, p->slot);
-	if (!p->m->stopping) /* it looks at the whole table, and nobody comes any more */
+	if (!p->m->stopping) /* it looks at the whole table; who still accepts then stops within seconds */
 		limits_forget((struct limits *)(void *)p->m->shared->limits, p->slot);
 }
 

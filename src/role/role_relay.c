@@ -66,6 +66,7 @@ static enum rc read_roots(struct relay_house *h, struct why *why)
 		TRY(fd_read_all(fd, ROOTS_MOST, &h->roots, why));
 	else if (name.n)
 		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", "relay.roots cannot be read: no certificate of another server will count as verified by an authority"), F("errno", errno));
+	TRY(tls_client_new(STR(""), &h->tls, why)); /* the library reads its own configuration with its first use: before the sandbox */
 	const struct config *c = h->e->config;
 	struct why unfit = { 0 };
 	if (c->sts_fetch && sts_fetcher_open(buf_str(&h->roots), (uint16_t)c->sts_port, (unsigned)c->sts_timeout, &h->fetcher, &unfit) != RC_OK)
@@ -74,14 +75,16 @@ static enum rc read_roots(struct relay_house *h, struct why *why)
 }
 
 /* Not at the start: to parse the 140 certificates of a system was a third of what this role's start costs, and a server that only receives never needs them. */
-enum rc relay_tls(struct relay_house *h, struct tls_client **out, struct why *why)
+struct tls_client *relay_tls(struct relay_house *h)
 {
-	if (!h->tls) {
-		TRY(tls_client_new(buf_str(&h->roots), &h->tls, why));
-		buf_done(&h->roots);
+	struct why why = { 0 };
+	char reason[sizeof why.text + 120];
+	if (h->roots.len && tls_client_trust(h->tls, buf_str(&h->roots), &why) != RC_OK) {
+		(void)snprintf(reason, sizeof reason, "relay.roots: %s: no certificate of another server will count as verified by an authority", why.text[0] ? why.text : "no memory");
+		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", reason));
 	}
-	*out = h->tls;
-	return RC_OK;
+	buf_done(&h->roots);
+	return h->tls;
 }
 
 /* ---- MTA-STS ---- */

@@ -1,6 +1,7 @@
 #include "role/role.h"
 
 #include "base/mem.h"
+#include "crypto/crypto.h"
 #include "mail/digest.h"
 #include "os/file.h"
 #include "role/report_rules.h"
@@ -8,12 +9,13 @@
 
 /* The role `scan`: computes and nothing else. It opens what strangers wrote, so it has no file, no key and no network, little memory, and
  * no long life: what somebody's message did to it is gone with it. */
-enum { LIFE = 100000 }; /* messages; master starts the next one at once, and who asked meanwhile asks again */
+enum { LIFE = 100000 }; /* messages, give or take a quarter: processes that share the work are not to end together */
 
+/* Master starts the next one at once, and who asked meanwhile asks again. */
 static void grow_older(struct role_env *e)
 {
-	uint64_t *seen = e->state;
-	if (++*seen == LIFE && !e->embedded)
+	uint64_t *left = e->state;
+	if (!e->embedded && --*left == 0)
 		loop_stop(e->loop);
 }
 
@@ -92,8 +94,11 @@ static enum rc open_scan(struct role_env *e, struct why *why)
 {
 	struct mail_digest d = { 0 };
 	e->state = mem_new(sizeof(uint64_t));
+	uint32_t luck = 0;
 	if (!e->state)
 		FAIL(why, RC_NOMEM, "no memory");
+	TRY(random_bytes(&luck, sizeof luck));
+	*(uint64_t *)e->state = LIFE - LIFE / 4 + luck % (LIFE / 2);
 	enum rc rc = mail_digest(STR("Subject: =?iso-8859-15?q?=A4?=\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xc1\r\n"), &mail_limits_default, &d, why);
 	mail_digest_done(&d);
 	return rc;

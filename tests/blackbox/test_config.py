@@ -42,6 +42,7 @@ def copy(server, tmp_path):
     (lambda d: (d / "demo.zone").unlink(), "dns.zones: {d}/demo.zone: No such file"),
     (lambda d: (d / "demo.zone").write_text("x A nonsense\n"), "dns.zones: {d}/demo.zone: line 1"),
     (lambda d: (d / "roots.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "relay.roots: {d}/roots.pem: trusted certificate 1 does not parse"),
+    (lambda d: [(d / "roots.pem").unlink(), (d / "roots.pem").mkdir()], "relay.roots: {d}/roots.pem: Is a directory"),
 ])
 def test_check_looks_at_the_files_too(copy, spoil, words):
     spoil(copy)

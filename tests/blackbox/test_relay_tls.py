@@ -177,13 +177,16 @@ def test_sessions_are_reported_to_whom_smtp_tls_names_even_where_tls_is_broken(w
         assert details[0]["receiving-mx-hostname"] == f"mx.{d}" and details[0]["receiving-ip"] == SITES[d]
 
 
-def test_trusted_certificates_that_do_not_parse_keep_mail_waiting_and_say_so(fresh, tmp_path):
-    """They are parsed when the first connection wants them: until then nobody has missed them, and mail still comes in."""
+def test_trusted_certificates_that_do_not_parse_are_told_and_mail_that_needs_none_goes_on(fresh, tmp_path):
+    """As with a file that is missing: nobody is verified by an authority, and what wants that waits."""
     (tmp_path / "roots.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     port = free_port()
     peer = Peer(port, "127.0.4.8")
     s = fresh(env=relay_env(tmp_path, port, zone_text(("spoilt.example", "127.0.4.8")), roots=f'"{tmp_path}/roots.pem"'))
+    assert not s.events("queue.trouble")
     fill(s, to="x@spoilt.example")
-    row = wait_for(lambda: [r for r in rows(s, "--to", "x@spoilt.example") if r["attempts"]], 20)[0]
-    assert "trusted certificate 1 does not parse" in row["reason"] and peer.taken == [], row
+    row = wait_for(lambda: rows(s, "--state", "done", "--to", "x@spoilt.example"), 20)[0]
+    assert row["state"] == "sent" and len(peer.taken) == 1, row
+    told = s.events("queue.trouble")
+    assert len(told) == 1 and told[0]["level"] == "error" and "trusted certificate 1 does not parse" in told[0]["reason"], told
     peer.stop()

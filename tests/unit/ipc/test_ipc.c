@@ -109,7 +109,7 @@ static void only_the_roles_in_the_table_may_send_a_message(void **state)
 
 /* ---- channels ---- */
 
-struct pair { struct loop *l; struct ipc_node *a, *b; struct ipc_peer *ab, *ba; int gone, violated, told; bool ok; };
+struct pair { struct loop *l; struct ipc_node *a, *b; struct ipc_peer *ab, *ba; int gone, violated, told, deaths; bool ok; };
 
 static void answer_address(void *house, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
@@ -276,6 +276,51 @@ static void the_end_of_a_channel_fails_what_is_pending(void **state)
 	run_pair(&p, ask_while_peer_dies);
 }
 
+/* Each time that a question is under way, its peer ends and another one comes. */
+static void kill_some(void *arg)
+{
+	struct pair *p = arg;
+	while (p->deaths-- > 0) {
+		int ends[2];
+		struct ipc_peer *old = p->ba;
+		struct why why = { 0 };
+		assert_int_equal(fiber_sleep(8), RC_OK);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+		ipc_detach(old);
+		assert_int_equal(ipc_attach(p->a, ends[0], ROLE_READER, 3, &p->ab, &why), RC_OK);
+		assert_int_equal(ipc_attach(p->b, ends[1], ROLE_EDGE, 4, &p->ba, &why), RC_OK);
+	}
+}
+
+static void ask_peers_that_die(void *arg)
+{
+	static const struct { int deaths; bool again; enum rc rc; } cases[] = { { 1, false, RC_CLOSED }, { 1, true, RC_OK }, { 2, true, RC_OK }, { 3, true, RC_CLOSED } };
+	struct pair *p = arg;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct msg_ADDRESS_answer a;
+		struct ipc_reply r = { 0 };
+		struct ipc_peer *found;
+		assert_int_equal(ipc_find(p->a, ROLE_READER, 1000, &found), RC_OK);
+		p->deaths = cases[i].deaths;
+		assert_int_equal(fiber_start(p->l, kill_some, p, NULL), RC_OK);
+		assert_int_equal(ipc_ask_role(p->a, ROLE_READER, MSG_ADDRESS, &(struct msg_ADDRESS){ .address = STR("slow@x") }, &a, &r, cases[i].again, NULL), cases[i].rc);
+		assert_true(cases[i].rc != RC_OK || str_eq(a.account, STR("slow@x")));
+		ipc_reply_done(&r);
+		(void)!fiber_sleep(40);
+		assert_true(p->deaths < 0);
+	}
+	p->ok = true;
+	loop_stop(p->l);
+}
+
+static void a_harmless_question_is_asked_three_times(void **state)
+{
+	struct pair p;
+	(void)state;
+	open_pair(&p, ROLE_EDGE, ROLE_READER);
+	run_pair(&p, ask_peers_that_die);
+}
+
 static void say_what_may_not_be_said(void *arg)
 {
 	struct pair *p = arg;
@@ -349,6 +394,7 @@ int main(void)
 		cmocka_unit_test(questions_find_their_answers),
 		cmocka_unit_test(frames_of_any_size_arrive_whole),
 		cmocka_unit_test(the_end_of_a_channel_fails_what_is_pending),
+		cmocka_unit_test(a_harmless_question_is_asked_three_times),
 		cmocka_unit_test(a_message_that_a_role_may_not_send_ends_its_channel),
 		cmocka_unit_test(a_descriptor_travels_with_a_message),
 		cmocka_unit_test(a_memfd_that_could_still_change_is_refused),
