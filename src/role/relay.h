@@ -55,8 +55,7 @@ struct relay_house {
 
 	struct dns_cache *cache;
 	struct dns behind, dns;
-	struct tls_client *tls;        /* relay_tls() */
-	struct buf roots;              /* as their file was before the sandbox; empty once `tls` trusts them */
+	struct tls_client *tls;
 	struct way *ways; size_t way_n;
 	struct arena ways_memory;
 	bool ways_known;
@@ -77,7 +76,6 @@ struct relay_house {
 
 struct relay_times relay_times_of(const struct role_env *e);
 struct str relay_name(const struct role_env *e);          /* ours in EHLO */
-struct tls_client *relay_tls(struct relay_house *h);    /* trusts the roots from the first call on; if they do not parse, it says so once and trusts none */
 void relay_kick(struct relay_house *h);                 /* there may be work */
 
 /* ---- relay_load.c ---- */

@@ -136,7 +136,7 @@ static enum rc make_peer(struct dial *d)
 		tlsa[n++] = (struct tls_tlsa){ p->tlsa[i].usage, p->tlsa[i].selector, p->tlsa[i].matching, p->tlsa[i].data };
 	struct tls_peer_config c = { .want = p->verify == TLS_VERIFY_DANE ? TLS_WANT_DANE : p->verify == TLS_VERIFY_PKIX ? TLS_WANT_PKIX : TLS_WANT_ANY,
 		.sni = p->sni, .names = p->names, .name_n = p->name_n, .tlsa = tlsa, .tlsa_n = n };
-	enum rc rc = tls_peer_new(relay_tls(d->h), &c, &d->c->peer, &why);
+	enum rc rc = tls_peer_new(d->h->tls, &c, &d->c->peer, &why);
 	return rc == RC_OK ? RC_OK : later(d, RQ_CROWDED, "4.7.5", "TLS cannot be asked for", why.text);
 }
 

@@ -60,31 +60,26 @@ static enum rc read_roots(struct relay_house *h, struct why *why)
 {
 	char path[4096];
 	struct str name = h->e->config->relay_roots;
+	struct buf pem AUTO(buf_done);
+	buf_init(&pem, ROOTS_MOST);
 	(void)snprintf(path, sizeof path, "%.*s", PSTR(str_head(name, sizeof path - 1)));
 	AUTO(fd_close) int fd = name.n ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd >= 0)
-		TRY(fd_read_all(fd, ROOTS_MOST, &h->roots, why));
+		TRY(fd_read_all(fd, ROOTS_MOST, &pem, why));
 	else if (name.n)
 		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", "relay.roots cannot be read: no certificate of another server will count as verified by an authority"), F("errno", errno));
-	TRY(tls_client_new(STR(""), &h->tls, why)); /* the library reads its own configuration with its first use: before the sandbox */
-	const struct config *c = h->e->config;
-	struct why unfit = { 0 };
-	if (c->sts_fetch && sts_fetcher_open(buf_str(&h->roots), (uint16_t)c->sts_port, (unsigned)c->sts_timeout, &h->fetcher, &unfit) != RC_OK)
-		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", unfit.text));
-	return RC_OK;
-}
-
-/* Not at the start: to parse the 140 certificates of a system was a third of what this role's start costs, and a server that only receives never needs them. */
-struct tls_client *relay_tls(struct relay_house *h)
-{
-	struct why why = { 0 };
-	char reason[sizeof why.text + 120];
-	if (h->roots.len && tls_client_trust(h->tls, buf_str(&h->roots), &why) != RC_OK) {
-		(void)snprintf(reason, sizeof reason, "relay.roots: %s: no certificate of another server will count as verified by an authority", why.text[0] ? why.text : "no memory");
+	TRY(tls_client_new(STR(""), &h->tls, why));
+	struct why wrong = { 0 };
+	if (tls_client_trust(h->tls, buf_str(&pem), &wrong) != RC_OK) {
+		char reason[sizeof wrong.text + 120];
+		(void)snprintf(reason, sizeof reason, "relay.roots: %s: no certificate of another server will count as verified by an authority", wrong.text[0] ? wrong.text : "no memory");
 		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", reason));
 	}
-	buf_done(&h->roots);
-	return h->tls;
+	const struct config *c = h->e->config;
+	struct why unfit = { 0 };
+	if (c->sts_fetch && sts_fetcher_open(buf_str(&pem), (uint16_t)c->sts_port, (unsigned)c->sts_timeout, &h->fetcher, &unfit) != RC_OK)
+		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", unfit.text));
+	return RC_OK;
 }
 
 /* ---- MTA-STS ---- */
@@ -123,7 +118,6 @@ static enum rc open_relay(struct role_env *e, struct why *why)
 	map_init(&h->lanes, 1 << 20);
 	map_init(&h->rows, 1 << 20);
 	buf_init(&h->events, 64 * 1024);
-	buf_init(&h->roots, ROOTS_MOST);
 	arena_init(&h->ways_memory, 1);
 	struct rq_limits l = limits_of(e->config);
 	TRY(rq_new(&l, &h->q));
@@ -283,7 +277,6 @@ static void close_relay(struct role_env *e)
 	secret_free(&h->queue_key);
 	secret_done(&h->history_key);
 	tls_client_free(&h->tls);
-	buf_done(&h->roots);
 	segment_files_done(&h->files);
 	arena_done(&h->ways_memory);
 	buf_done(&h->events);
