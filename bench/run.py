@@ -188,10 +188,10 @@ def fetch(b, row, what, account, rate, tls=False, repeat=1):
 
 def fetch_first(b, row, what, account, rate):
     """A first time happens once to a mailbox: ours has one of the same mail for each round; the peer's cache is taken away. All is on disk before the clock runs."""
-    n = b.big if account == BIG else b.big // 10
+    n, rounds = b.big if account == BIG else b.big // 10, min(b.rounds, 10)
     b.fill(account, n)
-    fresh = {s.name: [account] * min(b.rounds, 10) for s in b.sides}
-    fresh[b.ours.name] = [account, *range(FRESH[account], FRESH[account] + min(b.rounds, 10) - 1)]
+    fresh = {s.name: [account] * rounds for s in b.sides}
+    fresh[b.ours.name] = [account, *range(FRESH[account], FRESH[account] + rounds - 1)]
     for a in fresh[b.ours.name][1:]:
         b.fill(a, n, [b.ours])
     os.sync()
@@ -200,7 +200,7 @@ def fetch_first(b, row, what, account, rate):
         a = fresh[side.name].pop(0)
         side.forget(a)
         return b.load("load_imap", side, "imap", action="fetch", items=READS[what], connections=1, first=a)
-    b.both(row, one, budget_rate=rate, rounds=min(b.rounds, 10))
+    b.both(row, one, budget_rate=rate, rounds=rounds)
 
 
 def warm_logins(b):

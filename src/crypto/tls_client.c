@@ -26,7 +26,6 @@ struct tls_peer {
 static void ssl_free(SSL **s) { SSL_free(*s); }
 static void bio_free(BIO **b) { BIO_free(*b); }
 static void client_free(struct tls_client **c) { tls_client_free(c); }
-static void store_free(X509_STORE **s) { X509_STORE_free(*s); }
 static void peer_free(struct tls_peer **p) { tls_peer_free(p); }
 
 /* ---- the client ---- */
@@ -89,20 +88,9 @@ enum rc tls_client_new(struct str roots_pem, struct tls_client **out, struct why
 	SSL_CTX_set_read_ahead(c->ctx, 1);
 	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c->ctx, judge_them, c);
-	TRY(tls_client_trust(c, roots_pem, why));
+	TRY(add_roots(SSL_CTX_get_cert_store(c->ctx), roots_pem, why));
 	*out = c;
 	c = NULL;
-	return RC_OK;
-}
-
-enum rc tls_client_trust(struct tls_client *c, struct str roots_pem, struct why *why)
-{
-	X509_STORE *store AUTO(store_free) = X509_STORE_new();
-	if (!store)
-		return RC_NOMEM;
-	TRY(add_roots(store, roots_pem, why));
-	SSL_CTX_set_cert_store(c->ctx, store); /* it is the context's now */
-	store = NULL;
 	return RC_OK;
 }
 

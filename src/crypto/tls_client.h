@@ -7,8 +7,6 @@
 struct tls_client;
 /* Roots from a PEM bundle (/etc/ssl/certs/ca-certificates.crt), read before the sandbox; "" = none: nothing verifies by PKIX. */
 MUST_USE enum rc tls_client_new(struct str roots_pem, struct tls_client **out, struct why *why);
-/* Other roots from now on: these alone, or, where one does not parse (RC_SYNTAX) or there are too many (RC_LIMIT), those that were trusted before. */
-MUST_USE enum rc tls_client_trust(struct tls_client *c, struct str roots_pem, struct why *why);
 void tls_client_free(struct tls_client **c);
 
 enum tls_want {

@@ -37,8 +37,6 @@ struct limits {
 
 size_t limits_size(void) { return sizeof(struct limits); }
 
-void limits_format(struct limits *l) { memset((void *)l, 0, sizeof *l); }
-
 struct limit_key limit_key_of(char thing, const uint8_t network[16])
 {
 	struct limit_key k = { { (uint8_t)thing } };

@@ -9,8 +9,7 @@
  * killed in the middle harms nobody. What a dead process held is given back by `master` (each holder slot carries its process index).
  * Approximate on purpose under collisions: a full bucket makes a limit stricter for nobody but counts less for newcomers. */
 struct limits;                                   /* the mapping itself */
-size_t limits_size(void);                        /* octets to map */
-void limits_format(struct limits *l);            /* forgets everything; memory that is all zero, as a new mapping is, is an empty table without it */
+size_t limits_size(void);                        /* octets to map; as they come, all zero, they are a table without an entry */
 enum limit_kind { LIMIT_CONNECTIONS, LIMIT_RATE };
 struct limit_key { uint8_t bytes[24]; };         /* kind of thing + 16 octets network or id */
 struct limit_key limit_key_of(char thing, const uint8_t network[16]);

@@ -68,12 +68,12 @@ static enum rc read_roots(struct relay_house *h, struct why *why)
 		TRY(fd_read_all(fd, ROOTS_MOST, &pem, why));
 	else if (name.n)
 		log_event(LEVEL_WARN, EV_QUEUE_TROUBLE, F("reason", "relay.roots cannot be read: no certificate of another server will count as verified by an authority"), F("errno", errno));
-	TRY(tls_client_new(STR(""), &h->tls, why));
 	struct why wrong = { 0 };
-	if (tls_client_trust(h->tls, buf_str(&pem), &wrong) != RC_OK) {
+	if (tls_client_new(buf_str(&pem), &h->tls, &wrong) != RC_OK) {
 		char reason[sizeof wrong.text + 120];
 		(void)snprintf(reason, sizeof reason, "relay.roots: %s: no certificate of another server will count as verified by an authority", wrong.text[0] ? wrong.text : "no memory");
 		log_event(LEVEL_ERROR, EV_QUEUE_TROUBLE, F("reason", reason));
+		TRY(tls_client_new(STR(""), &h->tls, why));
 	}
 	const struct config *c = h->e->config;
 	struct why unfit = { 0 };

@@ -21,7 +21,7 @@ static int map(void **state)
 	(void)state;
 	void *p = mmap(NULL, limits_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(p != MAP_FAILED);
-	l = p; /* as master makes it: all zero, not formatted */
+	l = p;
 	return 0;
 }
 
