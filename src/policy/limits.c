@@ -9,8 +9,10 @@
  *     process that dies at any instruction leaves the table sound, at worst with what it held, which limits_forget() gives back.
  * L2  A word is 0 exactly when it is free; the count of a word that is not free is at least 1.
  * L3  Who enters adds first and sums then: of two that enter at once the later one sees both, so `max` is never passed. Both may be refused.
- * L4  A rate entry that nobody touched for two of its windows is stale and may be taken over; its counter is emptied before its tag changes
- *     hands, so nobody inherits another's events.
+ * L4  A rate entry that nobody touched for two of its windows is stale and may be taken over: its tag is first marked as claimed, then its
+ *     counter is emptied, then the mark is taken away. Each step is one compare-and-swap that whoever looks for the same key can do as well,
+ *     so a claimer that stalls empties nothing twice and one that dies leaves nothing half done. All who look for a key use its first entry.
+ *     What remains: an event of the old key that is being counted at the moment of a take-over counts for the new one.
  * L5  No room = not counted. Nobody is refused for a stranger's sake.
  *
  * Keys are told apart by 52 bits (held) and 64 bits (rates) of a hash; the key itself is not kept. */
@@ -154,21 +156,55 @@ void limits_forget(struct limits *l, unsigned holder)
 
 /* ---- rates ---- */
 
-static struct rate *rate_find(struct limits *l, uint64_t tag, int64_t now_ms)
+/* Tags are odd; one that is claimed and not yet emptied is even. */
+static uint64_t claimed(uint64_t tag) { return tag & ~UINT64_C(1); }
+
+/* An entry claimed for `tag` is emptied and becomes its entry, whoever claimed it. */
+static void rate_settle(struct rate *r, uint64_t tag)
 {
-	struct rate *bucket = l->rates[tag / 2 % RATE_BUCKETS];
+	uint64_t word = atomic_load(&r->word), mark = claimed(tag);
+	while (atomic_load(&r->tag) == mark && word && !atomic_compare_exchange_weak(&r->word, &word, 0))
+		;
+	(void)atomic_compare_exchange_strong(&r->tag, &mark, tag);
+}
+
+static void rate_keep(struct rate *r, int64_t until)
+{
+	int64_t old = atomic_load(&r->expires);
+	while (old < until && !atomic_compare_exchange_weak(&r->expires, &old, until))
+		;
+}
+
+static struct rate *rate_known(struct rate *bucket, uint64_t tag)
+{
 	for (size_t i = 0; i < RATE_WAYS; i++)
-		if (atomic_load(&bucket[i].tag) == tag)
+		if ((atomic_load(&bucket[i].tag) | 1) == tag) {
+			rate_settle(&bucket[i], tag);
 			return &bucket[i];
+		}
+	return NULL;
+}
+
+/* Claims the first free or stale entry. False: there is none. True: there was one, whoever got it. */
+static bool rate_claim(struct rate *bucket, uint64_t tag, int64_t now_ms, int64_t until)
+{
 	for (size_t i = 0; i < RATE_WAYS; i++) {
 		uint64_t old = atomic_load(&bucket[i].tag);
 		if (old && atomic_load(&bucket[i].expires) > now_ms)
 			continue;
-		atomic_store(&bucket[i].word, 0);
-		if (atomic_compare_exchange_strong(&bucket[i].tag, &old, tag))
-			return &bucket[i];
+		rate_keep(&bucket[i], until); /* before it has its tag: nobody is to take it for stale */
+		(void)atomic_compare_exchange_strong(&bucket[i].tag, &old, claimed(tag));
+		return true;
 	}
-	return NULL;
+	return false;
+}
+
+static struct rate *rate_find(struct limits *l, uint64_t tag, int64_t now_ms, int64_t until)
+{
+	struct rate *bucket = l->rates[tag / 2 % RATE_BUCKETS], *found = rate_known(bucket, tag);
+	for (size_t i = 0; !found && i < RATE_WAYS && rate_claim(bucket, tag, now_ms, until); i++)
+		found = rate_known(bucket, tag);
+	return found;
 }
 
 static uint64_t rate_word(uint64_t window, uint64_t now, uint64_t before)
@@ -190,10 +226,11 @@ bool limits_rate(struct limits *l, struct limit_key key, int64_t now_ms, uint32_
 	if (!window_ms || now_ms < 0)
 		return true;
 	uint64_t tag = hash(&key, window_ms) | 1, window = (uint64_t)now_ms / window_ms, into = (uint64_t)now_ms % window_ms;
-	struct rate *r = rate_find(l, tag, now_ms);
+	int64_t until = now_ms <= INT64_MAX - 2 * (int64_t)window_ms ? now_ms + 2 * (int64_t)window_ms : INT64_MAX;
+	struct rate *r = rate_find(l, tag, now_ms, until);
 	if (!r)
 		return true;
-	atomic_store(&r->expires, now_ms + 2 * (int64_t)window_ms);
+	rate_keep(r, until);
 	uint64_t word = atomic_load(&r->word), next;
 	do {
 		uint64_t turned = rate_turn(word, window);

@@ -69,9 +69,10 @@ def test_a_submission_past_the_limit_is_refused_in_words_and_taken_after_deliver
 def test_what_is_dropped_or_returned_by_hand_makes_room_and_an_account_may_have_its_own_limit(world):
     assert submit(world, 10) == {}
     ids = sorted(f"{r['id']}" for r in waiting(world))
-    world.cli("queue", "hold", *ids[:3], "--yes")
+    for id in ids[:3]:  # what waits may be under way at that moment, here and below
+        wait_for(lambda: world.cli("queue", "hold", id, "--yes", check=False).returncode == 0)
     assert refused(world, 1)[0] == 452
-    for how, id in (("drop", ids[0]), ("bounce", ids[4])):  # the one that waits may be under way at that moment
+    for how, id in (("drop", ids[0]), ("bounce", ids[4])):
         wait_for(lambda: world.cli("queue", how, id, "--yes", check=False).returncode == 0)
     assert submit(world, 2, subject="y") == {}
     assert refused(world, 1)[0] == 452

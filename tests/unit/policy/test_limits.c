@@ -7,6 +7,7 @@
 
 #include "policy/limits.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -207,6 +208,37 @@ static void a_crowd_of_events_is_counted_exactly(void **state)
 	assert_int_equal(sum, 1234);
 }
 
+enum { KEYS = 3000, EACH = 3 };
+static _Atomic int arrived;
+
+/* All of them come to each new key at the same moment. */
+static void *newcomers(void *arg)
+{
+	long *mine = arg;
+	for (int n = 0; n < KEYS; n++) {
+		atomic_fetch_add(&arrived, 1);
+		while (atomic_load(&arrived) < (n + 1) * THREADS)
+			(void)sched_yield();
+		for (int i = 0; i < EACH; i++)
+			*mine += limits_rate(l, key('r', (uint32_t)n), 5000, 1000, EACH);
+	}
+	return NULL;
+}
+
+static void a_key_that_is_new_to_several_at_once_is_counted_once(void **state)
+{
+	(void)state;
+	pthread_t t[THREADS];
+	long got[THREADS] = { 0 }, sum = 0;
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, newcomers, &got[i]), 0);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(t[i], NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		sum += got[i];
+	assert_int_equal(sum, (long)KEYS * EACH);
+}
+
 /* A process is killed at any instruction: the others go on, and what it held comes back. */
 static void killing_a_holder_anywhere_leaves_the_table_sound(void **state)
 {
@@ -250,6 +282,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stale_entries_make_room_for_new_ones, map, unmap),
 		cmocka_unit_test_setup_teardown(a_crowd_never_passes_the_limit_and_leaves_nothing_behind, map, unmap),
 		cmocka_unit_test_setup_teardown(a_crowd_of_events_is_counted_exactly, map, unmap),
+		cmocka_unit_test_setup_teardown(a_key_that_is_new_to_several_at_once_is_counted_once, map, unmap),
 		cmocka_unit_test_setup_teardown(killing_a_holder_anywhere_leaves_the_table_sound, map, unmap),
 	};
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
