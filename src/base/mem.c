@@ -1,8 +1,10 @@
 #include "base/mem.h"
 
 #include <malloc.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -12,7 +14,7 @@
 #define SANITIZED 0
 #endif
 
-enum { SPARE_BLOCKS = 32 };
+enum { SPARE_BLOCKS = 32, HUGE_PAGE = 2 << 20 };
 
 long mem_fail_at = -1, mem_count;
 static _Thread_local struct { void *block[SPARE_BLOCKS]; unsigned n, most; } spare; /* none but in the thread of mem_setup */
@@ -63,6 +65,30 @@ void mem_block_free(void *p)
 		spare.block[spare.n++] = p;
 	else
 		mem_free(p);
+}
+
+static size_t huge_size(size_t n) { return (n + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1); }
+
+void *mem_huge(size_t n)
+{
+	if (n > SIZE_MAX / 2 || fail_now())
+		return NULL;
+	size_t size = huge_size(n ? n : 1), before;
+	char *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	before = huge_size((uintptr_t)p) - (uintptr_t)p; /* a large page begins at its own multiple */
+	if (before)
+		(void)munmap(p, before);
+	(void)munmap(p + before + size, HUGE_PAGE - before);
+	(void)madvise(p + before, size, MADV_HUGEPAGE); /* a wish */
+	return p + before;
+}
+
+void mem_huge_free(void *p, size_t n)
+{
+	if (p)
+		(void)munmap(p, huge_size(n ? n : 1));
 }
 
 void mem_wipe(void *p, size_t n)

@@ -9,11 +9,11 @@ const struct argon2_cost argon2_default = { 19 * 1024, 2, 1 };
 
 static int take(uint8_t **p, size_t n)
 {
-	*p = mem_new(n);
+	*p = mem_huge(n);
 	return *p ? ARGON2_OK : ARGON2_MEMORY_ALLOCATION_ERROR;
 }
 
-static void give(uint8_t *p, size_t n) { mem_free(p); } /* the library has wiped it */
+static void give(uint8_t *p, size_t n) { mem_huge_free(p, n); } /* the library has wiped it */
 
 enum rc argon2id_keyed(struct str password, struct str salt, struct str pepper, struct str data, struct argon2_cost cost,
                        struct secret *out)

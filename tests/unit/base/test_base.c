@@ -356,6 +356,29 @@ static void blocks_come_back_and_no_more_than_a_few_are_kept(void **state)
 	what_an_arena_gives_is_zeroed_whatever_lay_there(NULL);
 }
 
+static void large_memory_comes_zeroed_at_a_large_page_s_start_and_goes_back(void **state)
+{
+	(void)state;
+	static const size_t sizes[] = { 0, 1, (2 << 20) - 1, 2 << 20, (19 << 20) + 1 };
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+		for (int again = 0; again < 20; again++) {
+			unsigned char *p = mem_huge(sizes[i]);
+			assert_non_null(p);
+			assert_int_equal((uintptr_t)p % (2 << 20), 0);
+			if (sizes[i]) {
+				assert_int_equal(p[0] | p[sizes[i] / 2] | p[sizes[i] - 1], 0);
+				p[0] = p[sizes[i] / 2] = p[sizes[i] - 1] = 1;
+			}
+			mem_huge_free(p, sizes[i]);
+		}
+	mem_huge_free(NULL, 5);
+	assert_null(mem_huge(SIZE_MAX - 1));
+	mem_count = 0;
+	mem_fail_at = 0;
+	assert_null(mem_huge(1));
+	mem_fail_at = -1;
+}
+
 static void an_arena_refuses_past_its_ceiling_and_remembers(void **state)
 {
 	struct arena a;
@@ -442,7 +465,8 @@ int main(void)
 		cmocka_unit_test(a_map_without_memory_says_so_and_stays_usable),
 		cmocka_unit_test(a_cursor_reads_what_a_buffer_wrote_and_refuses_every_shorter_input),
 		cmocka_unit_test(a_buffer_grows_as_it_must_and_never_past_its_ceiling), cmocka_unit_test(a_buffer_fails_at_its_ceiling_and_stays_failed),
-		cmocka_unit_test(what_an_arena_gives_is_zeroed_whatever_lay_there), cmocka_unit_test(blocks_come_back_and_no_more_than_a_few_are_kept),
+		cmocka_unit_test(what_an_arena_gives_is_zeroed_whatever_lay_there), cmocka_unit_test(large_memory_comes_zeroed_at_a_large_page_s_start_and_goes_back),
+		cmocka_unit_test(blocks_come_back_and_no_more_than_a_few_are_kept),
 		cmocka_unit_test(an_arena_refuses_past_its_ceiling_and_remembers),
 		cmocka_unit_test(numbers_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(pieces_of_text_are_found_cut_and_trimmed),
