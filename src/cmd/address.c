@@ -1,9 +1,9 @@
 #include "cmd/address.h"
 
 #include "base/codec.h"
+#include "base/idn.h"
 #include "os/net.h"
 #include "role/config_names.h"
-#include <idn2.h>
 #include <stdio.h>
 
 enum { LOCAL_MAX = 64, DOMAIN_MAX = 253, LABEL_MAX = 63 };
@@ -35,10 +35,10 @@ enum rc domain_clean(const char *text, char *out, size_t size, struct why *why)
 	char *ascii = NULL;
 	if (strlen(text) > 4 * DOMAIN_MAX)
 		FAIL(why, RC_LIMIT, "a domain has at most %d octets", DOMAIN_MAX);
-	if (idn2_to_ascii_8z(text, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) != IDN2_OK)
+	if (!idn_to_ascii(text, &ascii))
 		FAIL(why, RC_SYNTAX, "\"%.100s\" is not a domain", text);
 	int n = snprintf(out, size, "%s", ascii);
-	idn2_free(ascii);
+	idn_alabels_free(ascii);
 	for (char *p = out; *p; p++)
 		*p = ascii_lower(*p);
 	if (n < 0 || (size_t)n >= size || !is_domain(str_z(out)))

@@ -10,7 +10,7 @@
 
 /* One SSL_CTX for the process; each connection's SSL asks its own peer what to think of the certificates (judge_them). No sessions are kept: a resumed one
  * would show no certificate, and each connection's verdict is to be its own. */
-enum { ROOTS_MAX = 2000, ROOTS_PEM_MAX = 8 << 20, TLSA_MAX = 100 };
+enum { TLSA_MAX = 100 };
 struct tls_client { SSL_CTX *ctx; };
 struct tls_peer {
 	struct tls_client *client;
@@ -24,7 +24,6 @@ struct tls_peer {
 };
 
 static void ssl_free(SSL **s) { SSL_free(*s); }
-static void bio_free(BIO **b) { BIO_free(*b); }
 static void client_free(struct tls_client **c) { tls_client_free(c); }
 static void peer_free(struct tls_peer **p) { tls_peer_free(p); }
 
@@ -51,28 +50,6 @@ static int judge_them(X509_STORE_CTX *c, void *arg)
 	return met;
 }
 
-static enum rc add_roots(X509_STORE *store, struct str pem, struct why *why)
-{
-	if (pem.n > ROOTS_PEM_MAX)
-		FAIL(why, RC_LIMIT, "trusted certificates of %zu octets, at most %d", pem.n, ROOTS_PEM_MAX);
-	BIO *b AUTO(bio_free) = BIO_new_mem_buf(pem.p, (int)pem.n);
-	if (!b)
-		return RC_NOMEM;
-	for (int i = 0;; i++) {
-		X509 *x AUTO(x509_free) = PEM_read_bio_X509(b, NULL, NULL, (void *)(uintptr_t)"");
-		unsigned long e = ERR_peek_last_error();
-		errors_clear();
-		if (!x && (ERR_GET_LIB(e) != ERR_LIB_PEM || ERR_GET_REASON(e) != PEM_R_NO_START_LINE))
-			FAIL(why, RC_SYNTAX, "trusted certificate %d does not parse", i + 1);
-		if (!x)
-			return RC_OK;
-		if (i == ROOTS_MAX)
-			FAIL(why, RC_LIMIT, "more than %d trusted certificates", ROOTS_MAX);
-		if (X509_STORE_add_cert(store, x) != 1)
-			return RC_NOMEM;
-	}
-}
-
 enum rc tls_client_new(struct str roots_pem, struct tls_client **out, struct why *why)
 {
 	errors_clear();
@@ -88,7 +65,7 @@ enum rc tls_client_new(struct str roots_pem, struct tls_client **out, struct why
 	SSL_CTX_set_read_ahead(c->ctx, 1);
 	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c->ctx, judge_them, c);
-	TRY(add_roots(SSL_CTX_get_cert_store(c->ctx), roots_pem, why));
+	TRY(tls_roots_add(SSL_CTX_get_cert_store(c->ctx), roots_pem, why));
 	*out = c;
 	c = NULL;
 	return RC_OK;

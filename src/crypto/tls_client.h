@@ -7,6 +7,8 @@
 struct tls_client;
 /* Roots from a PEM bundle (/etc/ssl/certs/ca-certificates.crt), read before the sandbox; "" = none: nothing verifies by PKIX. */
 MUST_USE enum rc tls_client_new(struct str roots_pem, struct tls_client **out, struct why *why);
+/* Whether each of the certificates parses as a whole: tls_client_new() looks at the outside of them, and at one as a whole when a chain asks for it. */
+MUST_USE enum rc tls_roots_check(struct str roots_pem, struct why *why);
 void tls_client_free(struct tls_client **c);
 
 enum tls_want {

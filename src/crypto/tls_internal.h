@@ -48,6 +48,8 @@ struct tls_verdict {
 	int pkix, dane, depth;         /* X509_V_*; depth of the TLSA match, -1 = none */
 	int usage, selector, matching; /* of the record that matched; usage -1 = none */
 };
+/* The certificates of a PEM bundle are trusted by `store` from now on; each is parsed when a chain asks for it. */
+MUST_USE enum rc tls_roots_add(X509_STORE *store, struct str pem, struct why *why);
 /* The judgement on a chain, at Unix time `at` (0 = now): fills everything in `out` but `done`. `ssl` holds the TLSA records. True: the wish is met. */
 bool tls_judge(SSL *ssl, X509_STORE *roots, X509 *leaf, STACK_OF(X509) *chain, const struct tls_wish *w, int64_t at, struct tls_verdict *out_verdict,
                struct tls_peer_facts *out);

@@ -1,7 +1,7 @@
 #pragma once
 #include "ledger/ledger.h"
 #include "base/buf.h"
-#include <sqlite3.h>
+#include "ledger/sqlite.h"
 
 /* Prepared once, by number; the text is in ledger.c. */
 enum sql {

@@ -370,6 +370,7 @@ enum rc ledger_open_with(const char *dir, const struct secret *key, struct ledge
 	int n = snprintf(path, sizeof path, "%s/ledger.db", dir);
 	if (n < 0 || (size_t)n >= sizeof path)
 		FAIL(why, RC_LIMIT, "the ledger's path is too long");
+	TRY(sqlite_load(why));
 	struct ledger *l AUTO(ledger_close) = mem_new(sizeof *l);
 	if (!l)
 		return RC_NOMEM;

@@ -2,7 +2,7 @@
 #include "mail/address.h"
 
 #include "base/codec.h"
-#include <idn2.h>
+#include "base/idn.h"
 
 enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, PATH_MAX_OCTETS = 256, LABEL_MAX = 63 };
 
@@ -41,20 +41,20 @@ static bool ldh_ok(struct str d)
 static bool to_alabels(struct str d, char *out, size_t *out_n)
 {
 	char in[DOMAIN_MAX + 1];
-	uint8_t *made = NULL;
+	char *made = NULL;
 	if (d.n > DOMAIN_MAX || memchr(d.p, 0, d.n) || !utf8_ok(d))
 		return false;
 	memcpy(in, d.p, d.n);
 	in[d.n] = 0;
-	if (idn2_lookup_u8((const uint8_t *)in, &made, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+	if (!idn_to_ascii(in, &made))
 		return false;
-	struct str a = str_z((const char *)made);
+	struct str a = str_z(made);
 	bool ok = a.n <= DOMAIN_MAX && ldh_ok(a);
 	if (ok) {
 		memcpy(out, a.p, a.n);
 		*out_n = a.n;
 	}
-	idn2_free(made);
+	idn_alabels_free(made);
 	return ok;
 }
 

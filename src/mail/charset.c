@@ -3,8 +3,7 @@
 #include "base/codec.h"
 #include "mail/digest.h"
 #include "mail/grams.h"
-#include <unicode/ucnv.h>
-#include <unicode/udata.h>
+#include "mail/icu.h"
 
 enum kind { ASCII, UTF8, LATIN1, OTHER, OTHER_SUPERSET };
 enum { NAME_MAX_OCTETS = 39, CACHED = 8 };
@@ -28,24 +27,27 @@ void mail_thread_done(void)
 {
 	for (unsigned i = 0; i < CACHED; i++) {
 		if (cache[i].cnv)
-			ucnv_close(cache[i].cnv);
+			icu()->ucnv_close(cache[i].cnv);
 		cache[i] = (struct cached){ 0 };
 	}
 	if (to_utf8)
-		ucnv_close(to_utf8);
+		icu()->ucnv_close(to_utf8);
 	to_utf8 = NULL;
 	grams_thread_done();
 }
 
 static UConverter *open_converter(const char *name)
 {
+	const struct icu *u = icu();
+	if (!u)
+		return NULL;
 	UErrorCode e = U_ZERO_ERROR;
-	udata_setFileAccess(UDATA_NO_FILES, &e); /* never look for a file named by a stranger */
+	u->udata_setFileAccess(UDATA_NO_FILES, &e); /* never look for a file named by a stranger */
 	e = U_ZERO_ERROR;
-	if (ucnv_countAliases(name, &e) == 0 || U_FAILURE(e))
+	if (u->ucnv_countAliases(name, &e) == 0 || U_FAILURE(e))
 		return NULL;
 	e = U_ZERO_ERROR;
-	UConverter *c = ucnv_open(name, &e);
+	UConverter *c = u->ucnv_open(name, &e);
 	return U_FAILURE(e) ? NULL : c;
 }
 
@@ -65,7 +67,7 @@ static UConverter *converter(struct str name)
 			return cache[i].cnv;
 	struct cached *c = &cache[cache_next++ % CACHED];
 	if (c->cnv)
-		ucnv_close(c->cnv);
+		icu()->ucnv_close(c->cnv);
 	memcpy(c->name, z, sizeof z);
 	return c->cnv = open_converter(z);
 }
@@ -157,13 +159,14 @@ static bool guess(struct str in, struct buf *out)
 
 static bool by_icu(UConverter *cnv, struct str in, struct buf *out)
 {
+	const struct icu *u = icu(); /* it gave us `cnv` */
 	UChar pivot[1024], *from = pivot, *to = pivot;
 	UErrorCode e = U_ZERO_ERROR;
 	const char *src = in.p, *end = in.p + in.n;
 	size_t start = out->len;
 	bool reset = true;
 	if (!to_utf8)
-		to_utf8 = ucnv_open("UTF-8", &e);
+		to_utf8 = u->ucnv_open("UTF-8", &e);
 	if (U_FAILURE(e))
 		return to_utf8 = NULL, guess(in, out);
 	for (;;) {
@@ -174,7 +177,7 @@ static bool by_icu(UConverter *cnv, struct str in, struct buf *out)
 			return out->failed = true, false;
 		char *dst = out->p + out->len;
 		e = U_ZERO_ERROR;
-		ucnv_convertEx(to_utf8, cnv, &dst, dst + room, &src, end, pivot, &from, &to, pivot + 1024, reset, true, &e);
+		u->ucnv_convertEx(to_utf8, cnv, &dst, dst + room, &src, end, pivot, &from, &to, pivot + 1024, reset, true, &e);
 		out->len = (size_t)(dst - out->p);
 		reset = false;
 		if (e != U_BUFFER_OVERFLOW_ERROR)

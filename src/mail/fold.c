@@ -3,9 +3,9 @@
 
 #include "base/codec.h"
 #include "mail/charset.h"
+#include "mail/icu.h"
 #include <endian.h>
 #include <string.h>
-#include <unicode/uchar.h>
 
 /* By octet: 0 = white space, else its lower case (NUL counts as 1). */
 static const unsigned char ascii_fold[128] = {
@@ -30,6 +30,7 @@ void fold_begin(struct fold *f) { *f = (struct fold){ 0 }; }
 /* One character that is not ASCII. Answers how many octets of `in` it took. */
 static size_t fold_wide(struct fold *f, struct str in, struct buf *out)
 {
+	const struct icu *letters = icu();
 	uint32_t c;
 	size_t k = utf8_next(in, &c);
 	if (k == 0) {
@@ -46,7 +47,7 @@ static size_t fold_wide(struct fold *f, struct str in, struct buf *out)
 	if (c == 0xdf || c == 0x1e9e) /* full folding of the one letter that people type both ways: sharp s */
 		buf_add(out, STR("ss"));
 	else
-		utf8_put(out, (uint32_t)u_foldCase((UChar32)c, U_FOLD_CASE_DEFAULT));
+		utf8_put(out, letters ? (uint32_t)letters->u_foldCase((UChar32)c, U_FOLD_CASE_DEFAULT) : c);
 	return k;
 }
 

@@ -1,6 +1,7 @@
 #include "origin/auth_results.h"
 
-#include <idn2.h>
+#include "base/idn.h"
+
 
 /* Authentication-Results, read (RFC 8601 2.2): ours found among incoming ones, and what a trusted sealer says. Linear, without recursion; strict about
  * what it understands, since a lenient reader can be told two things at once. */
@@ -266,10 +267,10 @@ static bool same_id(struct str a, struct str b, struct arena *mem)
 		return true;
 	char *labels = NULL;
 	struct str z = arena_str(mem, a);
-	if (a.n > ID_MAX || memchr(z.p, 0, z.n) || idn2_to_ascii_8z(z.p, &labels, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) != IDN2_OK)
+	if (a.n > ID_MAX || memchr(z.p, 0, z.n) || !idn_to_ascii(z.p, &labels))
 		return false;
 	bool same = str_ieq(str_z(labels), b);
-	idn2_free(labels);
+	idn_alabels_free(labels);
 	return same;
 }
 

@@ -1,7 +1,7 @@
 #include "origin/dkim_parse.h"
 
+#include "base/idn.h"
 #include "base/mem.h"
-#include <idn2.h>
 
 bool sig_next_name(struct str *rest, struct str *out)
 {
@@ -80,10 +80,10 @@ static enum rc to_a_labels(struct str in, struct arena *a, struct str *out)
 		return RC_SYNTAX;
 	memcpy(z, in.p, in.n);
 	z[in.n] = 0;
-	if (idn2_to_ascii_8z(z, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+	if (!idn_to_ascii(z, &ascii))
 		return RC_SYNTAX;
 	*out = arena_str(a, str_z(ascii));
-	idn2_free(ascii);
+	idn_alabels_free(ascii);
 	return RC_OK;
 }
 

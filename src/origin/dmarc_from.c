@@ -5,9 +5,9 @@
 #include "origin/dmarc_internal.h"
 
 #include "base/codec.h"
+#include "base/idn.h"
 #include "mail/address.h"
 #include "mail/encoded_word.h"
-#include <idn2.h>
 
 enum { VALUE_MAX = 16384, ADDRESSES_MAX = 200, COMMENT_DEPTH = 8 };
 
@@ -34,14 +34,14 @@ static struct str lower(struct str s, struct arena *a)
  * what looks like a name is evaluated as that name. */
 static struct str to_ascii(struct str d, struct arena *a)
 {
-	uint8_t *made = NULL;
+	char *made = NULL;
 	struct str in = arena_str(a, d);
 	if (in.n == 0 || memchr(d.p, 0, d.n) || !utf8_ok(d) || d.n > 1000)
 		return STR("");
-	if (idn2_lookup_u8((const uint8_t *)in.p, &made, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+	if (!idn_to_ascii(in.p, &made))
 		return STR("");
-	struct str out = lower(str_z((const char *)made), a);
-	idn2_free(made);
+	struct str out = lower(str_z(made), a);
+	idn_alabels_free(made);
 	return out;
 }
 

@@ -1,5 +1,6 @@
 #include "os/sandbox_impl.h"
 
+#include "base/late.h"
 #include "os/file.h"
 
 #include <errno.h>
@@ -140,6 +141,7 @@ static enum rc close_in(const struct sandbox *box, struct why *why)
 
 enum rc sandbox_enter(const struct sandbox *box, struct why *why)
 {
+	late_close();
 	TRY(set_limits(box, why));
 	TRY(drop_ids(box, why));
 	TRY(drop_caps(box, why));

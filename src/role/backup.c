@@ -1,5 +1,6 @@
 #include "role/backup.h"
 
+#include "ledger/sqlite.h"
 #include "os/file.h"
 #include "os/loop.h"
 #include "os/sandbox.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sqlite3.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -128,6 +128,7 @@ static enum rc copy_ledger(const char *from, const char *to, struct why *why)
 	TRY(dir_make(to, 0700, why));
 	TRY(path_of(from, "ledger.db", from_file, why));
 	TRY(path_of(to, "ledger.db", to_file, why));
+	TRY(sqlite_load(why));
 	sqlite3 *db = NULL;
 	int e = sqlite3_open_v2(from_file, &db, SQLITE_OPEN_READWRITE, NULL);
 	if (e == SQLITE_OK)
@@ -166,6 +167,7 @@ enum rc backup_confine(const char *data_dir, const char *to, bool reduced, struc
 	/* Writing below the data directory too: LMDB's readers and SQLite's write their lock files. */
 	struct sandbox_path paths[] = { { data_dir, true }, { to, true }, { NULL, false } };
 	struct sandbox box = { .needs = SANDBOX_FILES | SANDBOX_LMDB | SANDBOX_THREADS, .paths = paths, .reduced = reduced };
+	TRY(sqlite_load(why));
 	return sandbox_enter(&box, why);
 }
 

@@ -77,7 +77,6 @@ static enum rc check_anchor(const struct config *c, struct why *why)
 static enum rc check_roots(const struct config *c, struct why *why)
 {
 	AUTO(buf_done) struct buf pem = { 0 };
-	struct tls_client *made = NULL;
 	struct why one = { 0 };
 	enum rc rc = c->relay_roots.n ? read_path("relay.roots", c->relay_roots, ROOTS_MAX, &pem, &one) : RC_OK;
 	if (rc == RC_IO && one.sys == ENOENT)
@@ -86,8 +85,7 @@ static enum rc check_roots(const struct config *c, struct why *why)
 		*why = one;
 		return rc;
 	}
-	rc = tls_client_new(buf_str(&pem), &made, &one);
-	tls_client_free(&made);
+	rc = tls_roots_check(buf_str(&pem), &one);
 	if (rc != RC_OK)
 		FAIL(why, rc, "relay.roots: %.*s: %s", PSTR(shown(c->relay_roots)), one.text);
 	return RC_OK;

@@ -1,7 +1,10 @@
 #include "role/role.h"
 
+#include "base/idn.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "mail/icu.h"
+#include "origin/psl.h"
 #include "os/file.h"
 #include "role/edge_session.h"
 #include "role/edge_submit.h"
@@ -146,6 +149,14 @@ static enum rc fetch_keys(struct role_env *e, struct edge_house *h, struct why *
 	return RC_OK;
 }
 
+static enum rc open_edge(struct role_env *e, struct why *why)
+{
+	(void)e;
+	TRY(icu_load(why));
+	TRY(idn_load(why));
+	return psl_setup(why);
+}
+
 static enum rc start(struct role_env *e, struct why *why)
 {
 	struct edge_house *h = mem_new(sizeof *h);
@@ -222,6 +233,7 @@ const struct role_ops role_edge = {
 	.role = ROLE_EDGE,
 	.talks_to = R_VAULT | R_STORE | R_READER | R_EDGE | R_SCAN | R_LEDGER,
 	.needs = SANDBOX_SOCKETS | SANDBOX_MEMFD,
+	.open = open_edge,
 	.start = start,
 	.reload = reload,
 	.close = close_edge,

@@ -1,10 +1,12 @@
 #include "role/role.h"
 
 #include "base/cursor.h"
+#include "base/idn.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "ledger/ledger.h"
+#include "ledger/sqlite.h"
 #include "ipc/codec.h"
 #include "os/file.h"
 #include "role/auth_fact.h"
@@ -40,7 +42,8 @@ static enum rc open_ledger(struct role_env *e, struct why *why)
 	e->state = mem_new(sizeof(struct ledger_house));
 	if (!e->state)
 		FAIL(why, RC_NOMEM, "no memory");
-	return RC_OK;
+	TRY(idn_load(why));
+	return sqlite_load(why);
 }
 
 static void flush(void *arg)

@@ -1,8 +1,10 @@
 #include "role/relay.h"
 
+#include "base/idn.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "dns/asker.h"
+#include "mail/icu.h"
 #include "os/file.h"
 #include "role/sts_notes.h"
 #include <errno.h>
@@ -122,6 +124,8 @@ static enum rc open_relay(struct role_env *e, struct why *why)
 	struct rq_limits l = limits_of(e->config);
 	TRY(rq_new(&l, &h->q));
 	TRY(dir_open(role_path(e, "segments"), &h->files.dir, why));
+	TRY(icu_load(why)); /* a password for another server goes through SASLprep */
+	TRY(idn_load(why));
 	return read_roots(h, why);
 }
 

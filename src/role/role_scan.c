@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "mail/digest.h"
+#include "mail/icu.h"
 #include "os/file.h"
 #include "role/report_rules.h"
 #include "role/report_take.h"
@@ -92,6 +93,7 @@ static void on_report_read(void *env, struct ipc_peer *from, struct ipc_call *ca
 /* The converters and tables of ICU are loaded before the sandbox closes the file system. */
 static enum rc open_scan(struct role_env *e, struct why *why)
 {
+	TRY(icu_load(why));
 	struct mail_digest d = { 0 };
 	e->state = mem_new(sizeof(uint64_t));
 	uint32_t luck = 0;

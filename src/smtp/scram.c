@@ -2,8 +2,7 @@
 
 #include "base/codec.h"
 #include "base/mem.h"
-#include <unicode/usprep.h>
-#include <unicode/ustring.h>
+#include "mail/icu.h"
 
 void scram_client_init(struct scram_client *s)
 {
@@ -19,17 +18,17 @@ void scram_client_done(struct scram_client *s)
 	mem_wipe(s->server_signature, sizeof s->server_signature);
 }
 
-static enum rc prepare_unicode(const UStringPrepProfile *profile, struct str in, struct buf *out)
+static enum rc prepare_unicode(const struct icu *u, const UStringPrepProfile *profile, struct str in, struct buf *out)
 {
 	UChar wide[SCRAM_TEXT_MAX], ready[SCRAM_TEXT_MAX];
 	char utf8[3 * SCRAM_TEXT_MAX];
 	int32_t n = 0, n_ready = 0, n_utf8 = 0;
 	UErrorCode e = U_ZERO_ERROR;
-	u_strFromUTF8(wide, SCRAM_TEXT_MAX, &n, in.p, (int32_t)in.n, &e);
+	u->u_strFromUTF8(wide, SCRAM_TEXT_MAX, &n, in.p, (int32_t)in.n, &e);
 	if (U_SUCCESS(e))
-		n_ready = usprep_prepare(profile, wide, n, ready, SCRAM_TEXT_MAX, USPREP_DEFAULT, NULL, &e);
+		n_ready = u->usprep_prepare(profile, wide, n, ready, SCRAM_TEXT_MAX, USPREP_DEFAULT, NULL, &e);
 	if (U_SUCCESS(e))
-		u_strToUTF8(utf8, sizeof utf8, &n_utf8, ready, n_ready, &e);
+		u->u_strToUTF8(utf8, sizeof utf8, &n_utf8, ready, n_ready, &e);
 	if (U_SUCCESS(e) && n_utf8)
 		buf_add(out, str_of(utf8, (size_t)n_utf8));
 	mem_wipe(wide, sizeof wide);
@@ -51,12 +50,15 @@ enum rc scram_prepare(struct str in, struct buf *out)
 	}
 	if (!utf8_ok(in))
 		return RC_SYNTAX;
+	const struct icu *u = icu();
+	if (!u)
+		return RC_NOTFOUND;
 	UErrorCode e = U_ZERO_ERROR;
-	UStringPrepProfile *profile = usprep_openByType(USPREP_RFC4013_SASLPREP, &e);
+	UStringPrepProfile *profile = u->usprep_openByType(USPREP_RFC4013_SASLPREP, &e);
 	if (U_FAILURE(e))
 		return RC_NOMEM;
-	enum rc rc = prepare_unicode(profile, in, out);
-	usprep_close(profile);
+	enum rc rc = prepare_unicode(u, profile, in, out);
+	u->usprep_close(profile);
 	return rc;
 }
 

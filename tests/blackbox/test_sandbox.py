@@ -43,3 +43,16 @@ def test_no_role_has_a_right_of_root_but_to_reach_its_files(server):
         assert have["CapEff"] & ~allowed == 0 and have["CapPrm"] & ~allowed == 0 and have["CapInh"] == have["CapAmb"] == 0, p
         if os.geteuid() == 0:
             assert have["CapBnd"] & ~allowed == 0, p
+
+
+def test_a_library_is_only_where_it_is_used(server):
+    """docs/adr/0008: what reads strangers' texts, or a database, is no part of the processes that hold keys."""
+    who = {"libicuuc": {"scan", "edge", "relay"}, "libsqlite3": {"ledger"}, "libpsl": {"edge"}, "libidn2": {"edge", "relay", "ledger"}, "libunbound": {"resolver"}}
+    for p in server.status()["processes"]:
+        maps = pathlib.Path(f"/proc/{p['pid']}/maps").read_text()
+        for library, roles in who.items():
+            if library in ("libidn2", "libpsl") and "/libcurl.so" in maps:
+                continue  # which has them, too
+            assert (f"/{library}.so" in maps) <= (p["role"] in roles), (p, library)
+            if library != "libunbound":  # the demo's zones are all the DNS there is
+                assert f"/{library}.so" in maps or p["role"] not in roles, (p, library)

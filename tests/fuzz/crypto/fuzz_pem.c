@@ -1,4 +1,5 @@
 #include "crypto/tls.h"
+#include "crypto/tls_client.h"
 
 /* Certificate chains and private keys as an administrator's file may hold them. */
 static enum rc sign(void *house, uint64_t id, enum tls_scheme scheme, struct str digest, struct buf *out) { return RC_DENIED; }
@@ -21,6 +22,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	    tls_key_sign_with(k, TLS_RSA_PSS_SHA256, digest, &out) != RC_OK)
 		abort();
 	tls_key_free(&k);
+	struct tls_client *c = NULL;
+	enum rc outside = tls_client_new(in, &c, &why), whole = tls_roots_check(in, &why);
+	if (whole == RC_OK && outside != RC_OK)
+		abort();
+	tls_client_free(&c);
 	(void)!tls_key_fits(in, in, &why);
 	tls_server_tickets(t, str_head(in, 200));
 	buf_done(&out);

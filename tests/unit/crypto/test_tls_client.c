@@ -442,6 +442,7 @@ static void roots_are_read_whole_or_not_at_all(void **state)
 	assert_int_equal(tls_client_new(buf_str(&b), &c, &why), RC_SYNTAX);
 	assert_string_equal(why.text, "trusted certificate 3 does not parse");
 	assert_null(c);
+	assert_int_equal(tls_roots_check(buf_str(&b), &why), RC_SYNTAX);
 	house_done(&h);
 }
 
@@ -464,6 +465,18 @@ static void the_systems_roots_load_and_do_not_trust_ours(void **state)
 	assert_int_equal(tls_peer_judge(p, buf_str(&h.leaf), 0, &why), RC_DENIED);
 	tls_peer_facts(p, &facts);
 	assert_string_equal(facts.result_type, "certificate-not-trusted");
+	/* each of them is found by its name when a chain ends there */
+	struct str rest = str_of(pem, n), begin = STR("-----BEGIN CERTIFICATE-----"), end = STR("-----END CERTIFICATE-----");
+	size_t roots = 0;
+	for (size_t at; (at = str_find_str(rest, begin)) < rest.n; roots++) {
+		rest = str_skip(rest, at);
+		struct str one = str_head(rest, str_find_str(rest, end) + end.n);
+		assert_int_not_equal(tls_peer_judge(p, one, 0, &why), RC_SYNTAX);
+		tls_peer_facts(p, &facts);
+		assert_null(strstr(facts.words, "issuer"));
+		rest = str_skip(rest, one.n);
+	}
+	assert_in_range(roots, 50, 2000);
 	assert_int_equal(tls_peer_judge(p, STR("nothing"), 0, &why), RC_SYNTAX);
 	tls_peer_free(&p);
 	tls_client_free(&c);

@@ -67,8 +67,8 @@ static void every_published_case_is_right(void **state)
 	(void)fclose(f);
 	assert_int_equal(published(path, &bad), 78);
 	assert_int_equal(bad, 0);
-	psl_setup();
-	psl_setup();
+	assert_int_equal(psl_setup(NULL), RC_OK);
+	assert_int_equal(psl_setup(NULL), RC_OK);
 	assert_int_equal(published(path, &bad), 78);
 	assert_int_equal(bad, 0);
 	psl_done();
