@@ -25,11 +25,11 @@ WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def free_base():
-    """A hundred free ports in a row, likely enough: the demo takes the next free one for each anyway. Of the two workers of
-    a test run (pytest -n 2) each has every other hundred: their demos, which want the same ports above their bases, never want the same one."""
+    """A hundred free ports in a row, likely enough: the demo takes the next free one for each anyway. Of the workers of a test run
+    (pytest -n 4 at most) each has every fourth hundred: their demos, which want the same ports above their bases, never want the same one."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        return min(max(s.getsockname()[1], 20000), 60000) // 200 * 200 + WORKER % 2 * 100
+        return min(max(s.getsockname()[1], 20000), 60000) // 400 * 400 + WORKER % 4 * 100
 
 
 def tree(pid):

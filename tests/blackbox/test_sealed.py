@@ -14,6 +14,7 @@ import pytest
 from conftest import PROGRAM
 from helpers import pop, send, wait_for
 
+FLIPS = int(os.environ.get("LETTERLOCK_FLIPS", "150"))
 SECRETS = ["Wombat-subject-8841", "Kookaburra body line 5512 of the letter", "ann.correspondent@far-away.example"]
 
 
@@ -171,7 +172,7 @@ def test_a_flipped_bit_in_the_index_is_reported_even_where_reading_it_would_cras
     live, rows = live_of_index(good)
     assert len(live) > 20000
     rng = random.Random(11)
-    for at in rng.sample(live, 150):
+    for at in rng.sample(live, FLIPS):
         raw = bytearray(good)
         raw[at] ^= 1 << rng.randrange(8)
         f.write_bytes(raw)

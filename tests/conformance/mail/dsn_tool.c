@@ -1,4 +1,5 @@
-/* Writes a notice from a description on standard input: lines "key hex-of-the-value"; "rcpt ACTION" begins a recipient. For dsn_notices.py. */
+/* Writes notices from descriptions on standard input: lines "key hex-of-the-value"; "rcpt ACTION" begins a recipient, and a line without a value ends one
+ * notice. Each is answered with a line "rc octets" and the octets. For dsn_notices.py. */
 #include "mail/dsn.h"
 
 #include "base/codec.h"
@@ -55,11 +56,22 @@ static void take(struct arena *a, const char *key, struct str value)
 			*(struct str *)(void *)((char *)r + rcpt_texts[i].at) = arena_str(a, value);
 }
 
+static bool answer(void)
+{
+	AUTO(buf_done) struct buf out = { .max = 64 << 20 };
+	d.rcpts = rcpts;
+	enum rc rc = dsn_format(&d, &out);
+	if (rc != RC_OK)
+		buf_clear(&out);
+	printf("%s %zu\n", rc_name(rc), out.len);
+	return fwrite(out.p, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+}
+
 int main(void)
 {
 	static char line[8 << 20];
 	AUTO(arena_done) struct arena a = { .max = 64 << 20 };
-	AUTO(buf_done) struct buf value = { .max = 8 << 20 }, out = { .max = 64 << 20 };
+	AUTO(buf_done) struct buf value = { .max = 8 << 20 };
 	while (fgets(line, sizeof line, stdin)) {
 		struct str key, hex;
 		(void)str_cut(str_trim(str_z(line)), ' ', &key, &hex);
@@ -67,13 +79,15 @@ int main(void)
 		buf_clear(&value);
 		if (hex_decode(str_trim(hex), &value) != RC_OK)
 			return 2;
-		take(&a, line, buf_str(&value));
+		if (key.n) {
+			take(&a, line, buf_str(&value));
+			continue;
+		}
+		if (!answer())
+			return 2;
+		d = (struct dsn){ 0 };
+		arena_done(&a);
+		a = (struct arena){ .max = 64 << 20 };
 	}
-	d.rcpts = rcpts;
-	enum rc rc = dsn_format(&d, &out);
-	if (rc != RC_OK) {
-		fprintf(stderr, "%s\n", rc_name(rc));
-		return 1;
-	}
-	return fwrite(out.p, 1, out.len, stdout) == out.len ? 0 : 2;
+	return 0;
 }
