@@ -9,13 +9,19 @@ static bool closed;
 
 void late_close(void) { __atomic_store_n(&closed, true, __ATOMIC_RELAXED); }
 
+static const char *reason(void)
+{
+	const char *text = dlerror();
+	return text ? text : "";
+}
+
 static enum rc load(const struct late_library *l, void *slots, struct why *why)
 {
 	if (__atomic_load_n(&closed, __ATOMIC_RELAXED))
 		FAIL(why, RC_DENIED, "%s was not loaded before the sandbox", l->soname);
 	void *library = dlopen(l->soname, RTLD_NOW | RTLD_LOCAL);
 	if (!library)
-		FAIL(why, RC_NOTFOUND, "%s cannot be loaded: install the package %s", l->soname, l->package);
+		FAIL(why, RC_NOTFOUND, "%s cannot be loaded: install the package %s (%.90s)", l->soname, l->package, reason());
 	for (size_t i = 0; i < l->n; i++) {
 		void *f = dlsym(library, l->names[i]);
 		if (!f)

@@ -2,8 +2,8 @@
 #include "base/why.h"
 #include <stdbool.h>
 
-/* Libraries that few processes use are loaded by those, before their sandbox, instead of by ld.so for every process: a start is quicker, and what reads
- * strangers' texts or a database is no part of a process that holds keys. docs/adr/0008-libraries-loaded-late.md.
+/* Libraries that few processes use are loaded by those, before their sandbox, instead of by ld.so for every process: a start is quicker, and `vault` has neither
+ * ICU nor SQLite in its memory. docs/adr/0008-libraries-loaded-late.md.
  *
  * A library's functions are in a table of pointers, in the order of its list of names. What was loaded stays for the process's life. Thread-safe. */
 struct late_library {

@@ -35,6 +35,7 @@ enum rc domain_clean(const char *text, char *out, size_t size, struct why *why)
 	char *ascii = NULL;
 	if (strlen(text) > 4 * DOMAIN_MAX)
 		FAIL(why, RC_LIMIT, "a domain has at most %d octets", DOMAIN_MAX);
+	TRY(idn_load(why));
 	if (!idn_to_ascii(text, &ascii))
 		FAIL(why, RC_SYNTAX, "\"%.100s\" is not a domain", text);
 	int n = snprintf(out, size, "%s", ascii);

@@ -9,7 +9,8 @@
 #include <pthread.h>
 
 /* Trusted certificates, parsed when one is asked for. A system has 140 of them, and a server meets three: to parse them all took 26 ms of each start and a
- * megabyte. What is read at once is the PEM and where each certificate has its subject; a store looks a certificate up by that (X509_LOOKUP_METHOD). */
+ * megabyte. What is read at once is the PEM and where each certificate has its subject; a store looks a certificate up by that (X509_LOOKUP_METHOD).
+ * The handshakes of one store are of one thread: another could look into it between two certificates of the same subject. */
 enum { ROOTS_MAX = 2000, ROOTS_PEM_MAX = 8 << 20 };
 
 struct root { size_t at, n, subject_at, subject_n; unsigned long hash; bool taken; };
@@ -18,7 +19,6 @@ struct roots {
 	struct root one[ROOTS_MAX];
 	size_t n;
 	bool hashed;
-	pthread_mutex_t lock;
 };
 
 static void bio_free(BIO **b) { BIO_free(*b); }
@@ -96,7 +96,6 @@ static void roots_free(struct roots **rp)
 	if (!r)
 		return;
 	buf_done(&r->der);
-	(void)pthread_mutex_destroy(&r->lock);
 	mem_free(r);
 	*rp = NULL;
 }
@@ -107,7 +106,7 @@ static enum rc roots_read(struct str pem, struct roots **out, struct why *why)
 		FAIL(why, RC_LIMIT, "trusted certificates of %zu octets, at most %d", pem.n, ROOTS_PEM_MAX);
 	struct roots *r AUTO(roots_free) = mem_new(sizeof *r);
 	BIO *b AUTO(bio_free) = BIO_new_mem_buf(pem.p, (int)pem.n);
-	if (!r || !b || pthread_mutex_init(&r->lock, NULL))
+	if (!r || !b)
 		return RC_NOMEM;
 	buf_init(&r->der, pem.n + 1);
 	for (enum rc rc; (rc = next_der(b, r)) != RC_NOTFOUND; r->n++) {
@@ -169,9 +168,7 @@ static int by_subject(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X509_NAM
 	X509_STORE *store = X509_LOOKUP_get_store(lookup);
 	if (!r || type != X509_LU_X509)
 		return 0;
-	(void)pthread_mutex_lock(&r->lock);
 	take_those_of(r, name, store);
-	(void)pthread_mutex_unlock(&r->lock);
 	errors_clear();
 	if (X509_STORE_lock(store) != 1)
 		return 0;
@@ -214,15 +211,23 @@ enum rc tls_roots_add(X509_STORE *store, struct str pem, struct why *why)
 	return RC_OK;
 }
 
+static bool is_subject_of(const struct roots *r, const struct root *one, const X509 *x)
+{
+	const unsigned char *der;
+	size_t n;
+	return X509_NAME_get0_der(X509_get_subject_name(x), &der, &n) == 1 && str_eq(str_of((const char *)der, n), str_of(r->der.p + one->subject_at, one->subject_n));
+}
+
 enum rc tls_roots_check(struct str pem, struct why *why)
 {
 	struct roots *r AUTO(roots_free) = NULL;
 	TRY(roots_read(pem, &r, why));
 	for (size_t i = 0; i < r->n; i++) {
 		X509 *x = parse(r, &r->one[i]);
+		bool same = x && is_subject_of(r, &r->one[i], x);
 		X509_free(x);
 		errors_clear();
-		if (!x)
+		if (!same)
 			FAIL(why, RC_SYNTAX, "trusted certificate %zu does not parse", i + 1);
 	}
 	return RC_OK;

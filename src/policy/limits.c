@@ -9,10 +9,11 @@
  *     process that dies at any instruction leaves the table sound, at worst with what it held, which limits_forget() gives back.
  * L2  A word is 0 exactly when it is free; the count of a word that is not free is at least 1.
  * L3  Who enters adds first and sums then: of two that enter at once the later one sees both, so `max` is never passed. Both may be refused.
- * L4  A rate entry that nobody touched for two of its windows is stale and may be taken over: its tag is first marked as claimed, then its
- *     counter is emptied, then the mark is taken away. Each step is one compare-and-swap that whoever looks for the same key can do as well,
- *     so a claimer that stalls empties nothing twice and one that dies leaves nothing half done. All who look for a key use its first entry.
- *     What remains: an event of the old key that is being counted at the moment of a take-over counts for the new one.
+ * L4  A rate entry that nobody touched for two of its windows is stale and may be taken over: its tag is marked as claimed, its time put off, its
+ *     counter emptied, then the mark taken away. Each step is a compare-and-swap that whoever looks for the same key can do as well, so a claimer
+ *     that stalls empties nothing twice and one that dies leaves nothing half done. All who look for a key use its first entry; whoever sees
+ *     its whole tag sees a time that is put off, so they all pass over the same entries or none. What remains: processes whose clocks' turns differ may
+ *     at the moment an entry becomes stale see it differently, and an event that is counted just then is lost or counts for the new key.
  * L5  No room = not counted. Nobody is refused for a stranger's sake.
  *
  * Keys are told apart by 52 bits (held) and 64 bits (rates) of a hash; the key itself is not kept. */
@@ -159,6 +160,13 @@ void limits_forget(struct limits *l, unsigned holder)
 /* Tags are odd; one that is claimed and not yet emptied is even. */
 static uint64_t claimed(uint64_t tag) { return tag & ~UINT64_C(1); }
 
+static void rate_keep(struct rate *r, int64_t until)
+{
+	int64_t old = atomic_load(&r->expires);
+	while (old < until && !atomic_compare_exchange_weak(&r->expires, &old, until))
+		;
+}
+
 /* An entry claimed for `tag` is emptied and becomes its entry, whoever claimed it. */
 static void rate_settle(struct rate *r, uint64_t tag)
 {
@@ -168,31 +176,28 @@ static void rate_settle(struct rate *r, uint64_t tag)
 	(void)atomic_compare_exchange_strong(&r->tag, &mark, tag);
 }
 
-static void rate_keep(struct rate *r, int64_t until)
+static struct rate *rate_known(struct rate *bucket, uint64_t tag, int64_t until)
 {
-	int64_t old = atomic_load(&r->expires);
-	while (old < until && !atomic_compare_exchange_weak(&r->expires, &old, until))
-		;
-}
-
-static struct rate *rate_known(struct rate *bucket, uint64_t tag)
-{
-	for (size_t i = 0; i < RATE_WAYS; i++)
-		if ((atomic_load(&bucket[i].tag) | 1) == tag) {
-			rate_settle(&bucket[i], tag);
+	for (size_t i = 0; i < RATE_WAYS; i++) {
+		if ((atomic_load(&bucket[i].tag) | 1) != tag)
+			continue;
+		rate_keep(&bucket[i], until);
+		rate_settle(&bucket[i], tag);
+		if (atomic_load(&bucket[i].tag) == tag) /* nobody took it for stale meanwhile */
 			return &bucket[i];
-		}
+	}
 	return NULL;
 }
 
-/* Claims the first free or stale entry. False: there is none. True: there was one, whoever got it. */
-static bool rate_claim(struct rate *bucket, uint64_t tag, int64_t now_ms, int64_t until)
+/* Claims the first free or stale entry. False: there is none. True: look again, whoever got it. */
+static bool rate_claim(struct rate *bucket, uint64_t tag, int64_t now_ms)
 {
 	for (size_t i = 0; i < RATE_WAYS; i++) {
 		uint64_t old = atomic_load(&bucket[i].tag);
+		if ((old | 1) == tag)
+			return true;
 		if (old && atomic_load(&bucket[i].expires) > now_ms)
 			continue;
-		rate_keep(&bucket[i], until); /* before it has its tag: nobody is to take it for stale */
 		(void)atomic_compare_exchange_strong(&bucket[i].tag, &old, claimed(tag));
 		return true;
 	}
@@ -201,9 +206,9 @@ static bool rate_claim(struct rate *bucket, uint64_t tag, int64_t now_ms, int64_
 
 static struct rate *rate_find(struct limits *l, uint64_t tag, int64_t now_ms, int64_t until)
 {
-	struct rate *bucket = l->rates[tag / 2 % RATE_BUCKETS], *found = rate_known(bucket, tag);
-	for (size_t i = 0; !found && i < RATE_WAYS && rate_claim(bucket, tag, now_ms, until); i++)
-		found = rate_known(bucket, tag);
+	struct rate *bucket = l->rates[tag / 2 % RATE_BUCKETS], *found = rate_known(bucket, tag, until);
+	for (size_t i = 0; !found && i < 2 * RATE_WAYS && rate_claim(bucket, tag, now_ms); i++)
+		found = rate_known(bucket, tag, until);
 	return found;
 }
 
@@ -230,7 +235,6 @@ bool limits_rate(struct limits *l, struct limit_key key, int64_t now_ms, uint32_
 	struct rate *r = rate_find(l, tag, now_ms, until);
 	if (!r)
 		return true;
-	rate_keep(r, until);
 	uint64_t word = atomic_load(&r->word), next;
 	do {
 		uint64_t turned = rate_turn(word, window);

@@ -2,6 +2,7 @@
 
 #include "base/codec.h"
 #include "origin/mta_sts.h"
+#include "origin/psl.h"
 #include "role/report_rules.h"
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -137,6 +138,7 @@ static void want_sts(const struct config *c, struct dns_wants *o, struct arena *
 /* RFC 9990 4: a domain that takes another's reports has to say so in the DNS. */
 static void want_consent(struct dns_wants *o, struct arena *a)
 {
+	(void)!psl_setup(NULL); /* the list that edge has; without one a record too many is wanted */
 	struct str at = report_domain_of(o->dmarc_address), ours = psl_registrable(o->domain, a), theirs = psl_registrable(at, a);
 	if (at.n && !str_ieq(at, o->domain) && !(ours.n && str_ieq(ours, theirs)))
 		want(o, true, format(a, "%.*s._report._dmarc.%.*s", PSTR(o->domain), PSTR(at)), DNS_TXT, RULE_REPORTS, STR("v=DMARC1"));

@@ -46,7 +46,7 @@ def test_no_role_has_a_right_of_root_but_to_reach_its_files(server):
 
 
 def test_a_library_is_only_where_it_is_used(server):
-    """docs/adr/0008: what reads strangers' texts, or a database, is no part of the processes that hold keys."""
+    """docs/adr/0008."""
     who = {"libicuuc": {"scan", "edge", "relay"}, "libsqlite3": {"ledger"}, "libpsl": {"edge"}, "libidn2": {"edge", "relay", "ledger"}, "libunbound": {"resolver"}}
     for p in server.status()["processes"]:
         maps = pathlib.Path(f"/proc/{p['pid']}/maps").read_text()

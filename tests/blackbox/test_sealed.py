@@ -132,8 +132,9 @@ def test_a_damaged_body_is_refused_over_pop3_and_its_neighbours_are_not(fresh):
 
 
 def live_of_index(raw):
-    """Offsets in an LMDB file of every row that its newest tree holds: where it lies, its length, key and value; not of free pages and gaps."""
-    page, live, rows = 4096, [], []
+    """Offsets in an LMDB file of every row that its newest tree holds: where it lies, its length, key and value; not of free pages and gaps. Then of the rows alone, and
+    of those that name a table."""
+    page, live, rows, named = 4096, [], [], []
 
     def tree(number):
         at = number * page
@@ -153,6 +154,7 @@ def live_of_index(raw):
                 first = struct.unpack_from("<Q", raw, node + 8 + key)[0] * page
                 live.extend(range(first + 16, first + 16 + size))
             elif kind & 2:
+                named.append(node)
                 if struct.unpack_from("<Q", raw, node + 8 + key + 40)[0] != 2**64 - 1:
                     tree(struct.unpack_from("<Q", raw, node + 8 + key + 40)[0])
             else:
@@ -160,7 +162,7 @@ def live_of_index(raw):
 
     metas = [(struct.unpack_from("<Q", raw, m + 16 + 128)[0], m) for m in (0, page)]
     tree(struct.unpack_from("<Q", raw, max(metas)[1] + 16 + 24 + 48 + 40)[0])
-    return live, rows
+    return live, rows, named
 
 
 def test_a_flipped_bit_in_the_index_is_reported_even_where_reading_it_would_crash(fresh):
@@ -169,8 +171,8 @@ def test_a_flipped_bit_in_the_index_is_reported_even_where_reading_it_would_cras
     s.stop()
     f = s.state / "data" / "index" / "data.mdb"
     good = f.read_bytes()
-    live, rows = live_of_index(good)
-    assert len(live) > 20000
+    live, rows, named = live_of_index(good)
+    assert len(live) > 20000 and len(named) > 10
     rng = random.Random(11)
     for at in rng.sample(live, FLIPS):
         raw = bytearray(good)
@@ -179,8 +181,8 @@ def test_a_flipped_bit_in_the_index_is_reported_even_where_reading_it_would_cras
         p = subprocess.run([PROGRAM, "verify", "--config", s.config], capture_output=True, text=True, timeout=60)
         assert p.returncode == 4, (at, good[at], raw[at], p.returncode, p.stdout, p.stderr)
         assert "damaged: " in p.stdout
-    # The upper half of a row's length: LMDB itself would read past its mapping.
-    for row in rng.sample(rows, 10):
+    # The upper half of a row's length: LMDB itself would read past its mapping, or, in the rows that name its tables, not look.
+    for row in rng.sample(rows, 10) + named[::7]:
         raw = bytearray(good)
         raw[row + 3] ^= 1 << 6
         f.write_bytes(raw)

@@ -220,16 +220,16 @@ static void *newcomers(void *arg)
 		while (atomic_load(&arrived) < (n + 1) * THREADS)
 			(void)sched_yield();
 		for (int i = 0; i < EACH; i++)
-			*mine += limits_rate(l, key('r', (uint32_t)n), 5000, 1000, EACH);
+			*mine += limits_rate(l, key('n', (uint32_t)n), 11000, 1000, EACH);
 	}
 	return NULL;
 }
 
-static void a_key_that_is_new_to_several_at_once_is_counted_once(void **state)
+static void newcomers_are_counted_once(void)
 {
-	(void)state;
 	pthread_t t[THREADS];
 	long got[THREADS] = { 0 }, sum = 0;
+	atomic_store(&arrived, 0);
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, newcomers, &got[i]), 0);
 	for (int i = 0; i < THREADS; i++)
@@ -237,6 +237,20 @@ static void a_key_that_is_new_to_several_at_once_is_counted_once(void **state)
 	for (int i = 0; i < THREADS; i++)
 		sum += got[i];
 	assert_int_equal(sum, (long)KEYS * EACH);
+}
+
+static void a_key_that_is_new_to_several_at_once_is_counted_once(void **state)
+{
+	(void)state;
+	newcomers_are_counted_once();
+}
+
+static void and_so_it_is_where_it_takes_the_place_of_another(void **state)
+{
+	(void)state;
+	for (uint32_t n = 0; n < 200000; n++) /* the table is full, and stale at 11000 */
+		(void)limits_rate(l, key('r', n), 1000, 1000, 1000);
+	newcomers_are_counted_once();
 }
 
 /* A process is killed at any instruction: the others go on, and what it held comes back. */
@@ -283,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_crowd_never_passes_the_limit_and_leaves_nothing_behind, map, unmap),
 		cmocka_unit_test_setup_teardown(a_crowd_of_events_is_counted_exactly, map, unmap),
 		cmocka_unit_test_setup_teardown(a_key_that_is_new_to_several_at_once_is_counted_once, map, unmap),
+		cmocka_unit_test_setup_teardown(and_so_it_is_where_it_takes_the_place_of_another, map, unmap),
 		cmocka_unit_test_setup_teardown(killing_a_holder_anywhere_leaves_the_table_sound, map, unmap),
 	};
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

@@ -1,4 +1,5 @@
 #include "client_play.h"
+#include <uv.h>
 
 int run_client_tests(void);
 int run_client_lines_tests(void);
@@ -7,5 +8,7 @@ int run_client_server_tests(void);
 
 int main(void)
 {
-	return run_client_tests() + run_client_lines_tests() + run_client_faults_tests() + run_client_server_tests();
+	int failed = run_client_tests() + run_client_lines_tests() + run_client_faults_tests() + run_client_server_tests();
+	uv_library_shutdown(); /* the workers end, and with them what OpenSSL keeps for each */
+	return failed;
 }
