@@ -31,7 +31,8 @@ MODES = ["clear", "packets of 1", "starttls", "starttls in packets of 3"]
 
 
 def scripts(protocol):
-    found = sorted((SCRIPTS / protocol / "scripts").glob("*.txt"))
+    """Those that need TLS side by side, and below the modes one after the other: whether there is a certificate changes only with a restart."""
+    found = sorted((SCRIPTS / protocol / "scripts").glob("*.txt"), key=lambda f: (b"SET tls" in f.read_bytes(), f))
     assert found
     return [pytest.param(f, id=f.stem) for f in found]
 
@@ -132,8 +133,8 @@ def set_limits(text):
     return {KEYS[k.decode()]: int(v) for k, v in re.findall(rb"^SET (\w+)=(\d+)", text, re.M)}
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("script", scripts("smtp"))
+@pytest.mark.parametrize("mode", MODES)
 def test_smtp(house, script, mode):
     text = script.read_bytes()
     offers_tls = b"SET tls" in text
@@ -191,8 +192,8 @@ def house_step(house, user, password, epoch=760000000):
     return step
 
 
-@pytest.mark.parametrize("mode", MODES + ["tls"])
 @pytest.mark.parametrize("script", scripts("imap"))
+@pytest.mark.parametrize("mode", MODES + ["tls"])
 def test_imap(house, script, mode):
     text = script.read_bytes()
     skip_if_only_in_memory(text)
@@ -244,8 +245,8 @@ def pop3_script(text):
     return mails, removed, lines
 
 
-@pytest.mark.parametrize("mode", ["as it says", "packets of 1", "tls", "starttls"])
 @pytest.mark.parametrize("script", scripts("pop3"))
+@pytest.mark.parametrize("mode", ["as it says", "packets of 1", "tls", "starttls"])
 def test_pop3(house, script, mode):
     text = script.read_bytes()
     skip_if_only_in_memory(text)
