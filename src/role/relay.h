@@ -59,6 +59,7 @@ struct relay_house {
 	struct way *ways; size_t way_n;
 	struct arena ways_memory;
 	bool ways_known;
+	bool started;                  /* keys, DNS and policies are there */
 	unsigned ways_news;            /* counted: an answer that was under way when they changed is not the last word */
 	bool rates_news, rating;       /* ways or configuration have changed; lanes are told */
 	struct sts_fetcher *fetcher;   /* NULL: policies are not fetched; those that are kept hold */
@@ -123,6 +124,7 @@ struct relay_route {
 	bool later;                    /* n == 0: the DNS gave no answer */
 	struct relay_outcome none;     /* n == 0: why */
 };
+bool relay_is_early(struct role_env *e, struct ipc_call *call, int *fd); /* true: start is not over, and the call is answered */
 MUST_USE enum rc relay_ways_get(struct relay_house *h, struct why *why); /* the directory's ways, once until they change */
 const struct way *relay_way_for(const struct way *ways, size_t n, struct str sender, struct str domain); /* pure; NULL: none */
 /* How many may leave for that destination: its way says, else the configuration. False: the directory does not answer. */

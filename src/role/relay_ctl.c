@@ -183,6 +183,8 @@ static enum rc find_page(struct finding *x, uint64_t *letter, uint32_t *n, struc
 
 void relay_on_queue_find(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
+	if (relay_is_early(env, call, &fd))
+		return;
 	const struct msg_QUEUE_FIND *m = msg;
 	struct finding x = { .h = ((struct role_env *)env)->state };
 	struct arena fa;
@@ -372,6 +374,8 @@ static enum rc act_on(struct acting *x, size_t place, uint64_t letter, uint32_t 
 
 void relay_on_queue_act(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
+	if (relay_is_early(env, call, &fd))
+		return;
 	const struct msg_QUEUE_ACT *m = msg;
 	struct relay_house *h = ((struct role_env *)env)->state;
 	struct cursor c = cursor_of(m->rows);
@@ -485,6 +489,8 @@ static void pause_key(const struct relay_house *h, struct str domain, char out[3
 
 void relay_on_queue_pause(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
+	if (relay_is_early(env, call, &fd))
+		return;
 	const struct msg_QUEUE_PAUSE *m = msg;
 	struct relay_house *h = ((struct role_env *)env)->state;
 	struct why why = { 0 };
@@ -536,6 +542,8 @@ static enum rc release(struct relay_house *h, struct str address, struct why *wh
 
 void relay_on_suppressed(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
+	if (relay_is_early(env, call, &fd))
+		return;
 	const struct msg_SUPPRESSED *m = msg;
 	struct relay_house *h = ((struct role_env *)env)->state;
 	struct why why = { 0 };

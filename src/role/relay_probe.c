@@ -58,6 +58,8 @@ static enum relay_what probe(struct relay_house *h, const struct msg_PROBE_SEND 
 		.text = buf_str(&text), .watch = &watch };
 	relay_try(&t);
 	put(lines, LINE_RESULT, str_z(o.text));
+	if (t.conn) /* its end outlives this */
+		smtp_client_watch(t.conn->client, NULL, NULL);
 	relay_conn_end(h, &t.conn);
 	arena_done(&a);
 	return o.what;
@@ -65,6 +67,8 @@ static enum relay_what probe(struct relay_house *h, const struct msg_PROBE_SEND 
 
 void relay_on_probe_send(void *env, struct ipc_peer *from, struct ipc_call *call, const void *msg, int fd)
 {
+	if (relay_is_early(env, call, &fd))
+		return;
 	struct role_env *e = env;
 	const struct msg_PROBE_SEND *m = msg;
 	struct relay_house *h = e->state;

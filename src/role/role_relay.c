@@ -249,7 +249,21 @@ static enum rc start(struct role_env *e, struct why *why)
 	TRY(relay_pauses_load(h, why));
 	TRY(fiber_start(e->loop, relay_load_fiber, h, NULL));
 	TRY(fiber_start(e->loop, relay_give_fiber, h, NULL));
+	h->started = true;
 	return ticker_start(e->loop, TICK_MS, tick, h, &h->tick);
+}
+
+/* Keys and the DNS come with the start, and a command may come first: a process that was started again is known to it at once. */
+bool relay_is_early(struct role_env *e, struct ipc_call *call, int *fd)
+{
+	const struct relay_house *h = e->state;
+	struct why why = { 0 };
+	if (h->started)
+		return false;
+	fd_close(fd);
+	(void)why_fail(&why, RC_BUSY, 0, __FILE__, "the process that sends mail is just starting: try again");
+	ipc_answer(call, RC_BUSY, &why, NULL);
+	return true;
 }
 
 static void free_lanes(struct relay_house *h)

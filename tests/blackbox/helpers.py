@@ -72,10 +72,11 @@ def strip_trace(message):
 
 
 def wait_for(what, seconds=10, every=0.02):
+    """A look that costs much, such as a command, leaves half as much time to what is waited for."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while (begun := time.monotonic()) < end:
         value = what()
         if value:
             return value
-        time.sleep(every)
+        time.sleep(max(every, (time.monotonic() - begun) / 2))
     raise AssertionError(f"waited {seconds} s in vain")

@@ -18,8 +18,14 @@ class Watch(Peer):
         self.at = []
         super().__init__(port, host, say=lambda verb, line: self.at.append(time.monotonic()) if verb == "DOT" else None, **kw)
 
-    def gaps(self):
-        return [b - a for a, b in zip(self.at, self.at[1:])]
+def even(at, seconds, anew=0):
+    """At most one in so many seconds, over every stretch of it. What was sent in time may be seen late, by the loops of both sides. `anew`: starts of the server between,
+    which begin anew."""
+    short = sorted(sorted(range(1, len(at)), key=lambda i: at[i] - at[i - 1])[:anew])
+    for a, b in zip([0, *short], [*short, len(at)]):
+        for i in range(a, b):
+            for j in range(i + 1, b):
+                assert at[j] - at[i] > (j - i) * seconds - 0.15, (i, j, at)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +61,7 @@ def test_a_destination_gets_so_many_in_a_time_and_the_others_all_at_once(world):
     wait_for(lambda: len(fast.taken) == 60)
     assert len(slow.taken) < 12
     wait_for(lambda: len(slow.recipients()) == 12)
-    # The second start began anew; else a quarter of a second lies between two, less what the loops of both sides are late by.
-    assert sorted(slow.gaps())[1] > 0.2, slow.gaps()
+    even(slow.at, 0.25, anew=1)
     assert sorted(slow.recipients()) == sorted(f"a{n}.{i}@slow.example" for n in range(4) for i in range(3))
     assert attempts(world, "slow.example", 12) == {1}
 
@@ -66,7 +71,7 @@ def test_a_rate_for_all_below_a_domain_holds_before_anybody_knew_who_is_there(wo
     world.cli("route", "add", ".below.example", "--rate", "5/s")
     fill(world, to="r%d.%d@a.below.example", letters=2, rcpts=8)  # two first jobs, sixteen recipients
     wait_for(lambda: len(p.recipients()) == 16)
-    assert sorted(p.gaps())[0] > 0.15, p.gaps()
+    even(p.at, 0.2)
     assert attempts(world, "a.below.example", 16) == {1}
 
 
@@ -93,7 +98,7 @@ def test_the_configuration_says_how_fast_where_no_route_does(fresh, tmp_path):
         fill(s, to="c%d@set.example", letters=6)
         fill(s, to="d%d@full.example", letters=30)
         wait_for(lambda: len(fast.taken) == 30 and len(slow.taken) == 6)
-        assert sorted(slow.gaps())[1] > 0.15, slow.gaps()
+        even(slow.at, 0.2, anew=1)
         assert fast.at[-1] - fast.at[0] < 3
     finally:
         slow.stop()

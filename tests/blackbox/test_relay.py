@@ -1,7 +1,9 @@
 """Mail to other servers: what is delivered, put off, returned, and how the queue is shown and steered. The other servers are on loopback."""
 import email
 import json
+import os
 import re
+import signal
 import smtplib
 import ssl
 import subprocess
@@ -579,6 +581,23 @@ def test_probe_send_shows_the_dialogue_and_stops_before_the_message_when_asked(w
     assert own.returncode == 1 and "in a domain of yours" in own.stderr
     refused = world.cli("probe", "send", "test@strict.example", "--no-data", check=False)
     assert refused.returncode == 4 and "refused: 550 5.7.1 no" in refused.stdout
+
+
+def test_a_probe_ends_before_its_connection_and_may_come_before_relay_is_ready(world):
+    p = world.peer("fine.example", say=lambda verb, line: (0.3, "221 2.0.0 bye") if verb == "QUIT" else None)
+    before = world.pids("relay")
+    for _ in range(2):
+        assert "250 2.1.5 ok" in world.cli("probe", "send", "test@fine.example", "--no-data").stdout
+    wait_for(lambda: p.lines.count("QUIT") >= 2 and p.open == 0)
+    assert world.pids("relay") == before
+    def restarts():
+        return [x["restarts"] for x in world.status()["processes"] if x["role"] == "relay"][0]
+
+    started = restarts()
+    for _ in range(4):
+        os.kill(world.pids("relay")[0], signal.SIGKILL)
+        wait_for(lambda: world.cli("probe", "send", "test@fine.example", "--no-data", check=False).returncode == 0)
+    assert restarts() == started + 4
 
 
 def test_the_metrics_count_the_queue(world):
