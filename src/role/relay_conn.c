@@ -363,6 +363,7 @@ void relay_conn_end(struct relay_house *h, struct relay_conn **cp)
 	struct ending *x = *cp && (*cp)->client && smtp_client_usable((*cp)->client) ? mem_new(sizeof *x) : NULL;
 	if (x) {
 		*x = (struct ending){ h, *cp };
+		smtp_client_watch(x->c->client, NULL, NULL); /* this may outlive whoever looked on */
 		if (fiber_start(h->e->loop, end_fiber, x, NULL) == RC_OK) {
 			*cp = NULL;
 			return;

@@ -58,8 +58,6 @@ static enum relay_what probe(struct relay_house *h, const struct msg_PROBE_SEND 
 		.text = buf_str(&text), .watch = &watch };
 	relay_try(&t);
 	put(lines, LINE_RESULT, str_z(o.text));
-	if (t.conn) /* its end outlives this */
-		smtp_client_watch(t.conn->client, NULL, NULL);
 	relay_conn_end(h, &t.conn);
 	arena_done(&a);
 	return o.what;
