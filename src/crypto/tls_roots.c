@@ -16,7 +16,7 @@ enum { ROOTS_MAX = 2000, ROOTS_PEM_MAX = 8 << 20 };
 struct root { size_t at, n, subject_at, subject_n; unsigned long hash; bool taken; };
 struct roots {
 	struct buf der;
-	struct root one[ROOTS_MAX];
+	struct root one[ROOTS_MAX + 1];
 	size_t n;
 	bool hashed;
 };
@@ -113,8 +113,8 @@ static enum rc roots_read(struct str pem, struct roots **out, struct why *why)
 		if (rc == RC_SYNTAX)
 			FAIL(why, RC_SYNTAX, "trusted certificate %zu does not parse", r->n + 1);
 		TRY(rc);
-		if (r->n == ROOTS_MAX - 1)
-			FAIL(why, RC_LIMIT, "more than %d trusted certificates", ROOTS_MAX - 1);
+		if (r->n == ROOTS_MAX)
+			FAIL(why, RC_LIMIT, "more than %d trusted certificates", ROOTS_MAX);
 	}
 	*out = r;
 	r = NULL;

@@ -446,6 +446,30 @@ static void roots_are_read_whole_or_not_at_all(void **state)
 	house_done(&h);
 }
 
+static void so_many_roots_and_no_more(void **state)
+{
+	(void)state;
+	enum { MOST = 2000, MOST_OCTETS = 8 << 20 };
+	struct why why = { 0 };
+	struct house h;
+	struct buf b AUTO(buf_done);
+	house_init(&h, "mail.example");
+	buf_init(&b, MOST_OCTETS + 1);
+	for (int i = 0; i < MOST; i++)
+		buf_add(&b, buf_str(&h.ca));
+	assert_int_equal(tls_roots_check(buf_str(&b), &why), RC_OK);
+	buf_add(&b, buf_str(&h.ca));
+	assert_int_equal(tls_roots_check(buf_str(&b), &why), RC_LIMIT);
+	assert_string_equal(why.text, "more than 2000 trusted certificates");
+	buf_clear(&b);
+	while (b.len < MOST_OCTETS)
+		buf_byte(&b, '\n');
+	assert_int_equal(tls_roots_check(buf_str(&b), &why), RC_OK);
+	buf_byte(&b, '\n');
+	assert_int_equal(tls_roots_check(buf_str(&b), &why), RC_LIMIT);
+	house_done(&h);
+}
+
 static void the_systems_roots_load_and_do_not_trust_ours(void **state)
 {
 	static char pem[4 << 20];
@@ -490,6 +514,7 @@ int main(void)
 		cmocka_unit_test(our_own_server_is_met_under_the_name_asked_for),
 		cmocka_unit_test(wishes_that_make_no_sense_are_refused_with_a_reason),
 		cmocka_unit_test(roots_are_read_whole_or_not_at_all),
+		cmocka_unit_test(so_many_roots_and_no_more),
 		cmocka_unit_test(the_systems_roots_load_and_do_not_trust_ours),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

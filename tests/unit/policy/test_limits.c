@@ -194,18 +194,24 @@ static void *events(void *arg)
 	return NULL;
 }
 
-static void a_crowd_of_events_is_counted_exactly(void **state)
+/* What THREADS of them count together. */
+static long together(void *(*count)(void *))
 {
-	(void)state;
 	pthread_t t[THREADS];
 	long got[THREADS] = { 0 }, sum = 0;
 	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&t[i], NULL, events, &got[i]), 0);
+		assert_int_equal(pthread_create(&t[i], NULL, count, &got[i]), 0);
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_join(t[i], NULL), 0);
 	for (int i = 0; i < THREADS; i++)
 		sum += got[i];
-	assert_int_equal(sum, 1234);
+	return sum;
+}
+
+static void a_crowd_of_events_is_counted_exactly(void **state)
+{
+	(void)state;
+	assert_int_equal(together(events), 1234);
 }
 
 enum { KEYS = 3000, EACH = 3 };
@@ -225,24 +231,11 @@ static void *newcomers(void *arg)
 	return NULL;
 }
 
-static void newcomers_are_counted_once(void)
-{
-	pthread_t t[THREADS];
-	long got[THREADS] = { 0 }, sum = 0;
-	atomic_store(&arrived, 0);
-	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&t[i], NULL, newcomers, &got[i]), 0);
-	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_join(t[i], NULL), 0);
-	for (int i = 0; i < THREADS; i++)
-		sum += got[i];
-	assert_int_equal(sum, (long)KEYS * EACH);
-}
-
 static void a_key_that_is_new_to_several_at_once_is_counted_once(void **state)
 {
 	(void)state;
-	newcomers_are_counted_once();
+	atomic_store(&arrived, 0);
+	assert_int_equal(together(newcomers), (long)KEYS * EACH);
 }
 
 static void and_so_it_is_where_it_takes_the_place_of_another(void **state)
@@ -250,7 +243,8 @@ static void and_so_it_is_where_it_takes_the_place_of_another(void **state)
 	(void)state;
 	for (uint32_t n = 0; n < 200000; n++) /* the table is full, and stale at 11000 */
 		(void)limits_rate(l, key('r', n), 1000, 1000, 1000);
-	newcomers_are_counted_once();
+	atomic_store(&arrived, 0);
+	assert_int_equal(together(newcomers), (long)KEYS * EACH);
 }
 
 /* A process is killed at any instruction: the others go on, and what it held comes back. */
