@@ -14,7 +14,6 @@ import pytest
 from conftest import PROGRAM
 from helpers import pop, send, wait_for
 
-FLIPS = int(os.environ.get("LETTERLOCK_FLIPS", "150"))
 SECRETS = ["Wombat-subject-8841", "Kookaburra body line 5512 of the letter", "ann.correspondent@far-away.example"]
 
 
@@ -174,7 +173,7 @@ def test_a_flipped_bit_in_the_index_is_reported_even_where_reading_it_would_cras
     live, rows, named = live_of_index(good)
     assert len(live) > 20000 and len(named) > 10
     rng = random.Random(11)
-    for at in rng.sample(live, FLIPS):
+    for at in rng.sample(live, 150):
         raw = bytearray(good)
         raw[at] ^= 1 << rng.randrange(8)
         f.write_bytes(raw)
