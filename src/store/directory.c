@@ -218,7 +218,9 @@ enum rc account_alias(struct store *s, uint64_t id, struct str address, bool add
 	return verb_run(s, alias, &l, why);
 }
 
-/* ---- removal, in steps: first the addresses and the mark, so that nothing new arrives; then folder by folder ---- */
+/* ---- removal, in steps: first the addresses and the mark, so that nothing new arrives; then folder by folder ----
+ * Whoever finds the mark goes on with it: the care of a store that has just been opened, a second administrator. So between two steps the
+ * account may be gone by another's last one, and that is an end as good as one's own. */
 struct removal { uint64_t id; bool left; };
 struct own_addresses { struct tx *t; struct gone *gone; uint64_t id; };
 
@@ -275,9 +277,13 @@ static enum rc remove_step(struct tx *t, void *arg, struct why *why)
 	struct tx_account *a;
 	struct folder_name *all;
 	size_t n;
-	r->left = true;
-	TRY(tx_account_any(t, r->id, &a, why));
+	r->left = false;
+	enum rc rc = tx_account_any(t, r->id, &a, why);
+	if (rc == RC_NOTFOUND) /* it was there, with the mark */
+		return RC_OK;
+	TRY(rc);
 	TRY(tx_folders(t, a, &all, &n));
+	r->left = all;
 	if (all) { /* one folder at a time, at most REMOVE_STEP messages of it */
 		struct tx_box *b;
 		bool more;
@@ -285,7 +291,6 @@ static enum rc remove_step(struct tx *t, void *arg, struct why *why)
 		TRY(tx_empty(t, b, REMOVE_STEP, &more, why));
 		return more ? RC_OK : tx_box_drop(t, b, why);
 	}
-	r->left = false;
 	TRY(drop_rows(t, TABLE_CHANGE, key_change(r->id, 0), key_change(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_EPOCH, key_pair(r->id, 0), key_pair(r->id, UINT64_MAX), &r->left));
 	TRY(drop_rows(t, TABLE_SUBSCRIPTION, key_name_first(r->id), key_name_end(r->id), &r->left));
@@ -331,7 +336,9 @@ enum rc directory_resume(struct store *s, struct why *why)
 		engine_settle(s->engine);
 		if (rc != RC_OK || u.id == 0)
 			return rc;
-		TRY(account_remove(s, u.id, why));
+		rc = account_remove(s, u.id, why);
+		if (rc != RC_OK && rc != RC_NOTFOUND) /* another may have ended it meanwhile */
+			return rc;
 	}
 }
 

@@ -390,6 +390,36 @@ static void a_group_without_room_fails_together_and_the_next_one_succeeds(void *
 	close_looped(FIBERS * ROUNDS);
 }
 
+/* ---- a removal that several go on with ---- */
+enum { REMOVERS = 3 };
+static enum rc removed[REMOVERS];
+
+static void one_remover(void *arg)
+{
+	size_t me = (size_t)(uintptr_t)arg;
+	bool more;
+	removed[me] = me ? account_remove(k->s, 11, &why) : store_compact(k->s, 0, &more, &why);
+	if (++ended == REMOVERS)
+		loop_stop(loop);
+}
+
+/* Two administrators, and the care of a store just opened, which finds the mark of either and goes on, too. */
+static void a_removal_may_be_ended_by_another(void **state)
+{
+	for (int keeper_first = 0; keeper_first < 2; keeper_first++) {
+		open_looped();
+		run_fibers(FIBERS);
+		ended = 0;
+		for (uintptr_t i = 0; i < REMOVERS; i++)
+			assert_int_equal(fiber_start(loop, one_remover, (void *)((i + (keeper_first ? 0 : 1)) % REMOVERS), NULL), RC_OK);
+		loop_run(loop);
+		for (size_t i = 0; i < REMOVERS; i++)
+			assert_int_equal(removed[i], RC_OK);
+		assert_int_equal(account_remove(k->s, 11, &why), RC_NOTFOUND);
+		close_looped((FIBERS - (FIBERS + 2) / 3) * ROUNDS);
+	}
+}
+
 static char copy_dir[600];
 static enum rc copied;
 static void copy_store(void *arg)
@@ -475,6 +505,7 @@ int main(void)
 		cmocka_unit_test(a_group_in_a_crowd_waits_for_company_and_not_for_ever),
 		cmocka_unit_test(large_bodies_go_through_a_worker),
 		cmocka_unit_test(letters_of_many_fibers_get_a_number_each),
+		cmocka_unit_test(a_removal_may_be_ended_by_another),
 		cmocka_unit_test(a_backup_taken_under_load_is_whole),
 		cmocka_unit_test(a_group_without_room_fails_together_and_the_next_one_succeeds),
 	};
