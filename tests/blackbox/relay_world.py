@@ -142,14 +142,15 @@ def zone_text(*hosts):
 
 
 FAST = {"retry_first": '"300 ms"', "retry_max": '"1 s"', "down_first": '"200 ms"', "down_max": '"1 s"', "idle": '"200 ms"', "timeout": '"5 s"', "connect_timeout": '"3 s"'}
+ONE_PROCESS_EACH = "\n}\nprocess {\nedge = 1\naccess = 1\nscan = 1\n"  # a section of its own: the demo closes the last one
 
 
 def relay_env(tmp_path, port, zone, **keys):
-    """The environment of a demo that delivers to `port` on loopback, with this zone."""
+    """The environment of a demo that delivers to `port` on loopback, with this zone. One process of each role is enough to look at relay, and quick to start anew."""
     file = tmp_path / "world.zone"
     file.write_text(zone)
     k = dict(FAST, port=port, loopback="true", **keys)
-    return {"LETTERLOCK_DNS": f'forwarder = "none"\nzones = "{file}"', "LETTERLOCK_RELAY": "\n".join(f"{a} = {b}" for a, b in k.items())}
+    return {"LETTERLOCK_DNS": f'forwarder = "none"\nzones = "{file}"', "LETTERLOCK_RELAY": "\n".join(f"{a} = {b}" for a, b in k.items()) + ONE_PROCESS_EACH}
 
 
 def fill(server, message=MESSAGE, **keys):
