@@ -1,6 +1,7 @@
 """The real multi-process server, driven by real clients. Everything stays on loopback and ends with the test run.
 
 LETTERLOCK names the program (default: build/letterlock beside the sources)."""
+import itertools
 import json
 import os
 import pathlib
@@ -145,13 +146,36 @@ def server():
     assert code == 0, "the demo ended with an error"
 
 
+@pytest.fixture(scope="session")
+def first_states():
+    """(arguments, whether its DNS is the test's): a state directory as a first start leaves it."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="letterlock-first-"))
+    states = {}
+
+    def state(args, env):
+        key = (args, "LETTERLOCK_DNS" in env)
+        if key not in states:
+            s = Server(top / f"demo{len(states)}", *args, env=env)
+            assert s.stop() == 0
+            states[key] = s.state
+        return states[key]
+
+    yield state
+    shutil.rmtree(top, ignore_errors=True)
+
+
 @pytest.fixture
-def fresh(tmp_path):
-    """Makes servers of one's own: for tests that break things."""
+def fresh(tmp_path, first_states):
+    """Makes servers of one's own: for tests that break things. Keys, accounts and mail of a first start take as long as all else of it: they are made once for all
+    servers of the same arguments, and copied. A server with an environment of its own makes its own."""
     made = []
+    numbers = itertools.count()  # also for one that does not start
 
     def make(*args, **kw):
-        s = Server(tmp_path / f"demo{len(made)}", *args, **kw)
+        state, env = tmp_path / f"demo{next(numbers)}", kw.get("env") or {}
+        if set(env) <= {"LETTERLOCK_DNS", "LETTERLOCK_RELAY"}:
+            shutil.copytree(first_states(args, env), state, ignore=shutil.ignore_patterns("*.sock", "*.log"))
+        s = Server(state, *args, **kw)
         made.append(s)
         return s
 

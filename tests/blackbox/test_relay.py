@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Server
 from helpers import fetch_all, imap, send, wait_for
-from relay_world import Peer, fill, free_port, relay_env, zone_text
+from relay_world import Peer, fill, free_port, relay_env, send_out, zone_text
 
 NAMES = {  # domain: the address of its server
     "fine.example": "127.0.1.1", "busy.example": "127.0.1.2", "strict.example": "127.0.1.3", "late.example": "127.0.1.4", "gone.example": "127.0.1.5",
@@ -140,7 +140,7 @@ def test_a_server_that_hangs_up_gets_the_message_once_when_it_stays(world, step)
             times.append(verb)
             return "close" if len(times) <= 2 else None
     p = world.peer("turn.example", say=say, extensions=("8BITMIME",))
-    fill(world, to=f"hang-{step.lower()}@turn.example")
+    send_out(world, "alice@demo.test", f"hang-{step.lower()}@turn.example")
     assert ended(world, f"hang-{step.lower()}@turn.example")["state"] == "sent"
     assert len(p.taken) == 1
 

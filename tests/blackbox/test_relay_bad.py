@@ -1,7 +1,6 @@
 """The outbound queue among servers, a DNS and a disk that behave badly: nothing is lost, nothing goes out in a way that it may not, and nothing is sent twice without need."""
 import os
 import smtplib
-import ssl
 import subprocess
 import time
 
@@ -10,7 +9,7 @@ import pytest
 from bad_peer import BadPeer
 from conftest import Server
 from helpers import send, wait_for
-from relay_world import Peer, fill, free_port, relay_env, zone_text
+from relay_world import Peer, fill, free_port, relay_env, send_out, zone_text
 from test_relay import certificate, ended, notice_about, rows, status_fields
 
 NAMES = {"first.example": "127.0.5.1", "mixed.example": "127.0.5.2", "turn.example": "127.0.5.3", "slow.example": "127.0.5.4", "order.example": "127.0.5.5", "byte.example": "127.0.5.6",
@@ -61,13 +60,6 @@ def tried(world, domain, times=1):
     return wait_for(lambda: [r for r in rows(world, "--domain", domain) if r["attempts"] >= times], 15)[0]
 
 
-def send_out(world, sender, to, options=()):
-    with smtplib.SMTP("localhost", world.submission, timeout=20) as c:
-        c.starttls(context=ssl.create_default_context(cafile=world.ca))
-        c.login(sender, "demo-only")
-        c.sendmail(sender, [to], f"From: {sender}\r\nTo: {to}\r\nSubject: x\r\n\r\nx\r\n", mail_options=list(options))
-
-
 def drop(world, domain):
     wait_for(lambda: world.cli("queue", "drop", "--domain", domain, "--yes", check=False).returncode in (0, 3))
 
@@ -101,7 +93,7 @@ def test_answers_out_of_order_deliver_nothing_and_are_tried_again(world):
 def test_a_server_that_closes_at_any_octet_gets_the_message_when_it_stays(world, at):
     to = f"at{at}@byte.example"
     with bad(world, "byte.example", f"close_at={at}"):
-        fill(world, to=to)
+        send_out(world, "alice@demo.test", to)
         tried(world, "byte.example")
     with bad(world, "byte.example") as p:
         assert ended(world, to)["state"] == "sent"

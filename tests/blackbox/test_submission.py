@@ -121,7 +121,7 @@ set from={user} use_from=yes copy=no record=""
 def test_nodemailer_sends(server, user, tmp_path, port):
     modules = ROOT / "build-data" / "node_modules"
     if not (modules / "nodemailer").is_dir() or not shutil.which("node"):
-        pytest.skip("skipped: nodemailer is not there (tools/deps fetches it with npm where there is a network)")
+        pytest.skip("skipped: nodemailer is not there (tools/deps fetches it where there is a network)")
     script = tmp_path / "send.js"
     script.write_text(f"""
 const t = require({json.dumps(str(modules / 'nodemailer'))}).createTransport({{host: "localhost", port: {server.facts[port]}, secure: {json.dumps(port == 'submissions')},
