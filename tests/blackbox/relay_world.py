@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 from conftest import PROGRAM
+from helpers import wait_for
 
 QUEUE_FILL = os.environ.get("LETTERLOCK_QUEUE_FILL", str(pathlib.Path(PROGRAM).resolve().parent / "tests" / "relay" / "queue_fill"))
 MESSAGE = b"From: ann@demo.test\r\nTo: you\r\nSubject: hello\r\nMessage-ID: <1@demo.test>\r\n\r\nFirst line\r\n.dot\r\nlast\r\n"
@@ -170,3 +171,8 @@ def send_out(world, sender, to, options=()):
         c.starttls(context=ssl.create_default_context(cafile=world.ca))
         c.login(sender, "demo-only")
         c.sendmail(sender, [to], f"From: {sender}\r\nTo: {to}\r\nSubject: x\r\n\r\nx\r\n", mail_options=list(options))
+
+
+def drop(server, *which):
+    """Takes letters out of the queue. One that is being sent at that moment is left alone: it is asked for again; none left is fine."""
+    wait_for(lambda: server.cli("queue", "drop", *which, "--yes", check=False).returncode in (0, 3))

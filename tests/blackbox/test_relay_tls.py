@@ -15,7 +15,7 @@ import pytest
 
 from conftest import PASSWORD, Server
 from helpers import wait_for
-from relay_world import Peer, fill, free_port, relay_env, zone_text
+from relay_world import Peer, drop, fill, free_port, relay_env, zone_text
 
 SITES = {"good.example": "127.0.4.1", "wrong.example": "127.0.4.2", "plain.example": "127.0.4.3", "other.example": "127.0.4.4", "seen.example": "127.0.4.5", "broken.example": "127.0.4.6"}
 WEB = "127.0.4.100"
@@ -100,7 +100,7 @@ def test_enforce_keeps_mail_back_from_a_wrong_certificate_broken_tls_clear_text_
     assert row["state"] in ("deferred", "sending") and world.peers[domain].taken == [], row
     refused = world.cli("probe", "send", f"x@{domain}", "--no-data", check=False)
     assert refused.returncode == 4 and "MTA-STS: enforce" in refused.stdout
-    world.cli("queue", "drop", "--domain", domain, "--yes")
+    drop(world, "--domain", domain)
 
 
 def submit(world, sender, to, *options):
@@ -122,7 +122,7 @@ def test_requiretls_waits_while_the_policy_cannot_be_had_and_holds_up_nobody_els
     assert done["state"] == "sent" and done["attempts"] == 1, done
     assert not [e for e in world.events("queue.down") if e.get("dom") == "dark.example"]
     assert [to for _, to, _ in peer.taken] == [["plain@dark.example"]]
-    world.cli("queue", "drop", "--to", "whole@dark.example", "--yes")
+    drop(world, "--to", "whole@dark.example")
     submit(world, "bob@demo.test", "late@dark.example", "REQUIRETLS", "BY=3;R")
     done = wait_for(lambda: rows(world, "--state", "done", "--to", "late@dark.example"), 20)[0]
     assert done["state"] in ("bounced", "expired") and done["attempts"] > 1 and len(peer.taken) == 1, done
@@ -151,7 +151,7 @@ def test_sessions_are_reported_to_whom_smtp_tls_names_even_where_tls_is_broken(w
             s.sendmail("alice@demo.test", [f"x@{d}"], f"From: alice@demo.test\r\nTo: x@{d}\r\nSubject: hello\r\n\r\nhello\r\n")
     wait_for(lambda: noted(world) >= before + 2 and world.peers["seen.example"].taken, 20)
     assert world.peers["broken.example"].taken == []
-    world.cli("queue", "drop", "--to", "x@broken.example", "--yes")
+    drop(world, "--to", "x@broken.example")
     day = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     for d in ("seen.example", "broken.example"):
         sent = [json.loads(line) for line in world.cli("report", "send", "--day", day, "--domain", d, "--json").stdout.splitlines()]
