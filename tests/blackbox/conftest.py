@@ -126,7 +126,7 @@ class Server:
         return self.proc.returncode
 
 
-# Files that take a minute and more under the sanitizers. Workers take file after file (--dist loadfile): with these first, none sits alone over a long one at the end.
+# The files that take longest under the sanitizers. Workers take file after file (--dist loadfile): with these first, none sits alone over a long one at the end.
 LONGEST_FIRST = ["relay", "relay_bad", "dialog", "sealed", "corpus", "relay_clock", "submission", "tls", "admin", "auth"]
 
 
@@ -155,7 +155,7 @@ def first_states():
     def state(args, env):
         key = (args, "LETTERLOCK_DNS" in env)
         if key not in states:
-            s = Server(top / f"demo{len(states)}", *args, env=env)
+            s = Server(pathlib.Path(tempfile.mkdtemp(dir=top)) / "demo", *args, env=env)
             assert s.stop() == 0
             states[key] = s.state
         return states[key]

@@ -66,7 +66,7 @@ def test_a_server_that_answers_octet_by_octet_past_its_time_gets_nothing(world):
     with bad(world, "slow.example", "slow=0.2") as p:
         fill(world, to="x@slow.example")
         assert "within" in tried(world, "slow.example")["reason"] and p.stats()["messages"] == []
-        drop(world, "--domain", "slow.example")
+        drop(world, "--domain", "slow.example", none_is_fine=True)
 
 
 def test_a_server_that_answers_slowly_and_in_time_is_served(world):
@@ -119,7 +119,7 @@ def test_starttls_that_breaks_costs_nothing_where_nobody_asks_for_tls_and_stops_
             assert "TLS" in row["reason"] and len(p.stats()["messages"]) == 1, row
         finally:
             world.cli("route", "remove", "broken.example", check=False)
-            drop(world, "--domain", "broken.example")
+            drop(world, "--domain", "broken.example", none_is_fine=True)
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
@@ -177,7 +177,7 @@ def test_what_a_server_said_at_mail_is_kept_where_the_next_one_does_not_answer(w
         row = tried(world, "pair.example")
         assert row["reason"] == "451 4.3.2 said by the first" and row["host"] == "a.pair.example [127.0.5.11]", row
         assert not [e for e in world.events("queue.down") if e.get("dom") == "pair.example" and "said by the first" in e["reason"]], "it does answer"
-        drop(world, "--domain", "pair.example")
+        drop(world, "--domain", "pair.example", none_is_fine=True)
 
 
 def test_three_servers_are_asked_at_mail_and_no_fourth_and_the_last_answer_counts(world):
@@ -188,7 +188,7 @@ def test_three_servers_are_asked_at_mail_and_no_fourth_and_the_last_answer_count
         row = tried(world, "quad.example")
         assert row["reason"] == "451 4.3.2 said by 16" and row["host"] == "b.quad.example [127.0.5.16]", row
         assert min(p.stats()["connections"] for p in (a, b, c)) >= 1 and d.stats()["connections"] == 0
-        drop(world, "--domain", "quad.example")
+        drop(world, "--domain", "quad.example", none_is_fine=True)
 
 
 def test_a_connection_in_the_clear_is_not_used_again_for_mail_that_must_be_encrypted(world):
@@ -205,7 +205,7 @@ def test_a_connection_in_the_clear_is_not_used_again_for_mail_that_must_be_encry
         wait_for(lambda: "again@first.example" in p.recipients())
     finally:
         world.cli("route", "remove", "bob@demo.test", check=False)
-        drop(world, "--domain", "first.example")
+        drop(world, "--domain", "first.example", none_is_fine=True)
         p.stop()
 
 
@@ -264,7 +264,7 @@ def test_a_password_is_not_said_to_a_server_whose_certificate_proves_nothing_unl
     finally:
         p.stop()
         world.cli("route", "remove", "smart.example", "--yes", check=False)
-        drop(world, "--domain", "smart.example")
+        drop(world, "--domain", "smart.example", none_is_fine=True)
 
 
 def test_what_a_server_says_does_not_act_on_a_terminal(world):
@@ -278,7 +278,7 @@ def test_what_a_server_says_does_not_act_on_a_terminal(world):
     p.stop()
     for text in shown:
         assert "gnorw" in text and not set(text) & set("\x1b\x07\u009b\u202e\u2066"), repr(text)
-    drop(world, "--domain", "turn.example")
+    drop(world, "--domain", "turn.example", none_is_fine=True)
 
 
 def test_a_slow_host_of_many_domains_does_not_have_all_the_places(fresh, tmp_path):
@@ -301,7 +301,7 @@ def test_a_dns_that_goes_in_circles_is_waited_for(world):
     fill(world, to="x@circle.example")
     row = tried(world, "circle.example")
     assert "a.circle.example" in row["reason"], row
-    drop(world, "--domain", "circle.example")
+    drop(world, "--domain", "circle.example", none_is_fine=True)
 
 
 def test_a_dns_that_does_not_tell_whether_there_are_tlsa_records_holds_the_mail_back(fresh, tmp_path):
@@ -329,7 +329,7 @@ def test_what_was_delivered_is_not_sent_again_although_the_sender_has_no_room_fo
     waits = wait_for(lambda: [r for r in rows(world, "--domain", "mixed.example") if r["attempts"] >= 2], 20)
     assert len(waits) == 1 and "not that one" in waits[0]["reason"] and len(p.taken) == 1
     p.stop()
-    drop(world, "--domain", "mixed.example")
+    drop(world, "--domain", "mixed.example", none_is_fine=True)
 
 
 # ---- rows that cannot be read ----
